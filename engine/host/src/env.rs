@@ -1,0 +1,39 @@
+//! The environment of the engine's own process. Nothing of it reaches an action.
+
+use std::env;
+use std::path::PathBuf;
+
+/// A variable, if it is set to valid text.
+pub fn var(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// All variables that are valid text.
+pub fn vars() -> Vec<(String, String)> {
+    env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+/// The working folder.
+pub fn current_dir() -> std::io::Result<PathBuf> {
+    env::current_dir()
+}
+
+/// The program that is running.
+pub fn current_exe() -> std::io::Result<PathBuf> {
+    env::current_exe()
+}
+
+/// The user's home folder.
+pub fn home() -> Option<PathBuf> {
+    var("HOME").map(PathBuf::from)
+}
+
+/// The folder for this user's caches (XDG base directories).
+pub fn cache_home() -> Option<PathBuf> {
+    var("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| home().map(|home| home.join(".cache")))
+}
+
+/// The folder for this user's configuration (XDG base directories).
+pub fn config_home() -> Option<PathBuf> {
+    var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| home().map(|home| home.join(".config")))
+}

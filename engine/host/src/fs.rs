@@ -1,0 +1,243 @@
+//! Files. Every error says what was attempted on which path.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// A failed operation on a path.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {}", path.display())]
+pub struct FileError {
+    /// What was attempted, as a verb: `read`, `create folder`.
+    pub operation: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// Why it failed.
+    #[source]
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// Whether the path does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    }
+
+    /// Whether the path exists already.
+    pub fn is_already_exists(&self) -> bool {
+        self.source.kind() == io::ErrorKind::AlreadyExists
+    }
+}
+
+/// What identifies the state of a file without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileStat {
+    /// Bytes.
+    pub size: u64,
+    /// Modification time, nanoseconds since the epoch.
+    pub mtime: i128,
+    /// Change time, nanoseconds since the epoch.
+    pub ctime: i128,
+    /// Inode number.
+    pub inode: u64,
+    /// Device number.
+    pub device: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// What it is.
+    pub kind: FileKind,
+}
+
+/// What a path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Symlink,
+    /// A device, socket or pipe.
+    Other,
+}
+
+/// An entry of a folder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FolderEntry {
+    /// The name.
+    pub name: String,
+    /// Whether it is a folder itself (links are not followed).
+    pub is_folder: bool,
+    /// Whether it is a symbolic link.
+    pub is_symlink: bool,
+}
+
+fn attempt<T>(operation: &'static str, path: &Path, result: io::Result<T>) -> Result<T, FileError> {
+    result.map_err(|source| FileError { operation, path: path.to_owned(), source })
+}
+
+/// The whole content.
+pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    attempt("read", path, fs::read(path))
+}
+
+/// The whole content as text.
+pub fn read_to_string(path: &Path) -> Result<String, FileError> {
+    attempt("read", path, fs::read_to_string(path))
+}
+
+/// Opens for reading.
+pub fn open(path: &Path) -> Result<File, FileError> {
+    attempt("open", path, File::open(path))
+}
+
+/// Creates or truncates for writing.
+pub fn create(path: &Path) -> Result<File, FileError> {
+    attempt("create", path, File::create(path))
+}
+
+/// Writes a file in place.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    attempt("write", path, fs::write(path, bytes))
+}
+
+/// Writes a file so that a reader sees the old content or the new, never a part: a temporary file beside it, then a rename.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    attempt("write", path, write())
+}
+
+/// Creates a folder and its parents.
+pub fn create_dir_all(path: &Path) -> Result<(), FileError> {
+    attempt("create folder", path, fs::create_dir_all(path))
+}
+
+/// Removes a file.
+pub fn remove_file(path: &Path) -> Result<(), FileError> {
+    attempt("remove", path, fs::remove_file(path))
+}
+
+/// Removes a folder with all it holds, read-only folders included; absent is fine.
+pub fn remove_tree(path: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(path) {
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(_) => make_writable(path),
+    }
+    attempt("remove", path, fs::remove_dir_all(path))
+}
+
+fn make_writable(folder: &Path) {
+    for entry in walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok) {
+        if entry.file_type().is_dir() {
+            // A folder that cannot be changed shows up as the error of the removal that follows.
+            let _ = fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o755));
+        }
+    }
+}
+
+/// Renames; replaces a file at the destination.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    attempt("move a file to", to, fs::rename(from, to))
+}
+
+/// Makes a hard link.
+pub fn hard_link(original: &Path, link: &Path) -> Result<(), FileError> {
+    attempt("link", link, fs::hard_link(original, link))
+}
+
+/// Makes a symbolic link.
+pub fn symlink(target: &str, link: &Path) -> Result<(), FileError> {
+    attempt("link", link, std::os::unix::fs::symlink(target, link))
+}
+
+/// The target of a symbolic link.
+pub fn read_link(path: &Path) -> Result<PathBuf, FileError> {
+    attempt("read the link", path, fs::read_link(path))
+}
+
+/// Copies content and permission bits.
+pub fn copy(from: &Path, to: &Path) -> Result<u64, FileError> {
+    attempt("copy to", to, fs::copy(from, to))
+}
+
+/// Sets the permission bits.
+pub fn set_mode(path: &Path, mode: u32) -> Result<(), FileError> {
+    attempt("set the mode of", path, fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+}
+
+/// The absolute path without links.
+pub fn canonicalize(path: &Path) -> Result<PathBuf, FileError> {
+    attempt("resolve", path, fs::canonicalize(path))
+}
+
+/// Whether the path exists (following links).
+pub fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
+/// Whether the path is a folder (following links).
+pub fn is_dir(path: &Path) -> bool {
+    path.is_dir()
+}
+
+/// The state of a file, following links.
+pub fn stat(path: &Path) -> Result<FileStat, FileError> {
+    attempt("stat", path, fs::metadata(path)).map(|metadata| to_stat(&metadata))
+}
+
+/// The state of a path itself, not following a link.
+pub fn lstat(path: &Path) -> Result<FileStat, FileError> {
+    attempt("stat", path, fs::symlink_metadata(path)).map(|metadata| to_stat(&metadata))
+}
+
+fn to_stat(metadata: &fs::Metadata) -> FileStat {
+    let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+    let file_type = metadata.file_type();
+    let kind = match () {
+        () if file_type.is_file() => FileKind::File,
+        () if file_type.is_dir() => FileKind::Folder,
+        () if file_type.is_symlink() => FileKind::Symlink,
+        () => FileKind::Other,
+    };
+    FileStat {
+        size: metadata.len(),
+        mtime: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+        ctime: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        inode: metadata.ino(),
+        device: metadata.dev(),
+        mode: metadata.mode() & 0o7777,
+        kind,
+    }
+}
+
+/// The entries of a folder, sorted by name. Names that are not UTF-8 are an error, since no label can name them.
+pub fn read_dir(path: &Path) -> Result<Vec<FolderEntry>, FileError> {
+    let list = || -> io::Result<Vec<FolderEntry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            let file_type = entry.file_type()?;
+            let name = entry.file_name().into_string().map_err(|name| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("the name {name:?} is not UTF-8"))
+            })?;
+            entries.push(FolderEntry { name, is_folder: file_type.is_dir(), is_symlink: file_type.is_symlink() });
+        }
+        entries.sort();
+        Ok(entries)
+    };
+    attempt("list", path, list())
+}
+
+/// A temporary folder inside `folder`, removed when dropped.
+pub fn temporary_folder(folder: &Path) -> Result<tempfile::TempDir, FileError> {
+    attempt("create a folder in", folder, tempfile::Builder::new().prefix("tmp-").tempdir_in(folder))
+}

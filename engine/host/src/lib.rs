@@ -1,0 +1,8 @@
+//! The machine: files, environment, processes, clock. The only caller of `std::fs`, `std::env` and `std::process::Command`.
+//!
+//! Thin on purpose: each function names the path in its error, and nothing here knows what a build is.
+
+pub mod clock;
+pub mod env;
+pub mod fs;
+pub mod process;

@@ -1,0 +1,91 @@
+//! Actions: what is done to make outputs from inputs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::Artifact;
+use crate::configured::TargetKey;
+use crate::depset::Depset;
+
+/// One step from declared inputs to declared outputs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    /// The target whose rule declared it.
+    pub owner: TargetKey,
+    /// A short verb for people: `GoCompile`.
+    pub mnemonic: Arc<str>,
+    /// What to say while it runs; empty for `<mnemonic> <label>`.
+    pub progress: Arc<str>,
+    /// A depset of `File`s: all it may read.
+    pub inputs: Arc<Depset>,
+    /// All it must write.
+    pub outputs: Vec<Artifact>,
+    /// What is done.
+    pub kind: ActionKind,
+}
+
+/// What an action does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ActionKind {
+    /// Runs a process in a sandbox.
+    Spawn(Spawn),
+    /// Writes a text to the only output.
+    Write {
+        /// The content.
+        content: Arc<str>,
+        /// Whether the output is executable.
+        executable: bool,
+    },
+    /// Makes the only output equal to an artifact (file or tree). Costs no copy: outputs are content.
+    Copy {
+        /// The artifact.
+        source: Artifact,
+    },
+    /// Composes the only output, a tree, from artifacts: (path in the tree, artifact). A tree artifact is placed as a folder.
+    Tree {
+        /// What goes where; a path may be empty for a tree that is merged at the root.
+        entries: Vec<(String, Artifact)>,
+    },
+    /// Runs a function of the engine by its name: `fetch`, `proto_descriptors`, `oci_layer`, `oci_image`, `bundle`.
+    Builtin {
+        /// Which function.
+        name: Arc<str>,
+        /// Its parameters; artifacts are named by their path in the action's tree.
+        params: serde_json::Value,
+    },
+}
+
+/// A process: argv, no shell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spawn {
+    /// Program and arguments. The program is a path in the action's tree, or absolute inside `root`.
+    pub argv: Vec<String>,
+    /// The whole environment, but for the fixed variables of the sandbox.
+    pub env: BTreeMap<String, String>,
+    /// A tree whose top-level folders are mounted at `/` (shell, coreutils).
+    pub root: Option<Artifact>,
+    /// Whether `root` is to be the exec platform's shell tree; analysis fills `root` in and adds it to the inputs.
+    pub needs_shell: bool,
+    /// What network it sees.
+    pub network: Network,
+    /// A file for standard input.
+    pub stdin: Option<Artifact>,
+    /// An output that takes standard output; else it is kept as the action's log.
+    pub stdout: Option<Artifact>,
+    /// Wall-clock limit in seconds.
+    pub timeout: Option<u64>,
+    /// Whether this runs a test: a failure is a result, its log is kept.
+    pub test: bool,
+}
+
+/// What network a process sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// A network namespace of its own, with loopback only.
+    #[default]
+    Loopback,
+    /// The machine's network. Results are never kept for others.
+    Host,
+}
