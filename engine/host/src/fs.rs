@@ -45,6 +45,8 @@ pub struct FileStat {
     pub device: u64,
     /// Permission bits.
     pub mode: u32,
+    /// How many names the file has.
+    pub links: u64,
     /// What it is.
     pub kind: FileKind,
 }
@@ -118,6 +120,29 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// Creates a folder and its parents.
 pub fn create_dir_all(path: &Path) -> Result<(), FileError> {
     attempt("create folder", path, fs::create_dir_all(path))
+}
+
+/// Opens for reading and for writing at the end; creates the file if it is missing.
+pub fn open_append(path: &Path) -> Result<File, FileError> {
+    attempt("open", path, fs::OpenOptions::new().read(true).append(true).create(true).open(path))
+}
+
+/// Creates a file that must not exist yet.
+pub fn create_new(path: &Path) -> Result<File, FileError> {
+    attempt("create", path, File::create_new(path))
+}
+
+/// Sets permission bits and the modification time (seconds since the epoch) of an open file or folder.
+pub fn seal(file: &File, path: &Path, mode: u32, mtime: u64) -> Result<(), FileError> {
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(mtime);
+    let times = fs::FileTimes::new().set_modified(time).set_accessed(time);
+    attempt("seal", path, file.set_times(times))?;
+    attempt("seal", path, file.set_permissions(fs::Permissions::from_mode(mode)))
+}
+
+/// The state of an open file.
+pub fn stat_open(file: &File, path: &Path) -> Result<FileStat, FileError> {
+    attempt("stat", path, file.metadata()).map(|metadata| to_stat(&metadata))
 }
 
 /// Removes a file.
@@ -215,6 +240,7 @@ fn to_stat(metadata: &fs::Metadata) -> FileStat {
         inode: metadata.ino(),
         device: metadata.dev(),
         mode: metadata.mode() & 0o7777,
+        links: metadata.nlink(),
         kind,
     }
 }

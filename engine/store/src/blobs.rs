@@ -1,0 +1,327 @@
+//! Blobs: contents by digest, as read-only files.
+//!
+//! `blobs/xx/<digest>` has mode 0444, `blobs/xx/<digest>.x` is its executable twin with mode 0555; either suffices for the
+//! content to be there. A blob's modification time is always `SEALED`, so that one stat tells a file that was written to
+//! in place (through a hard link, by a fault) from one that was not; only suspicious files are hashed again before use.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use host::fs::{self, FileError, FileKind};
+use model::Digest;
+
+use crate::error::StoreError;
+use crate::scratch::{Scratch, TempDir};
+use crate::sources::Sources;
+
+/// Seconds since the epoch of 2000-01-01: late enough for every archive format.
+pub(crate) const SEALED: u64 = 946_684_800;
+const CROSS_DEVICE: i32 = 18;
+
+/// A content-addressed store with a memo table in one folder. Cheap to clone; many processes may share the folder.
+#[derive(Clone)]
+pub struct Store(pub(crate) Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) root: PathBuf,
+    pub(crate) scratch: Scratch,
+    pub(crate) sources: Sources,
+    /// Trees whose folder this process has checked.
+    pub(crate) checked_trees: Mutex<HashSet<Digest>>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Store").field(&self.0.root).finish()
+    }
+}
+
+impl Store {
+    /// Opens the store in `root`, which is made if it is missing. The layout's version is a folder below it.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let root = root.join("v1");
+        for folder in ["blobs", "trees", "memo"] {
+            fs::create_dir_all(&root.join(folder))?;
+        }
+        let root = fs::canonicalize(&root)?;
+        let scratch = Scratch::open(&root.join("tmp"))?;
+        let sources = Sources::new(root.join("sources"));
+        Ok(Self(Arc::new(Shared { root, scratch, sources, checked_trees: Mutex::default() })))
+    }
+
+    /// The folder of the store, with the version of its layout.
+    pub fn root(&self) -> &Path {
+        &self.0.root
+    }
+
+    /// A temporary folder on the store's file system.
+    pub fn scratch(&self) -> Result<TempDir, StoreError> {
+        Ok(self.0.scratch.folder()?)
+    }
+
+    /// Stores bytes.
+    pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let digest = Digest::of(bytes);
+        if self.find(&digest)?.is_none() {
+            let temporary = self.0.scratch.path();
+            let mut file = fs::create(&temporary)?;
+            file.write_all(bytes).map_err(|source| failed("write", &temporary, source))?;
+            self.place(&file, &temporary, &digest, false)?;
+        }
+        Ok(digest)
+    }
+
+    /// Stores all that `reader` gives; the size comes with the digest.
+    pub fn put_reader(&self, reader: impl Read) -> Result<(Digest, u64), StoreError> {
+        self.put_stream(reader, false)
+    }
+
+    pub(crate) fn put_stream(&self, mut reader: impl Read, executable: bool) -> Result<(Digest, u64), StoreError> {
+        let temporary = self.0.scratch.path();
+        let mut file = fs::create(&temporary)?;
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0; 128 * 1024];
+        let mut size = 0;
+        loop {
+            let count = match reader.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    fs::remove_file(&temporary)?;
+                    return Err(StoreError::Reader(error));
+                }
+            };
+            hasher.update(&buffer[..count]);
+            file.write_all(&buffer[..count]).map_err(|source| failed("write", &temporary, source))?;
+            size += count as u64;
+        }
+        let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
+        if self.sound(&self.blob_file(&digest, executable), &digest)?.is_some() {
+            fs::remove_file(&temporary)?;
+        } else {
+            self.place(&file, &temporary, &digest, executable)?;
+        }
+        Ok((digest, size))
+    }
+
+    /// Moves a regular file into the store: afterwards `path` no longer exists. Nobody may be writing to it.
+    pub fn put_file(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
+        let stat = fs::lstat(path)?;
+        if stat.kind != FileKind::File {
+            return Err(StoreError::NotAFile(path.to_owned()));
+        }
+        if stat.mode & 0o400 == 0 {
+            fs::set_mode(path, stat.mode | 0o400)?;
+        }
+        let executable = stat.mode & 0o111 != 0;
+        if stat.links > 1 {
+            let stored = self.put_stream(fs::open(path)?, executable)?;
+            fs::remove_file(path)?;
+            return Ok(stored);
+        }
+        let file = fs::open(path)?;
+        let digest = hash(&file, path)?;
+        if self.sound(&self.blob_file(&digest, executable), &digest)?.is_some() {
+            fs::remove_file(path)?;
+        } else {
+            self.adopt(&file, path, &digest, executable)?;
+        }
+        Ok((digest, stat.size))
+    }
+
+    /// Renames a file of unknown origin into place; copies it where that is not possible.
+    fn adopt(&self, file: &File, path: &Path, digest: &Digest, executable: bool) -> Result<(), StoreError> {
+        match self.place(file, path, digest, executable) {
+            Err(StoreError::File(error))
+                if error.source.raw_os_error() == Some(CROSS_DEVICE)
+                    || error.source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                self.put_stream(fs::open(path)?, executable)?;
+                Ok(fs::remove_file(path)?)
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the content is there, in one form or the other.
+    pub fn contains(&self, digest: &Digest) -> bool {
+        matches!(self.find(digest), Ok(Some(_)))
+    }
+
+    /// The whole content, checked against the digest. Damaged content is removed and reported as [`StoreError::Corrupt`].
+    pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        let path = self.find(digest)?.ok_or(StoreError::Missing(*digest))?;
+        let bytes = fs::read(&path)?;
+        if Digest::of(&bytes) == *digest {
+            return Ok(bytes);
+        }
+        self.discard(&path)?;
+        Err(StoreError::Corrupt(*digest))
+    }
+
+    /// Opens the content for reading, without hashing it.
+    pub fn open_blob(&self, digest: &Digest) -> Result<File, StoreError> {
+        let path = self.find(digest)?.ok_or(StoreError::Missing(*digest))?;
+        Ok(fs::open(&path)?)
+    }
+
+    /// The size of a content that is there.
+    pub fn size(&self, digest: &Digest) -> Result<u64, StoreError> {
+        let path = self.find(digest)?.ok_or(StoreError::Missing(*digest))?;
+        Ok(fs::lstat(&path)?.size)
+    }
+
+    /// A read-only file with the content, mode 0444 or 0555, to be mounted or hard-linked and never written to.
+    pub fn blob_path(&self, digest: &Digest, executable: bool) -> Result<PathBuf, StoreError> {
+        let wanted = self.blob_file(digest, executable);
+        if self.sound(&wanted, digest)?.is_some() {
+            return Ok(wanted);
+        }
+        let other = self.blob_file(digest, !executable);
+        if self.sound(&other, digest)?.is_none() {
+            return Err(StoreError::Missing(*digest));
+        }
+        let (copied, _) = self.put_stream(fs::open(&other)?, executable)?;
+        if copied == *digest {
+            return Ok(wanted);
+        }
+        self.discard(&other)?;
+        Err(StoreError::Corrupt(*digest))
+    }
+
+    /// Hashes the content again. Damaged content is removed, `false` returned; absent content is `false` as well.
+    pub fn verify(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let mut found = false;
+        for executable in [false, true] {
+            let path = self.blob_file(digest, executable);
+            found |= self.sound(&path, digest)?.is_some() && self.rehash(&path, digest)?;
+        }
+        Ok(found)
+    }
+
+    /// Puts the content at `to` as a read-only file, a hard link where possible; replaces a file that is there.
+    pub fn materialise_file(&self, digest: &Digest, executable: bool, to: &Path) -> Result<(), StoreError> {
+        let blob = self.blob_path(digest, executable)?;
+        match link_or_copy(&blob, to) {
+            Err(error) if error.is_already_exists() => {
+                fs::remove_file(to)?;
+                Ok(link_or_copy(&blob, to)?)
+            }
+            Err(error) if error.is_not_found() => {
+                fs::create_dir_all(to.parent().unwrap_or(Path::new("/")))?;
+                Ok(link_or_copy(&blob, to)?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// The path of a sound file with the content, if there is one.
+    fn find(&self, digest: &Digest) -> Result<Option<PathBuf>, StoreError> {
+        for executable in [false, true] {
+            let path = self.blob_file(digest, executable);
+            if self.sound(&path, digest)?.is_some() {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The size of the file if it can hold the content: unchanged since it was put, or hashed again. Removes it otherwise.
+    fn sound(&self, path: &Path, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        let stat = match fs::lstat(path) {
+            Ok(stat) => stat,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if is_sealed(&stat) || self.rehash(path, digest)? { Ok(Some(stat.size)) } else { Ok(None) }
+    }
+
+    pub(crate) fn rehash(&self, path: &Path, digest: &Digest) -> Result<bool, StoreError> {
+        let file = match fs::open(path) {
+            Ok(file) => file,
+            Err(error) if error.is_not_found() => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        if hash(&file, path).is_ok_and(|actual| actual == *digest) {
+            let mode = if path.extension().is_some() { 0o555 } else { 0o444 };
+            fs::seal(&file, path, mode, SEALED)?;
+            return Ok(true);
+        }
+        self.discard(path)?;
+        Ok(false)
+    }
+
+    /// Removes damaged content and forgets that trees were checked, since they may share it.
+    pub(crate) fn discard(&self, path: &Path) -> Result<(), StoreError> {
+        self.0.checked_trees.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        match fs::lstat(path) {
+            Ok(stat) if stat.kind == FileKind::Folder => Ok(fs::remove_tree(path)?),
+            Ok(_) => match fs::remove_file(path) {
+                Err(error) if !error.is_not_found() => Err(error.into()),
+                _ => Ok(()),
+            },
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Seals a file that holds the content and renames it to where the content belongs.
+    fn place(&self, file: &File, temporary: &Path, digest: &Digest, executable: bool) -> Result<(), StoreError> {
+        fs::seal(file, temporary, if executable { 0o555 } else { 0o444 }, SEALED)?;
+        self.rename(temporary, &self.blob_file(digest, executable))
+    }
+
+    /// Renames; makes the parent folder if it is missing.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        match fs::rename(from, to) {
+            Err(error) if error.is_not_found() => {
+                fs::create_dir_all(to.parent().unwrap_or(Path::new("/")))?;
+                Ok(fs::rename(from, to)?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    fn blob_file(&self, digest: &Digest, executable: bool) -> PathBuf {
+        let hex = digest.to_hex();
+        let name = if executable { format!("{hex}.x") } else { hex.clone() };
+        self.0.root.join("blobs").join(&hex[..2]).join(name)
+    }
+
+    /// `<kind>/xx/<digest>`.
+    pub(crate) fn entry(&self, kind: &str, digest: &Digest) -> PathBuf {
+        let hex = digest.to_hex();
+        self.0.root.join(kind).join(&hex[..2]).join(hex)
+    }
+}
+
+/// Whether the file has not been written to since it was sealed.
+pub(crate) fn is_sealed(stat: &fs::FileStat) -> bool {
+    stat.mtime == i128::from(SEALED) * 1_000_000_000 && stat.kind == FileKind::File
+}
+
+/// Links, or copies where the file system has no (more) links to give.
+pub(crate) fn link_or_copy(blob: &Path, to: &Path) -> Result<(), FileError> {
+    match fs::hard_link(blob, to) {
+        Err(error) if !error.is_already_exists() && !error.is_not_found() => {
+            fs::copy(blob, to)?;
+            let file = fs::open(to)?;
+            let mode = fs::lstat(blob)?.mode;
+            fs::seal(&file, to, mode, SEALED)
+        }
+        other => other,
+    }
+}
+
+pub(crate) fn hash(file: &File, path: &Path) -> Result<Digest, FileError> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file).map_err(|source| failed("read", path, source))?;
+    Ok(Digest::from_bytes(*hasher.finalize().as_bytes()))
+}
+
+pub(crate) fn failed(operation: &'static str, path: &Path, source: std::io::Error) -> FileError {
+    FileError { operation, path: path.to_owned(), source }
+}

@@ -1,0 +1,104 @@
+//! Scratch space: one folder a process under `tmp/`, removed with it, or by the next process if it was killed.
+//!
+//! A folder `tmp/<name>` belongs to whoever holds the lock on `tmp/<name>.lock`. Locks, not process ids: they end with the
+//! process and hold across pid namespaces.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use host::fs::{self, FileError};
+
+/// The scratch folder of this process.
+pub(crate) struct Scratch {
+    folder: PathBuf,
+    lock: PathBuf,
+    next: AtomicU64,
+    _held: File,
+}
+
+/// A temporary folder on the store's file system, removed when dropped, read-only folders in it included.
+#[derive(Debug)]
+pub struct TempDir(PathBuf);
+
+impl Scratch {
+    /// Removes what dead processes left in `tmp` and makes a folder of its own.
+    pub(crate) fn open(tmp: &Path) -> Result<Self, FileError> {
+        fs::create_dir_all(tmp)?;
+        remove_abandoned(tmp)?;
+        let start = host::clock::now();
+        let mut attempt = 0;
+        loop {
+            let name = format!("{}-{start}-{attempt}", std::process::id());
+            let lock = tmp.join(format!("{name}.lock"));
+            if let Some(held) = acquire(&lock)? {
+                let folder = tmp.join(name);
+                fs::create_dir_all(&folder)?;
+                return Ok(Self { folder, lock, next: AtomicU64::new(0), _held: held });
+            }
+            attempt += 1;
+        }
+    }
+
+    /// A path that nobody uses.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    /// A new empty folder.
+    pub(crate) fn folder(&self) -> Result<TempDir, FileError> {
+        let path = self.path();
+        fs::create_dir_all(&path)?;
+        Ok(TempDir(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by the next process that opens the store.
+        let _ = fs::remove_tree(&self.folder);
+        let _ = fs::remove_file(&self.lock);
+    }
+}
+
+/// Creates and locks `path`. `None` if another process was faster: one that took the new file for an abandoned one.
+fn acquire(path: &Path) -> Result<Option<File>, FileError> {
+    let file = match fs::create_new(path) {
+        Ok(file) => file,
+        Err(error) if error.is_already_exists() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if file.try_lock().is_err() {
+        return Ok(None);
+    }
+    let same = fs::stat(path).is_ok_and(|now| fs::stat_open(&file, path).is_ok_and(|own| own.inode == now.inode));
+    Ok(same.then_some(file))
+}
+
+fn remove_abandoned(tmp: &Path) -> Result<(), FileError> {
+    for entry in fs::read_dir(tmp)? {
+        let Some(name) = entry.name.strip_suffix(".lock") else { continue };
+        let lock = tmp.join(&entry.name);
+        let Ok(file) = fs::open(&lock) else { continue };
+        if file.try_lock().is_ok() {
+            // Another process may remove the same leftovers at the same time; both aim at their absence.
+            let _ = fs::remove_tree(&tmp.join(name));
+            let _ = fs::remove_file(&lock);
+        }
+    }
+    Ok(())
+}
+
+impl TempDir {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        // What cannot be removed here goes with the process's scratch folder.
+        let _ = fs::remove_tree(&self.0);
+    }
+}

@@ -1,0 +1,105 @@
+//! Digests of workspace files, cached by stat; the content is put in the store, so that an action runs on a snapshot.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use host::fs::{self, FileKind, FileStat};
+use model::Digest;
+
+use crate::blobs::Store;
+use crate::error::StoreError;
+use crate::source_index::{Index, Record};
+
+/// A file changed less than this before it was read may change again without a new time stamp: it is not recorded.
+const RACY: i128 = 2_000_000_000;
+const FLUSH: usize = 512;
+const ATTEMPTS: usize = 5;
+const SMALL: u64 = 1 << 20;
+
+/// The index, read when it is first asked.
+pub(crate) struct Sources {
+    path: PathBuf,
+    index: Mutex<Option<Index>>,
+}
+
+impl Sources {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, index: Mutex::new(None) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Index>> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, stat: &FileStat) -> Option<Digest> {
+        self.lock().get_or_insert_with(|| Index::load(&self.path)).get(stat)
+    }
+
+    fn insert(&self, record: Record) {
+        let mut guard = self.lock();
+        let index = guard.get_or_insert_with(|| Index::load(&self.path));
+        if index.insert(record) >= FLUSH {
+            // The index only saves hashing: what cannot be written is hashed again.
+            let _ = index.flush(&self.path);
+        }
+    }
+
+    fn flush(&self) {
+        if let Some(index) = self.lock().as_mut() {
+            // As above.
+            let _ = index.flush(&self.path);
+        }
+    }
+}
+
+impl Drop for Sources {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+impl Store {
+    /// Digest, size and executability of a workspace file (links are followed). The content is in the store afterwards.
+    pub fn source_digest(&self, path: &Path) -> Result<(Digest, u64, bool), StoreError> {
+        for _ in 0..ATTEMPTS {
+            let stat = fs::stat(path)?;
+            if stat.kind != FileKind::File {
+                return Err(StoreError::NotAFile(path.to_owned()));
+            }
+            let executable = stat.mode & 0o111 != 0;
+            if let Some(digest) = self.0.sources.get(&stat).filter(|digest| self.contains(digest)) {
+                return Ok((digest, stat.size, executable));
+            }
+            if let Some(digest) = self.snapshot(path, &stat)? {
+                return Ok((digest, stat.size, executable));
+            }
+        }
+        Err(StoreError::Changing(path.to_owned()))
+    }
+
+    /// Writes new records of the index of sources; also done when the store is dropped.
+    pub fn flush(&self) {
+        self.0.sources.flush();
+    }
+
+    /// Stores the content; `None` if the file changed while it was read.
+    fn snapshot(&self, path: &Path, before: &FileStat) -> Result<Option<Digest>, StoreError> {
+        let now = host::clock::now();
+        let mut file = fs::open(path)?;
+        let (digest, size) = if before.size <= SMALL {
+            let mut bytes = Vec::with_capacity(usize::try_from(before.size).unwrap_or(0) + 1);
+            file.read_to_end(&mut bytes).map_err(StoreError::Reader)?;
+            (self.put_bytes(&bytes)?, bytes.len() as u64)
+        } else {
+            self.put_reader(&file)?
+        };
+        if size != before.size || fs::stat_open(&file, path)? != *before || fs::stat(path)? != *before {
+            return Ok(None);
+        }
+        if now - before.mtime.max(before.ctime) > RACY {
+            self.0.sources.insert(Record { stat: *before, digest });
+        }
+        Ok(Some(digest))
+    }
+}

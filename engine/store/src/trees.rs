@@ -1,0 +1,193 @@
+//! Trees: manifests as blobs, and the same as immutable folders of hard links, made once and shared.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+
+use host::fs::{self, FileKind};
+use model::{Digest, RelPath, Tree, TreeEntry};
+use rayon::prelude::*;
+
+use crate::blobs::{SEALED, Store, is_sealed, link_or_copy};
+use crate::error::StoreError;
+
+impl Store {
+    /// Stores a manifest. Its files must be in the store already.
+    pub fn put_tree(&self, tree: &Tree) -> Result<Digest, StoreError> {
+        tree.check()?;
+        self.put_bytes(&tree.to_bytes())
+    }
+
+    /// Reads a manifest.
+    pub fn tree(&self, digest: &Digest) -> Result<Tree, StoreError> {
+        Ok(Tree::from_bytes(&self.read(digest)?)?)
+    }
+
+    /// Whether the manifest and all its files are there. A folder that was made from it counts as proof.
+    pub fn contains_tree(&self, digest: &Digest) -> Result<bool, StoreError> {
+        if !self.contains(digest) {
+            return Ok(false);
+        }
+        if fs::exists(&self.entry("trees", digest)) {
+            return Ok(true);
+        }
+        let tree = self.tree(digest)?;
+        Ok(tree.entries.values().all(|entry| match entry {
+            TreeEntry::File { digest, .. } => self.contains(digest),
+            TreeEntry::Symlink { .. } | TreeEntry::EmptyFolder => true,
+        }))
+    }
+
+    /// The tree as a folder that must not be changed. It is checked once a process, and made again if it was changed.
+    pub fn tree_path(&self, digest: &Digest) -> Result<PathBuf, StoreError> {
+        let path = self.entry("trees", digest);
+        if self.is_checked(digest) && fs::exists(&path) {
+            return Ok(path);
+        }
+        let tree = self.tree(digest)?;
+        if fs::exists(&path) {
+            if folder_is_sound(&tree, &path) {
+                self.set_checked(digest);
+                return Ok(path);
+            }
+            fs::rename(&path, &self.0.scratch.path())?;
+        }
+        let made = self.0.scratch.path();
+        self.fill(&tree, &made)?;
+        if let Err(error) = self.rename(&made, &path) {
+            fs::remove_tree(&made)?;
+            if !fs::exists(&path) {
+                return Err(error);
+            }
+        }
+        self.set_checked(digest);
+        Ok(path)
+    }
+
+    /// Puts the tree at `to`, which must not exist or be an empty folder. Files are read-only hard links where possible.
+    pub fn materialise_tree(&self, digest: &Digest, to: &Path) -> Result<(), StoreError> {
+        self.fill(&self.tree(digest)?, to)
+    }
+
+    /// Moves the content of a folder into the store: afterwards the folder holds no files. Links are kept as links, modes
+    /// reduced to executable or not.
+    pub fn capture_tree(&self, folder: &Path) -> Result<(Digest, Tree), StoreError> {
+        let mut found = Found::default();
+        list(folder, &RelPath::new("").expect("the root is a path"), &mut found)?;
+        let files: Result<Vec<(RelPath, TreeEntry)>, StoreError> = found
+            .files
+            .into_par_iter()
+            .map(|(path, executable)| {
+                let (digest, size) = self.put_file(&folder.join(&path))?;
+                Ok((path, TreeEntry::File { digest, size, executable }))
+            })
+            .collect();
+        let mut tree = Tree { entries: found.others.into_iter().collect() };
+        tree.entries.extend(files?);
+        Ok((self.put_tree(&tree)?, tree))
+    }
+
+    fn fill(&self, tree: &Tree, to: &Path) -> Result<(), StoreError> {
+        tree.check()?;
+        fs::create_dir_all(to)?;
+        let folders = folders(tree);
+        for folder in &folders {
+            fs::create_dir_all(&to.join(folder))?;
+        }
+        tree.entries.par_iter().try_for_each(|(path, entry)| self.fill_entry(&to.join(path), entry))?;
+        for folder in folders.iter().rev() {
+            let path = to.join(folder);
+            fs::seal(&fs::open(&path)?, &path, 0o755, SEALED)?;
+        }
+        Ok(())
+    }
+
+    fn fill_entry(&self, path: &Path, entry: &TreeEntry) -> Result<(), StoreError> {
+        match entry {
+            TreeEntry::File { digest, executable, .. } => {
+                Ok(link_or_copy(&self.blob_path(digest, *executable)?, path)?)
+            }
+            TreeEntry::Symlink { target } => Ok(fs::symlink(target, path)?),
+            TreeEntry::EmptyFolder => Ok(()),
+        }
+    }
+
+    fn is_checked(&self, digest: &Digest) -> bool {
+        self.0.checked_trees.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
+    }
+
+    fn set_checked(&self, digest: &Digest) {
+        self.0.checked_trees.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest);
+    }
+}
+
+/// All folders of a tree, the root included, parents first.
+fn folders(tree: &Tree) -> BTreeSet<RelPath> {
+    let mut folders = BTreeSet::from([RelPath::new("").expect("the root is a path")]);
+    for (path, entry) in &tree.entries {
+        if *entry == TreeEntry::EmptyFolder {
+            folders.insert(path.clone());
+        }
+        let mut parent = path.parent();
+        while let Some(folder) = parent {
+            parent = folder.parent();
+            if !folders.insert(folder) {
+                break;
+            }
+        }
+    }
+    folders
+}
+
+/// Whether no entry was added, removed or written to: folders and files still have the time they were sealed with.
+fn folder_is_sound(tree: &Tree, path: &Path) -> bool {
+    let sealed = i128::from(SEALED) * 1_000_000_000;
+    let whole = |folder: &RelPath| {
+        fs::lstat(&path.join(folder)).is_ok_and(|stat| stat.kind == FileKind::Folder && stat.mtime == sealed)
+    };
+    folders(tree).iter().all(whole)
+        && tree.entries.par_iter().all(|(name, entry)| match entry {
+            TreeEntry::File { size, .. } => {
+                fs::lstat(&path.join(name)).is_ok_and(|stat| is_sealed(&stat) && stat.size == *size)
+            }
+            TreeEntry::Symlink { .. } | TreeEntry::EmptyFolder => true,
+        })
+}
+
+#[derive(Default)]
+struct Found {
+    files: Vec<(RelPath, bool)>,
+    others: Vec<(RelPath, TreeEntry)>,
+}
+
+fn list(root: &Path, below: &RelPath, found: &mut Found) -> Result<(), StoreError> {
+    let folder = root.join(below);
+    if fs::lstat(&folder)?.mode & 0o700 != 0o700 {
+        fs::set_mode(&folder, 0o755)?;
+    }
+    let entries = fs::read_dir(&folder)?;
+    if entries.is_empty() && !below.as_str().is_empty() {
+        found.others.push((below.clone(), TreeEntry::EmptyFolder));
+    }
+    for entry in entries {
+        let unrepresentable = |reason| StoreError::Unrepresentable { path: folder.join(&entry.name), reason };
+        let path = below.join(&entry.name).map_err(|error| unrepresentable(error.reason.to_owned()))?;
+        if entry.is_folder {
+            list(root, &path, found)?;
+            continue;
+        }
+        let full = root.join(&path);
+        if entry.is_symlink {
+            let target = fs::read_link(&full)?;
+            let target = target.to_str().ok_or_else(|| unrepresentable("the link's target is not UTF-8".to_owned()))?;
+            found.others.push((path, TreeEntry::Symlink { target: target.to_owned() }));
+            continue;
+        }
+        let stat = fs::lstat(&full)?;
+        if stat.kind != FileKind::File {
+            return Err(StoreError::NotAFile(full));
+        }
+        found.files.push((path, stat.mode & 0o111 != 0));
+    }
+    Ok(())
+}

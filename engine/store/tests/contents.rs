@@ -1,0 +1,292 @@
+//! Blobs, trees, memo entries and sources behave like maps; damage is found before use.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use model::{Digest, RelPath, Tree, TreeEntry};
+use proptest::prelude::*;
+use store::{Store, StoreError};
+
+fn open() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("store")).unwrap();
+    (folder, store)
+}
+
+fn path(text: &str) -> RelPath {
+    RelPath::new(text).unwrap()
+}
+
+fn overwrite(path: &Path, bytes: &[u8]) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+fn age(path: &Path) {
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(100)).unwrap();
+}
+
+#[test]
+fn blobs_are_read_only_and_have_an_executable_twin() {
+    let (_folder, store) = open();
+    let digest = store.put_bytes(b"hello").unwrap();
+    for (executable, mode) in [(false, 0o444), (true, 0o555)] {
+        let blob = store.blob_path(&digest, executable).unwrap();
+        assert_eq!(fs::metadata(&blob).unwrap().mode() & 0o777, mode);
+        assert_eq!(fs::read(&blob).unwrap(), b"hello");
+    }
+    assert_eq!(store.size(&digest).unwrap(), 5);
+    assert!(matches!(store.read(&Digest::of(b"other")), Err(StoreError::Missing(_))));
+}
+
+#[test]
+fn put_file_takes_the_file_and_leaves_other_names_alone() {
+    let (folder, store) = open();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    fs::write(&one, "text").unwrap();
+    fs::hard_link(&one, &two).unwrap();
+    let (digest, size) = store.put_file(&one).unwrap();
+    assert_eq!((digest, size), (Digest::of(b"text"), 4));
+    assert!(!one.exists());
+    fs::write(&two, "changed").unwrap();
+    assert_eq!(store.read(&digest).unwrap(), b"text");
+    std::os::unix::fs::symlink("two", &one).unwrap();
+    assert!(matches!(store.put_file(&one), Err(StoreError::NotAFile(_))));
+}
+
+#[test]
+fn damaged_blobs_count_as_missing_and_can_be_put_again() {
+    let (_folder, store) = open();
+    for damage in [&b"hellO"[..], b"", b"longer than before"] {
+        let digest = store.put_bytes(b"hello").unwrap();
+        overwrite(&store.blob_path(&digest, false).unwrap(), damage);
+        assert!(!store.contains(&digest));
+        assert!(store.blob_path(&digest, false).unwrap_err().is_missing());
+        store.put_bytes(b"hello").unwrap();
+        assert_eq!(store.read(&digest).unwrap(), b"hello");
+    }
+}
+
+#[test]
+fn damage_that_keeps_the_time_is_found_by_reading_and_by_fsck() {
+    let (_folder, store) = open();
+    for find in ["read", "fsck", "verify"] {
+        let digest = store.put_bytes(b"hello").unwrap();
+        let blob = store.blob_path(&digest, false).unwrap();
+        let time = fs::metadata(&blob).unwrap().modified().unwrap();
+        overwrite(&blob, b"hellO");
+        fs::File::options().write(true).open(&blob).unwrap().set_modified(time).unwrap();
+        match find {
+            "read" => assert!(matches!(store.read(&digest), Err(StoreError::Corrupt(_)))),
+            "fsck" => assert_eq!(store.fsck().unwrap().corrupt, [digest]),
+            _ => assert!(!store.verify(&digest).unwrap()),
+        }
+        assert!(!store.contains(&digest));
+    }
+}
+
+#[test]
+fn a_touched_but_equal_blob_is_kept() {
+    let (_folder, store) = open();
+    let digest = store.put_bytes(b"hello").unwrap();
+    overwrite(&store.blob_path(&digest, false).unwrap(), b"hello");
+    let blob = store.blob_path(&digest, false).unwrap();
+    assert_eq!(fs::metadata(blob).unwrap().mode() & 0o777, 0o444);
+}
+
+#[test]
+fn captured_trees_come_back_equal() {
+    let (folder, store) = open();
+    let from = folder.path().join("from");
+    fs::create_dir_all(from.join("a/empty")).unwrap();
+    fs::write(from.join("a/file"), "file").unwrap();
+    fs::write(from.join("run"), "run").unwrap();
+    fs::set_permissions(from.join("run"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(from.join("a/empty"), fs::Permissions::from_mode(0o500)).unwrap();
+    std::os::unix::fs::symlink("/outside", from.join("a/link")).unwrap();
+    let (digest, tree) = store.capture_tree(&from).unwrap();
+    let names: Vec<&str> = tree.entries.keys().map(RelPath::as_str).collect();
+    assert_eq!(names, ["a/empty", "a/file", "a/link", "run"]);
+    assert!(matches!(tree.entries[&path("run")], TreeEntry::File { executable: true, size: 3, .. }));
+    assert_eq!(store.tree(&digest).unwrap(), tree);
+
+    let made = store.tree_path(&digest).unwrap();
+    assert_eq!(store.tree_path(&digest).unwrap(), made);
+    assert_eq!(fs::metadata(made.join("run")).unwrap().mode() & 0o777, 0o555);
+    assert_eq!(fs::read_link(made.join("a/link")).unwrap(), Path::new("/outside"));
+    let to = folder.path().join("to");
+    store.materialise_tree(&digest, &to).unwrap();
+    assert_eq!(store.capture_tree(&to).unwrap().0, digest);
+}
+
+#[test]
+fn a_changed_tree_folder_is_made_again() {
+    let (folder, store) = open();
+    let file = TreeEntry::File { digest: store.put_bytes(b"x").unwrap(), size: 1, executable: false };
+    let tree = Tree { entries: BTreeMap::from([(path("d/x"), file)]) };
+    let digest = store.put_tree(&tree).unwrap();
+    for change in ["add", "remove", "edit"] {
+        let made = store.tree_path(&digest).unwrap();
+        match change {
+            "add" => fs::write(made.join("d/y"), "y").unwrap(),
+            "remove" => fs::remove_file(made.join("d/x")).unwrap(),
+            _ => overwrite(&made.join("d/x"), b"X"),
+        }
+        let again = Store::open(&folder.path().join("store")).unwrap();
+        if change == "edit" {
+            assert!(again.tree_path(&digest).unwrap_err().is_missing(), "the blob is the same file");
+            again.put_bytes(b"x").unwrap();
+        }
+        let made = again.tree_path(&digest).unwrap();
+        assert_eq!(fs::read(made.join("d/x")).unwrap(), b"x");
+        assert!(!made.join("d/y").exists());
+    }
+    assert!(store.contains_tree(&digest).unwrap());
+}
+
+#[test]
+fn a_tree_whose_file_is_missing_is_not_contained() {
+    let (_folder, store) = open();
+    let file = TreeEntry::File { digest: Digest::of(b"absent"), size: 6, executable: false };
+    let digest = store.put_tree(&Tree { entries: BTreeMap::from([(path("x"), file)]) }).unwrap();
+    assert!(!store.contains_tree(&digest).unwrap());
+    assert!(matches!(store.tree_path(&digest), Err(StoreError::Missing(_))));
+}
+
+#[test]
+fn damaged_memo_entries_count_as_absent() {
+    let (_folder, store) = open();
+    let key = Digest::of(b"key");
+    store.memo_put(&key, b"value").unwrap();
+    assert_eq!(store.memo_get(&key).unwrap().unwrap(), b"value");
+    let hex = key.to_hex();
+    let file = store.root().join("memo").join(&hex[..2]).join(&hex);
+    let whole = fs::read(&file).unwrap();
+    for damage in [&whole[..whole.len() - 1], &whole[..10], b"", b"some other text which is longer than a checksum"] {
+        fs::write(&file, damage).unwrap();
+        assert_eq!(store.memo_get(&key).unwrap(), None);
+        store.memo_put(&key, b"value").unwrap();
+    }
+    let other = Digest::of(b"other");
+    let place = store.root().join("memo").join(&other.to_hex()[..2]);
+    fs::create_dir_all(&place).unwrap();
+    fs::copy(&file, place.join(other.to_hex())).unwrap();
+    assert_eq!(store.memo_get(&other).unwrap(), None, "an entry belongs to its key");
+}
+
+#[test]
+fn sources_are_hashed_again_when_they_change_and_remembered_when_old() {
+    let (folder, store) = open();
+    let source = folder.path().join("source");
+    for text in ["one", "two", "six"] {
+        fs::write(&source, text).unwrap();
+        assert_eq!(store.source_digest(&source).unwrap(), (Digest::of(text.as_bytes()), 3, false), "racily clean");
+        assert_eq!(store.read(&Digest::of(text.as_bytes())).unwrap(), text.as_bytes());
+    }
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(store.source_digest(&source).unwrap().2);
+    assert!(store.source_digest(&folder.path().join("absent")).is_err());
+    assert!(matches!(store.source_digest(folder.path()), Err(StoreError::NotAFile(_))));
+}
+
+#[test]
+fn the_index_survives_torn_records() {
+    let (folder, store) = open();
+    let sources: Vec<_> = (0..20).map(|n| folder.path().join(format!("s{n}"))).collect();
+    for (n, source) in sources.iter().enumerate() {
+        fs::write(source, n.to_string()).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(2100));
+    for source in &sources {
+        store.source_digest(source).unwrap();
+    }
+    store.flush();
+    let log = store.root().join("sources");
+    let whole = fs::read(&log).unwrap();
+    assert_eq!(whole.len(), 20 * 88, "all are old enough to be remembered");
+    let mut torn = whole[..whole.len() - 30].to_vec();
+    torn[100] ^= 1;
+    fs::write(&log, torn).unwrap();
+    let again = Store::open(&folder.path().join("store")).unwrap();
+    for (n, source) in sources.iter().enumerate() {
+        assert_eq!(again.source_digest(source).unwrap().0, Digest::of(n.to_string().as_bytes()));
+    }
+    drop(again);
+    assert_eq!(fs::read(&log).unwrap().len(), 21 * 88, "two were hashed again, the torn one cut off");
+    age(&sources[3]);
+    fs::write(&sources[3], "3").unwrap();
+    assert_eq!(store.source_digest(&sources[3]).unwrap().0, Digest::of(b"3"));
+}
+
+#[test]
+fn scratch_of_the_living_stays_and_of_the_dead_goes() {
+    let (folder, store) = open();
+    let scratch = store.scratch().unwrap();
+    let tmp = store.root().join("tmp");
+    fs::create_dir_all(tmp.join("dead/x")).unwrap();
+    fs::write(tmp.join("dead.lock"), "").unwrap();
+    let second = Store::open(&folder.path().join("store")).unwrap();
+    assert!(scratch.path().exists());
+    assert!(!tmp.join("dead").exists());
+    drop((second, scratch, store));
+    assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put(u8),
+    Remove(u8),
+    Damage(u8),
+    Memo(u8, u8),
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0..6u8).prop_map(Step::Put),
+        1 => (0..6u8).prop_map(Step::Remove),
+        1 => (0..6u8).prop_map(Step::Damage),
+        2 => (0..6u8, any::<u8>()).prop_map(|(key, value)| Step::Memo(key, value)),
+        1 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn behaves_like_maps(steps in steps()) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let (mut blobs, mut memo) = (BTreeMap::new(), BTreeMap::new());
+        let content = |n: u8| vec![n; usize::from(n) * 100];
+        for step in steps {
+            match step {
+                Step::Put(n) => { blobs.insert(store.put_bytes(&content(n)).unwrap(), content(n)); }
+                Step::Remove(n) | Step::Damage(n) => {
+                    let digest = Digest::of(&content(n));
+                    if blobs.remove(&digest).is_some() {
+                        let files = [false, true].map(|executable| store.blob_path(&digest, executable).unwrap());
+                        let damage = matches!(step, Step::Damage(_));
+                        files.iter().for_each(|file| if damage { overwrite(file, b"?") } else { fs::remove_file(file).unwrap() });
+                    }
+                }
+                Step::Memo(key, value) => {
+                    store.memo_put(&Digest::of(&[key]), &[value]).unwrap();
+                    memo.insert(key, value);
+                }
+                Step::Reopen => store = Store::open(folder.path()).unwrap(),
+            }
+            for n in 0..6 {
+                let digest = Digest::of(&content(n));
+                prop_assert_eq!(store.contains(&digest), blobs.contains_key(&digest));
+                prop_assert_eq!(store.read(&digest).ok(), blobs.get(&digest).cloned());
+                prop_assert_eq!(store.memo_get(&Digest::of(&[n])).unwrap(), memo.get(&n).map(|value| vec![*value]));
+            }
+        }
+    }
+}
