@@ -2,6 +2,8 @@
 //!
 //! Thin on purpose: each function names the path in its error, and nothing here knows what a build is.
 
+#![allow(clippy::disallowed_methods, reason = "this crate is where they belong")]
+
 pub mod clock;
 pub mod env;
 pub mod fs;

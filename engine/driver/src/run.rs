@@ -1,0 +1,62 @@
+//! `build run`: builds a target and starts it, or hands a deploy target to the rollout.
+
+use model::{Artifact, ConfiguredTarget, Label};
+
+use crate::build::{self, analyse, Built};
+use crate::deploy;
+use crate::error::{Error, ErrorKind};
+use crate::options::RunRequest;
+use crate::outputs;
+use crate::session::Session;
+use crate::test::runtime_inputs;
+
+/// Builds and runs; returns the exit code of the program, 0 after a rollout.
+pub async fn run(session: &Session, request: &RunRequest) -> Result<i32, Error> {
+    let label = session.label(&request.target)?;
+    let mut wanted = vec![label.clone()];
+    wanted.extend(deploy::companions(session, &label)?);
+    let analysis = analyse(session, &wanted)?;
+    let target = build::target(session, &analysis, &label);
+    if let Some(info) = deploy::info(&target)? {
+        return deploy::run(session, &analysis, &label, info, request).await;
+    }
+    if let Some(info) = crate::push::info(&target)? {
+        return crate::push::run(session, &analysis, &label, info).await;
+    }
+    let built = build::execute(session, &analysis, std::slice::from_ref(&label), runtime).await?;
+    start(session, &label, &target, &built, &request.arguments)
+}
+
+fn runtime(target: &ConfiguredTarget) -> Vec<Artifact> {
+    let info = target.default_info();
+    let Some(executable) = &info.executable else { return Vec::new() };
+    outputs::files(&runtime_inputs(&info, executable, None))
+}
+
+/// Starts the program on this machine, in the user's working folder, with its files in a folder of their own.
+fn start(
+    session: &Session,
+    label: &Label,
+    target: &ConfiguredTarget,
+    built: &Built,
+    arguments: &[String],
+) -> Result<i32, Error> {
+    let Some(executable) = target.default_info().executable else {
+        let message = format!("{label} is not executable: its rule `{}` makes nothing that can be run", target.kind);
+        let error = Error::new(ErrorKind::Build, message);
+        return Err(error.hint(format!("`build build {label}` builds it; `build query 'kind(.*_binary, //...)'` lists programs")));
+    };
+    let folder = session.root.join(outputs::FOLDER).join("run").join(label.exec_path());
+    outputs::runtime_folder(&session.store, &folder, &runtime(target), &built.contents)?;
+    let mut command = host::process::interactive(&folder.join(executable.path()), arguments);
+    command.env("RUNFILES_DIR", &folder).env("BUILD_WORKSPACE_DIRECTORY", &session.root);
+    let status = command.status().map_err(|error| {
+        Error::new(ErrorKind::Environment, format!("cannot start {label}: {error}"))
+    })?;
+    Ok(exit_code(status))
+}
+
+fn exit_code(status: std::process::ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
