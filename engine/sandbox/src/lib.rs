@@ -1,1 +1,24 @@
-//! placeholder
+//!
+//! The engine re-executes its own program ([`init_if_requested`]), so that namespaces are set up in a fresh process with
+//! one thread. That process makes the namespaces and a child that is process 1 in them; process 1 builds the root file
+//! system, starts the program, and takes everything in the namespace with it when it ends or when the engine is gone.
+//! Nothing here knows of labels, keys or the store: a command is paths, arguments and limits.
+
+mod channel;
+mod command;
+mod error;
+mod etc;
+mod init;
+mod launcher;
+mod run;
+mod spec;
+mod support;
+mod unsandboxed;
+
+pub use command::{Command, Exit, Limits, Mount, Status};
+pub use error::SandboxError;
+pub use init::init_if_requested;
+pub use launcher::Launcher;
+pub use run::run;
+pub use support::{Support, support};
+pub use unsandboxed::run_unsandboxed;

@@ -1,0 +1,113 @@
+//! The program that the tests of `sandbox` run inside and outside: it reports what it sees, one command per word pair.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+fn main() {
+    sandbox::init_if_requested();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut words = arguments.iter().map(String::as_str);
+    while let Some(command) = words.next() {
+        let argument = words.next().unwrap_or("");
+        run(command, argument);
+    }
+}
+
+fn run(command: &str, argument: &str) {
+    match command {
+        "exit" => std::process::exit(argument.parse().unwrap()),
+        "abort" => std::process::abort(),
+        "sleep" => std::thread::sleep(Duration::from_millis(argument.parse().unwrap())),
+        "print" => println!("{argument}"),
+        "complain" => eprintln!("{argument}"),
+        "exists" => println!("{argument} {}", fs::symlink_metadata(argument).is_ok()),
+        "list" => println!("{}", list(argument)),
+        "read" => {
+            println!("{}", fs::read_to_string(argument).unwrap_or_else(|error| format!("error {:?}", error.kind())))
+        }
+        "write" => println!("write {argument} {}", outcome(fs::write(argument, "written\n"))),
+        "chmod" => {
+            let mode = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o777);
+            println!("chmod {argument} {}", outcome(fs::set_permissions(argument, mode)));
+        }
+        "env" => std::env::vars().for_each(|(name, value)| println!("{name}={value}")),
+        "identity" => println!("{}", identity()),
+        "connect" => println!("connect {}", outcome(TcpStream::connect(argument))),
+        "loopback" => println!("loopback {}", loopback()),
+        "stdin" => println!("{}", std::io::read_to_string(std::io::stdin()).unwrap()),
+        "descriptors" => println!("{}", list("/proc/self/fd")),
+        "background" => {
+            let child = Command::new("/proc/self/exe").args(["sleep", argument]).spawn().unwrap();
+            println!("background {}", child.id());
+        }
+        "serve" => serve(argument),
+        "relay" => relay(argument),
+        other => panic!("unknown command {other}"),
+    }
+}
+
+fn outcome<T>(result: std::io::Result<T>) -> String {
+    result.map_or_else(|error| format!("{:?}", error.kind()), |_| "ok".to_owned())
+}
+
+fn list(folder: &str) -> String {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .map(|entries| entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+        .unwrap_or_default();
+    names.sort();
+    format!("{folder}: {}", names.join(" "))
+}
+
+fn identity() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap_or("");
+        line.split_whitespace().nth(1).unwrap_or("").to_owned()
+    };
+    format!(
+        "host={} uid={} gid={} pid={} umask={} caps={} no_new_privs={} cwd={}",
+        fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim(),
+        field("Uid:"),
+        field("Gid:"),
+        std::process::id(),
+        field("Umask:"),
+        field("CapBnd:"),
+        field("NoNewPrivs:"),
+        std::env::current_dir().unwrap().display(),
+    )
+}
+
+fn loopback() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    server.write_all(b"hello").unwrap();
+    let mut bytes = [0; 5];
+    client.read_exact(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Answers each connection with `<text>`, given as `address=text`.
+fn serve(argument: &str) {
+    let (address, text) = argument.split_once('=').unwrap();
+    let listener = TcpListener::bind(address).unwrap();
+    println!("serving");
+    for stream in listener.incoming() {
+        stream.unwrap().write_all(text.as_bytes()).unwrap();
+    }
+}
+
+/// Answers each connection with what another address says, given as `address=other`.
+fn relay(argument: &str) {
+    let (address, other) = argument.split_once('=').unwrap();
+    let listener = TcpListener::bind(address).unwrap();
+    for stream in listener.incoming() {
+        let mut text = String::new();
+        let result = TcpStream::connect(other).and_then(|mut upstream| upstream.read_to_string(&mut text));
+        let answer = result.map_or_else(|error| format!("error {:?}", error.kind()), |_| format!("relayed {text}"));
+        stream.unwrap().write_all(answer.as_bytes()).unwrap();
+    }
+}

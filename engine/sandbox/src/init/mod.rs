@@ -1,0 +1,86 @@
+//! The init of a sandbox: what the engine's program does when it is started again with the hidden argument.
+//!
+//! Three processes: the outer one makes the namespaces and waits; process 1 of the namespaces builds the file system,
+//! supervises, and ends when the engine hangs up; its child becomes the program. Only descriptor-safe, single-threaded code
+//! may live here, since it forks.
+
+mod namespaces;
+mod network;
+mod privileges;
+mod program;
+mod raw;
+mod root;
+mod step;
+mod supervisor;
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::exit;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, dup2_stdin};
+
+use crate::channel::Channel;
+use crate::launcher::{CAN_BE_INIT, INIT_ARGUMENT};
+use crate::spec::{Failure, Report, Spec, Usage};
+use step::Step;
+
+/// Serves as the init of a sandbox if the program was started for that, and then never returns. Must be the first
+/// statement of `main`, while the program has one thread.
+pub fn init_if_requested() {
+    CAN_BE_INIT.store(true, Ordering::SeqCst);
+    let requested = std::env::args_os().nth(1).is_some_and(|argument| argument == INIT_ARGUMENT);
+    if requested {
+        let code = match std::io::stdin().as_fd().try_clone_to_owned() {
+            Ok(descriptor) => serve(&Channel::from(descriptor)),
+            Err(_) => 1,
+        };
+        exit(code);
+    }
+}
+
+/// The life of the outer process. Returns its exit code, which only matters when nobody listens any more.
+fn serve(channel: &Channel) -> i32 {
+    let Ok(Some(received)) = channel.receive::<Spec>() else { return 1 };
+    let report = match contain(&received.message, channel) {
+        Ok(first) => {
+            // Fails only if there is no such child.
+            let _ = waitpid(first, None);
+            Report::Finished(usage())
+        }
+        Err(failure) => Report::Failed(failure),
+    };
+    i32::from(channel.send(&report, &[]).is_err())
+}
+
+/// Makes the namespaces and starts their process 1.
+fn contain(spec: &Spec, channel: &Channel) -> Result<Pid, Failure> {
+    let stdin = spec.stdin.as_deref().unwrap_or("/dev/null".as_ref());
+    let stdin: OwnedFd = File::open(stdin).step(|| format!("open standard input {}", stdin.display()))?.into();
+    dup2_stdin(&stdin).step(|| "set standard input")?;
+    drop(stdin);
+    let as_root = nix::unistd::geteuid().is_root();
+    namespaces::enter(spec)?;
+    match raw::fork().step(|| "start the first process")? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => exit(supervisor::run(spec, as_root, channel)),
+    }
+}
+
+/// Resources of the children that were waited for, with theirs.
+fn usage() -> Usage {
+    let duration = |time: TimeVal| {
+        Duration::from_secs(u64::try_from(time.tv_sec()).unwrap_or(0))
+            + Duration::from_micros(u64::try_from(time.tv_usec()).unwrap_or(0))
+    };
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return Usage::default() };
+    Usage {
+        user: duration(usage.user_time()),
+        system: duration(usage.system_time()),
+        max_rss: u64::try_from(usage.max_rss()).unwrap_or(0) * 1024,
+    }
+}

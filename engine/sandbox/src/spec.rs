@@ -1,0 +1,103 @@
+//! What the engine tells the init of a sandbox, and what that reports. Plain data, serialised over the channel.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::Network;
+use serde::{Deserialize, Serialize};
+
+use crate::command::Limits;
+
+/// One process and all that it shall see. Targets are absolute paths inside.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Spec {
+    pub hostname: String,
+    pub user: u32,
+    pub group: u32,
+    pub network: Network,
+    /// A folder whose entries appear at `/`, read-only.
+    pub root: Option<PathBuf>,
+    /// Small files that the sandbox makes itself, read-only: path, content.
+    pub files: Vec<(String, String)>,
+    /// Empty folders in memory, writable.
+    pub memory: Vec<String>,
+    /// Mounted in this order; a later one may lie inside an earlier one.
+    pub binds: Vec<Bind>,
+    pub stdin: Option<PathBuf>,
+    pub argv: Vec<String>,
+    pub env: Vec<(String, String)>,
+    pub cwd: String,
+    /// Whether a program without `/` is looked for in `PATH`.
+    pub search_path: bool,
+    pub limits: Limits,
+    /// Listeners to be bound inside and handed to the engine.
+    pub listeners: Vec<SocketAddr>,
+    /// Whether ports below 1024 may be bound.
+    pub low_ports: bool,
+}
+
+/// A file or folder of the host at a path inside.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Bind {
+    pub source: PathBuf,
+    pub target: String,
+    pub folder: bool,
+    pub writable: bool,
+}
+
+/// What init reports.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Report {
+    /// A step of the set-up failed.
+    Failed(Failure),
+    /// The listener with this index is bound; its descriptor comes along.
+    Listening(usize),
+    /// The program is about to run.
+    Started,
+    /// The answer to `Request::Connect`: the connection comes along, or an error number.
+    Connected { id: u64, errno: Option<i32> },
+    /// The program ended.
+    Ended { status: ProgramStatus, wall: Duration },
+    /// Every process is dead.
+    Finished(Usage),
+}
+
+/// How a program ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ProgramStatus {
+    Code(i32),
+    Signal(i32),
+}
+
+/// Resources of all processes together.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Usage {
+    pub user: Duration,
+    pub system: Duration,
+    /// Bytes of the largest process.
+    pub max_rss: u64,
+}
+
+/// What the engine asks of a running container.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// Connect to this port on the container's loopback.
+    Connect { id: u64, port: u16 },
+    /// Ask the program to end (SIGTERM).
+    Terminate,
+}
+
+/// A failed step of the set-up.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub step: String,
+    pub errno: i32,
+}
+
+impl Failure {
+    pub fn source(&self) -> io::Error {
+        io::Error::from_raw_os_error(self.errno)
+    }
+}

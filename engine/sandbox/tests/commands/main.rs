@@ -1,0 +1,219 @@
+//! What a sandboxed command sees, leaves behind, and how it ends.
+
+mod fixture;
+
+use std::fs;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use fixture::{Fixture, PROBE, explain};
+use model::{Cancel, Network};
+use sandbox::{Launcher, Status, Support};
+
+#[test]
+fn sandboxes_can_be_made_here() {
+    assert_eq!(Launcher::new(PROBE).support(), Support::Available);
+}
+
+#[test]
+fn a_program_that_does_not_offer_init_is_not_started_again() {
+    let Support::Missing(reason) = Launcher::current().support() else { panic!("the tests' main is no init") };
+    assert!(reason.contains("init_if_requested"), "{reason}");
+}
+
+#[test]
+fn nothing_of_the_host_is_visible() {
+    let outcome = Fixture::new(&["list", "/", "list", "/etc", "list", "/dev", "exists", "/etc/hostname"]).run();
+    let listing: Vec<&str> = outcome.stdout.lines().collect();
+    let top: Vec<&str> = listing[0].split(' ').skip(1).collect();
+    assert!(top.iter().all(|name| ["bin", "dev", "etc", "lib", "lib64", "proc", "tmp", "usr", "work"].contains(name)));
+    assert_eq!(listing[1], "/etc: group hosts nsswitch.conf passwd");
+    assert_eq!(listing[2], "/dev: fd full null random shm stderr stdin stdout urandom zero");
+    assert_eq!(listing[3], "/etc/hostname false");
+    for path in ["/home", "/root", "/var", "/sys", "/usr/bin", env!("CARGO_MANIFEST_DIR")] {
+        assert_eq!(Fixture::new(&["exists", path]).run().stdout, format!("{path} false\n"));
+    }
+}
+
+#[test]
+fn identity_is_fixed_and_powerless() {
+    let outcome = Fixture::new(&["identity", ""]).run();
+    let expected = "host=sandbox uid=1000 gid=1000 pid=2 umask=0022 caps=0000000000000000 no_new_privs=1 cwd=/work\n";
+    assert_eq!(outcome.stdout, expected);
+}
+
+#[test]
+fn the_environment_and_descriptors_are_exactly_those_given() {
+    let mut fixture = Fixture::new(&["env", "", "descriptors", ""]);
+    fixture.command.env = vec![("A".to_owned(), "1 2".to_owned())];
+    // The fourth descriptor is the folder that is being listed.
+    assert_eq!(fixture.run().stdout, "A=1 2\n/proc/self/fd: 0 1 2 3\n");
+}
+
+#[test]
+fn inputs_are_read_only_and_outputs_are_left() {
+    let mut fixture = Fixture::new(&["read", "a/in.txt", "write", "a/in.txt", "chmod", "a/in.txt", "read", "tree/x/y"]);
+    fixture.input("a/in.txt", "content");
+    let tree = fixture.folder.path().join("tree");
+    fs::create_dir_all(tree.join("x")).unwrap();
+    fs::write(tree.join("x/y"), "deep").unwrap();
+    fixture.mount(tree, "tree", true);
+    for word in ["write", "tree/new", "write", "a/out.txt", "write", "/tmp/t", "write", "/new", "write", "/bin/probe"] {
+        fixture.command.argv.push(word.to_owned());
+    }
+    let outcome = fixture.run();
+    assert_eq!(
+        outcome.stdout.lines().collect::<Vec<_>>(),
+        [
+            "content",
+            "write a/in.txt ReadOnlyFilesystem",
+            "chmod a/in.txt ReadOnlyFilesystem",
+            "deep",
+            "write tree/new ReadOnlyFilesystem",
+            "write a/out.txt ok",
+            "write /tmp/t ok",
+            "write /new ReadOnlyFilesystem",
+            "write /bin/probe ReadOnlyFilesystem",
+        ]
+    );
+    assert_eq!(fs::read_to_string(fixture.command.workdir.join("a/out.txt")).unwrap(), "written\n");
+}
+
+#[test]
+fn the_kernel_cannot_be_configured_from_inside() {
+    let outcome = Fixture::new(&["write", "/proc/sys/kernel/core_pattern"]).run();
+    assert!(!outcome.stdout.contains("ok"), "{}", outcome.stdout);
+}
+
+#[test]
+fn network_is_loopback_only_unless_asked_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut fixture = Fixture::new(&["connect", &address, "loopback", ""]);
+    assert_eq!(fixture.run().stdout, "connect ConnectionRefused\nloopback hello\n");
+    fixture.command.network = Network::Host;
+    assert_eq!(fixture.run().stdout, "connect ok\nloopback hello\n");
+}
+
+#[test]
+fn standard_input_and_output_are_files() {
+    let mut fixture = Fixture::new(&["stdin", "", "complain", "bad", "print", "good"]);
+    let stdin = fixture.folder.path().join("stdin");
+    fs::write(&stdin, "from stdin").unwrap();
+    fixture.command.stdin = Some(stdin);
+    let outcome = fixture.run();
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("from stdin\ngood\n", "bad\n"));
+
+    fixture.command.stderr = fixture.command.stdout.clone();
+    assert_eq!(fixture.run().stdout, "from stdin\nbad\ngood\n");
+}
+
+#[test]
+fn the_status_is_that_of_the_program() {
+    assert_eq!(Fixture::new(&["exit", "7"]).run().exit.status, Status::Code(7));
+    assert_eq!(Fixture::new(&["abort", ""]).run().exit.status, Status::Signal(6));
+    let outcome = Fixture::new(&["sleep", "30"]).run();
+    assert!(outcome.exit.status.success());
+    assert!(outcome.exit.wall >= Duration::from_millis(30));
+    assert!(outcome.exit.max_rss > 0);
+}
+
+#[test]
+fn a_process_left_behind_is_dead() {
+    let mark = format!("60{}", std::process::id());
+    let fixture = Fixture::new(&["background", &mark, "print", "done"]);
+    assert!(fixture.run().exit.status.success());
+    assert_eq!(processes_with(&mark), 0);
+}
+
+#[test]
+fn a_timeout_kills_the_whole_tree() {
+    let mark = format!("61{}", std::process::id());
+    let mut fixture = Fixture::new(&["background", &mark, "sleep", "60000"]);
+    fixture.command.timeout = Some(Duration::from_millis(200));
+    let started = Instant::now();
+    assert_eq!(fixture.run().exit.status, Status::TimedOut);
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!(processes_with(&mark), 0);
+}
+
+#[test]
+fn cancelling_kills_too() {
+    let fixture = Fixture::new(&["sleep", "60000"]);
+    let cancel = Cancel::default();
+    let status = std::thread::scope(|scope| {
+        let running = scope.spawn(|| sandbox::run(&Launcher::new(PROBE), &fixture.command, &cancel).unwrap().status);
+        std::thread::sleep(Duration::from_millis(100));
+        cancel.cancel();
+        running.join().unwrap()
+    });
+    assert_eq!(status, Status::Cancelled);
+}
+
+/// How many processes of this machine have `word` among their arguments.
+fn processes_with(word: &str) -> usize {
+    let folders = fs::read_dir("/proc").unwrap().flatten();
+    let is_match = |bytes: Vec<u8>| bytes.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes());
+    folders.filter(|folder| fs::read(folder.path().join("cmdline")).is_ok_and(is_match)).count()
+}
+
+#[test]
+fn errors_name_the_step_and_its_subject() {
+    let error = |fixture: &Fixture| explain(&fixture.try_run().unwrap_err());
+    let mut fixture = Fixture::new(&[]);
+    fixture.command.argv = vec!["bin/absent".to_owned()];
+    assert_eq!(error(&fixture), "sandbox: cannot run bin/absent: No such file or directory (os error 2)");
+
+    let mut fixture = Fixture::new(&[]);
+    fixture.mount("/absent/input".into(), "a/b.go", false);
+    assert_eq!(
+        error(&fixture),
+        "sandbox: cannot mount /absent/input at /work/a/b.go: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn hundreds_of_inputs_cost_milliseconds() {
+    let mut fixture = Fixture::new(&["read", "in/19/499", "print", "done"]);
+    for number in 0..500 {
+        fixture.input(&format!("in/{}/{number}", number % 20), &format!("{number}"));
+    }
+    let started = Instant::now();
+    assert_eq!(fixture.run().stdout, "499\ndone\n");
+    let elapsed = started.elapsed();
+    // A generous limit, since tests share the machine; the figure itself is printed.
+    assert!(elapsed < Duration::from_millis(500), "500 inputs took {elapsed:?}");
+    println!("500 inputs: {elapsed:?}");
+}
+
+#[test]
+fn it_works_for_users_without_privileges() {
+    if !fs::read_to_string("/proc/self/status").unwrap().contains("Uid:\t0\t") {
+        // Every other test of this file has just shown it.
+        return;
+    }
+    // The test runs again as nobody, with the two tests that matter most.
+    let output = std::process::Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--test-threads=1", "identity_is", "inputs_are", "nothing_of_the_host", "network_is"])
+        .env("TMPDIR", "/tmp")
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("4 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn without_a_sandbox_the_layout_is_the_same() {
+    let mut fixture = Fixture::new(&["read", "a/in.txt", "write", "out.txt", "env", "", "exit", "3"]);
+    fixture.input("a/in.txt", "content");
+    fixture.command.root = None;
+    fixture.command.argv[0] = PROBE.to_owned();
+    fixture.command.env = vec![("A".to_owned(), "1".to_owned())];
+    let exit = sandbox::run_unsandboxed(&fixture.command, &Cancel::default()).unwrap();
+    assert_eq!(exit.status, Status::Code(3));
+    assert_eq!(fs::read_to_string(&fixture.command.stdout).unwrap(), "content\nwrite out.txt ok\nA=1\n");
+    assert!(fixture.command.workdir.join("out.txt").exists());
+}
