@@ -1,0 +1,145 @@
+//! Pulling an image by digest. Whatever the registry sends is checked against the digest it was asked for by.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use model::{Digest, Event, Platform, Reporter, Tree};
+use oci_client::Client;
+use oci_client::manifest::OciDescriptor;
+use store::Store;
+
+use crate::digest::{HashingWriter, Sha256};
+use crate::error::OciError;
+use crate::image::Image;
+use crate::layout::{self, Descriptor, Index, MANIFEST_MEDIA_TYPE, Manifest};
+use crate::push::transfer_id;
+use crate::registry::{Registry, check_repository};
+
+/// How many blobs are fetched at once.
+const PARALLEL: usize = 4;
+
+const ACCEPTED: [&str; 4] = [
+    MANIFEST_MEDIA_TYPE,
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+];
+
+/// What to pull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullRequest {
+    /// The repository.
+    pub repository: String,
+    /// The digest of a manifest, or of a list of manifests.
+    pub digest: Sha256,
+    /// Which manifest of a list.
+    pub platform: Option<Platform>,
+}
+
+/// Pulls an image into the store.
+pub async fn pull(
+    request: &PullRequest,
+    registry: &Registry,
+    store: &Store,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<Image, OciError> {
+    check_repository(&request.repository)?;
+    let client = registry.client()?;
+    client.store_auth_if_needed(&registry.address, &registry.auth.to_client()).await;
+    let puller = Puller { client, request, registry, store, reporter };
+    let (digest, bytes) = puller.manifest().await?;
+    let manifest: Manifest = layout::parse(&bytes, "the manifest")?;
+
+    let mut tree = Tree::default();
+    let mut blobs: Vec<&Descriptor> = manifest.layers.iter().chain([&manifest.config]).collect();
+    blobs.sort_by(|a, b| a.digest.cmp(&b.digest));
+    blobs.dedup_by(|a, b| a.digest == b.digest);
+    let fetched: Vec<(Sha256, Digest, u64)> =
+        stream::iter(blobs).map(|blob| puller.blob(blob)).buffer_unordered(PARALLEL).try_collect().await?;
+    for (digest, content, size) in fetched {
+        layout::add_blob(&mut tree, &digest, content, size)?;
+    }
+    layout::add_bytes(&mut tree, &bytes, store)?;
+    let media_type = manifest.media_type.unwrap_or_else(|| MANIFEST_MEDIA_TYPE.into());
+    let descriptor = Descriptor { media_type, digest: digest.clone(), size: bytes.len() as u64, platform: None };
+    layout::finish(&mut tree, descriptor, store)?;
+    let content = store.put_tree(&tree)?;
+    Ok(Image { tree, content, digest })
+}
+
+struct Puller<'a> {
+    client: Client,
+    request: &'a PullRequest,
+    registry: &'a Registry,
+    store: &'a Store,
+    reporter: &'a Arc<dyn Reporter>,
+}
+
+impl Puller<'_> {
+    /// The manifest and its digest; through a list of manifests, the one for the platform.
+    async fn manifest(&self) -> Result<(Sha256, Vec<u8>), OciError> {
+        let bytes = self.manifest_bytes(&self.request.digest).await?;
+        let value: serde_json::Value = layout::parse(&bytes, "the manifest")?;
+        if value.get("manifests").is_none() {
+            return Ok((self.request.digest.clone(), bytes));
+        }
+        let list: Index = layout::parse(&bytes, "the list of manifests")?;
+        let chosen = list.select(self.request.platform.as_ref())?.digest.clone();
+        let bytes = self.manifest_bytes(&chosen).await?;
+        Ok((chosen, bytes))
+    }
+
+    async fn manifest_bytes(&self, digest: &Sha256) -> Result<Vec<u8>, OciError> {
+        let attempt = self.registry.attempt(&self.request.repository, format!("the manifest {}", digest.short()));
+        let reference = self.registry.by_digest(&self.request.repository, digest);
+        let auth = self.registry.auth.to_client();
+        let pulled = self.client.pull_manifest_raw(&reference, &auth, &ACCEPTED).await;
+        let (bytes, _) = pulled.map_err(|error| attempt.failed(error))?;
+        let actual = Sha256::of(&bytes);
+        if actual != *digest {
+            return Err(attempt.mismatch(digest, &actual));
+        }
+        Ok(bytes.to_vec())
+    }
+
+    async fn blob(&self, blob: &Descriptor) -> Result<(Sha256, Digest, u64), OciError> {
+        let id = transfer_id("pull", &self.request.repository, &blob.digest);
+        let label = format!("{} of {}", blob.digest.short(), self.request.repository);
+        self.reporter.report(Event::TransferStarted { id, what: label.into(), total: Some(blob.size) });
+        let result = self.download(blob, id).await;
+        self.reporter.report(Event::TransferFinished { id });
+        let (content, size) = result?;
+        Ok((blob.digest.clone(), content, size))
+    }
+
+    async fn download(&self, blob: &Descriptor, id: u64) -> Result<(Digest, u64), OciError> {
+        let attempt = self.registry.attempt(&self.request.repository, format!("the blob {}", blob.digest.short()));
+        let reference = self.registry.by_digest(&self.request.repository, &blob.digest);
+        let descriptor = OciDescriptor { digest: blob.digest.to_string(), ..OciDescriptor::default() };
+        let response = self.client.pull_blob_stream(&reference, &descriptor).await;
+        let mut pieces = response.map_err(|error| attempt.failed(error))?.stream;
+        let scratch = self.store.scratch()?;
+        let path = scratch.path().join("blob");
+        let mut file = HashingWriter::new(io::BufWriter::new(host::fs::create(&path)?));
+        let mut done = 0;
+        while let Some(piece) = pieces.next().await {
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(error) if done < blob.size => return Err(attempt.interrupted(done, blob.size, &error)),
+                // The client checks the digest as well, but its error carries no digests; ours, below, does.
+                Err(_) => break,
+            };
+            file.write_all(&piece).map_err(OciError::Write)?;
+            done += piece.len() as u64;
+            self.reporter.report(Event::TransferProgress { id, done });
+        }
+        let (file, actual, size) = file.finish();
+        if actual != blob.digest {
+            return Err(attempt.mismatch(&blob.digest, &actual));
+        }
+        file.into_inner().map_err(|error| OciError::Write(error.into_error()))?;
+        let (content, _) = self.store.put_file(&path)?;
+        Ok((content, size))
+    }
+}

@@ -1,0 +1,202 @@
+//! Pushing an image: only what the registry lacks, and nothing at all when it has the manifest.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use model::{Digest, Event, KeyBuilder, Reporter, Tree};
+use oci_client::Client;
+use oci_client::errors::OciDistributionError;
+use store::Store;
+use tokio::io::AsyncReadExt;
+
+use crate::digest::{Hasher, Sha256};
+use crate::error::OciError;
+use crate::layout::{self, Descriptor, MANIFEST_MEDIA_TYPE};
+use crate::registry::{Registry, check_repository};
+
+/// How many blobs are sent at once.
+const PARALLEL: usize = 4;
+/// How much of a blob is read at once.
+const CHUNK: usize = 1 << 20;
+
+/// What to push where.
+#[derive(Debug, Clone)]
+pub struct PushRequest<'a> {
+    /// The image.
+    pub image: &'a Tree,
+    /// Where to.
+    pub registry: &'a Registry,
+    /// The repository.
+    pub repository: &'a str,
+    /// Names for the manifest beside its digest; usually none.
+    pub tags: &'a [String],
+}
+
+/// What a push did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushReport {
+    /// The manifest, by which the image is to be deployed.
+    pub digest: Sha256,
+    /// Blobs sent (layers and config).
+    pub uploaded: usize,
+    /// Blobs that were there.
+    pub skipped: usize,
+    /// Bytes of the blobs sent.
+    pub bytes: u64,
+    /// Whether the manifest itself was sent.
+    pub manifest_sent: bool,
+}
+
+/// Pushes an image. Killed at any moment, the next push goes on from what is there.
+pub async fn push(
+    request: &PushRequest<'_>,
+    store: &Store,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<PushReport, OciError> {
+    let PushRequest { image, registry, repository, tags } = *request;
+    check_repository(repository)?;
+    let (manifest, manifest_bytes) = layout::read_manifest(image, store)?;
+    let digest = layout::digest_of(image, store)?;
+    let client = registry.client()?;
+    client.store_auth_if_needed(&registry.address, &registry.auth.to_client()).await;
+    let pusher = Pusher { client, request, store, reporter };
+
+    let mut blobs: Vec<&Descriptor> = manifest.layers.iter().chain([&manifest.config]).collect();
+    blobs.sort_by(|a, b| a.digest.cmp(&b.digest));
+    blobs.dedup_by(|a, b| a.digest == b.digest);
+    let mut report = PushReport { digest: digest.clone(), uploaded: 0, skipped: 0, bytes: 0, manifest_sent: false };
+    if pusher.current(&registry.by_digest(repository, &digest)).await? == Some(digest.clone()) {
+        report.skipped = blobs.len();
+    } else {
+        let sent: Vec<Option<u64>> =
+            stream::iter(blobs).map(|blob| pusher.ensure_blob(blob)).buffer_unordered(PARALLEL).try_collect().await?;
+        report.uploaded = sent.iter().flatten().count();
+        report.skipped = sent.len() - report.uploaded;
+        report.bytes = sent.iter().flatten().sum();
+        pusher.put_manifest(&registry.by_digest(repository, &digest), &manifest_bytes).await?;
+        report.manifest_sent = true;
+    }
+    for tag in tags {
+        let reference = registry.by_tag(repository, tag);
+        if pusher.current(&reference).await?.as_ref() != Some(&digest) {
+            pusher.put_manifest(&reference, &manifest_bytes).await?;
+            report.manifest_sent = true;
+        }
+    }
+    Ok(report)
+}
+
+struct Pusher<'a> {
+    client: Client,
+    request: &'a PushRequest<'a>,
+    store: &'a Store,
+    reporter: &'a Arc<dyn Reporter>,
+}
+
+impl Pusher<'_> {
+    fn failed(&self, what: impl Into<String>, error: OciDistributionError) -> OciError {
+        self.request.registry.attempt(self.request.repository, what).failed(error)
+    }
+
+    /// The digest of the manifest that the registry has under a name.
+    async fn current(&self, reference: &oci_client::Reference) -> Result<Option<Sha256>, OciError> {
+        let found = self.client.fetch_manifest_digest(reference, &self.request.registry.auth.to_client()).await;
+        match found.map_err(|error| self.failed("the manifest", error)) {
+            Ok(digest) => Ok(digest.parse().ok()),
+            Err(OciError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn put_manifest(&self, reference: &oci_client::Reference, bytes: &[u8]) -> Result<(), OciError> {
+        let media_type = MANIFEST_MEDIA_TYPE.parse().expect("a media type is a header's value");
+        let sent = self.client.push_manifest_raw(reference, bytes.to_vec(), media_type).await;
+        sent.map(drop).map_err(|error| self.failed("the manifest", error))
+    }
+
+    /// Sends the blob if it is missing, and says how many bytes were sent.
+    async fn ensure_blob(&self, blob: &Descriptor) -> Result<Option<u64>, OciError> {
+        let reference = self.request.registry.by_digest(self.request.repository, &blob.digest);
+        let what = format!("the blob {}", blob.digest.short());
+        let there = self.client.blob_exists(&reference, blob.digest.as_str()).await;
+        if there.map_err(|error| self.failed(&what, error))? {
+            return Ok(None);
+        }
+        let (content, size) = layout::file(self.request.image, &layout::blob_path(&blob.digest))?;
+        let id = transfer_id("push", self.request.repository, &blob.digest);
+        let label = format!("{} to {}", blob.digest.short(), self.request.repository);
+        self.reporter.report(Event::TransferStarted { id, what: label.into(), total: Some(size) });
+        let upload = Upload::open(content, size, &blob.digest, self.store, (id, Arc::clone(self.reporter))).await?;
+        let damaged = Arc::clone(&upload.damaged);
+        let sent = self.client.push_blob_stream(&reference, upload.stream(), blob.digest.as_str(), Some(size)).await;
+        self.reporter.report(Event::TransferFinished { id });
+        match (sent, damaged.get()) {
+            (_, Some(actual)) => {
+                let expected = blob.digest.to_string();
+                Err(OciError::Mismatch { what: "a blob in the store".into(), expected, actual: actual.to_string() })
+            }
+            (Ok(_), None) => Ok(Some(size)),
+            (Err(error), None) => Err(self.failed(&what, error)),
+        }
+    }
+}
+
+/// The content of one blob on its way. Its last piece is only given away if the whole has the right digest.
+struct Upload {
+    file: tokio::fs::File,
+    hasher: Hasher,
+    done: u64,
+    size: u64,
+    expected: Sha256,
+    damaged: Arc<OnceLock<Sha256>>,
+    progress: (u64, Arc<dyn Reporter>),
+}
+
+impl Upload {
+    async fn open(
+        content: Digest,
+        size: u64,
+        expected: &Sha256,
+        store: &Store,
+        progress: (u64, Arc<dyn Reporter>),
+    ) -> Result<Self, OciError> {
+        let file = tokio::fs::File::from_std(store.open_blob(&content)?);
+        let (hasher, damaged) = (Hasher::default(), Arc::default());
+        Ok(Self { file, hasher, done: 0, size, expected: expected.clone(), damaged, progress })
+    }
+
+    fn stream<B: From<Vec<u8>>>(self) -> impl Stream<Item = Result<B, OciDistributionError>> + Send + 'static {
+        stream::try_unfold(self, |mut upload| async move {
+            let piece = upload.next().await.map_err(OciDistributionError::IoError)?;
+            Ok(piece.map(|piece| (B::from(piece), upload)))
+        })
+    }
+
+    async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if self.done == self.size {
+            return Ok(None);
+        }
+        let mut piece = Vec::with_capacity(CHUNK);
+        // One byte more than recorded would be damage as well, and shows up in the digest.
+        (&mut self.file).take(CHUNK as u64).read_to_end(&mut piece).await?;
+        self.hasher.update(&piece);
+        self.done += piece.len() as u64;
+        if self.done >= self.size || piece.is_empty() {
+            let actual = std::mem::take(&mut self.hasher).finish();
+            if actual != self.expected {
+                // Set once, since an error ends the stream.
+                let _ = self.damaged.set(actual);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the content is damaged"));
+            }
+        }
+        self.progress.1.report(Event::TransferProgress { id: self.progress.0, done: self.done });
+        Ok(Some(piece))
+    }
+}
+
+/// An id for the events of one transfer, the same whoever counts.
+pub(crate) fn transfer_id(direction: &str, repository: &str, digest: &Sha256) -> u64 {
+    let key = KeyBuilder::new(direction, 1).text(repository).text(digest.as_str()).finish();
+    u64::from_le_bytes(key.as_bytes()[..8].try_into().expect("a digest has more than eight bytes"))
+}
