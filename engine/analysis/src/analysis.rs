@@ -1,0 +1,103 @@
+//! One analysis: its options, its result, its phases.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use loading::Loader;
+use model::{
+    Action, ActionKind, Configuration, ConfiguredTarget, Data, Depset, Diagnostic, Diagnostics, Label, Platform,
+    Reporter, TargetKey,
+};
+
+use crate::conflict::check_outputs;
+use crate::discover::Discovery;
+use crate::evaluate::Evaluation;
+
+/// How to analyse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Where actions run; attributes with `cfg = "exec"` are built for it.
+    pub exec_platform: Platform,
+    /// The target whose only file is the tree with `/bin/sh`, for actions that need a shell: `@toolchains//:shell`.
+    pub shell: Label,
+}
+
+/// The result of an analysis; equal for equal inputs, also in its order.
+#[derive(Debug, Clone, Default)]
+pub struct Analysis {
+    /// All configured targets that were reached. An alias is listed under its own key with the actual target as its value.
+    pub targets: BTreeMap<TargetKey, Arc<ConfiguredTarget>>,
+    /// All actions of these, dependencies first.
+    pub actions: Vec<Arc<Action>>,
+    /// The attributes of the rule targets, selects resolved, `$(location)` expanded in `args` and `env`.
+    pub attributes: BTreeMap<TargetKey, Arc<BTreeMap<Arc<str>, Data>>>,
+    /// The requested targets in the order given: source files without configuration, `@toolchains` labels resolved.
+    pub requested: Vec<TargetKey>,
+}
+
+impl Options {
+    /// The configuration of tools. It has no settings of its own, so that tools are shared with a default build.
+    pub fn exec_configuration(&self) -> Arc<Configuration> {
+        Arc::new(Configuration::new(self.exec_platform.clone()))
+    }
+}
+
+impl Analysis {
+    /// The configured target that was requested as the `index`th.
+    pub fn requested_target(&self, index: usize) -> Option<&Arc<ConfiguredTarget>> {
+        self.targets.get(self.requested.get(index)?)
+    }
+
+    /// The resolved attributes of a target; through an alias, the actual target's. `None` for files.
+    pub fn attributes_of(&self, key: &TargetKey) -> Option<&BTreeMap<Arc<str>, Data>> {
+        let actual = self.targets.get(key).map_or(key, |target| &target.key);
+        self.attributes.get(actual).map(|attributes| &**attributes)
+    }
+}
+
+/// Analyses the targets and all they depend on.
+pub fn analyse(
+    loader: &Loader,
+    targets: &[TargetKey],
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Analysis, Diagnostics> {
+    // Rule functions nest as deep as their authors like; the default stack of a thread is made for less.
+    let pool = rayon::ThreadPoolBuilder::new().stack_size(32 << 20).build();
+    let pool = pool.map_err(|error| Diagnostic::error(format!("cannot start threads: {error}")))?;
+    pool.install(|| run(loader, targets, options, reporter))
+}
+
+fn run(
+    loader: &Loader,
+    targets: &[TargetKey],
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Analysis, Diagnostics> {
+    let mut discovery = Discovery::new(loader, options.exec_configuration());
+    let mut evaluation = Evaluation::new(loader, options, reporter);
+    let requested = discovery.request(targets)?;
+    evaluation.advance(&discovery)?;
+    if evaluation.needs_shell() {
+        let key = TargetKey { label: options.shell.clone(), configuration: Some(options.exec_configuration()) };
+        let shell = discovery.request(&[key])?.remove(0);
+        evaluation.advance(&discovery)?;
+        evaluation.give_shell(&shell)?;
+    }
+    let (targets, attributes, actions) = evaluation.finish(&discovery);
+    check_outputs(loader, &actions)?;
+    Ok(Analysis { targets, actions, attributes, requested })
+}
+
+/// The action with the shell's tree as its root and among its inputs.
+pub(crate) fn with_shell(mut action: Action, shell: &Data) -> Action {
+    if let (ActionKind::Spawn(spawn), Data::File(tree)) = (&mut action.kind, shell)
+        && spawn.needs_shell
+        && spawn.root.is_none()
+    {
+        spawn.root = Some(tree.clone());
+        let direct = vec![shell.clone()];
+        action.inputs = Arc::new(Depset { order: action.inputs.order, direct, transitive: vec![action.inputs] });
+    }
+    action
+}

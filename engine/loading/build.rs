@@ -1,0 +1,38 @@
+//! Embeds the top-level folder `rules/` in the crate: a sorted table of paths and contents, which is the repository `@rules`.
+#![allow(clippy::disallowed_methods, reason = "a build script runs on the developer's machine, not in the engine")]
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?);
+    let rules = manifest.join("../../rules");
+    println!("cargo::rerun-if-changed={}", rules.display());
+    let mut files = Vec::new();
+    if rules.is_dir() {
+        collect(&rules, "", &mut files)?;
+    }
+    files.sort();
+    let mut table = String::from("pub(crate) static FILES: &[(&str, &[u8])] = &[\n");
+    for (name, path) in files {
+        let _ = writeln!(table, "    ({name:?}, include_bytes!({:?})),", path.display().to_string());
+    }
+    table.push_str("];\n");
+    let out = PathBuf::from(env::var("OUT_DIR").map_err(io::Error::other)?);
+    fs::write(out.join("rules.rs"), table)
+}
+
+fn collect(folder: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        println!("cargo::rerun-if-changed={}", entry.path().display());
+        if entry.file_type()?.is_dir() {
+            collect(&entry.path(), &format!("{name}/"), files)?;
+        } else {
+            files.push((name, fs::canonicalize(entry.path())?));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! `glob()`: Bazel's meanings. `*` matches within a segment, `**` any number of whole segments; folders that are packages
+//! of their own are never entered; results are sorted.
+
+use std::collections::BTreeSet;
+
+use model::{Diagnostics, PackageId};
+use script::PackageContext;
+
+use crate::packages::{BUILD_FILE, PackageFilter};
+use crate::source_tree::SourceTree;
+
+/// A parsed pattern.
+struct Pattern(Vec<String>);
+
+/// Answers the globs of one package.
+pub(crate) struct Globber<'a> {
+    pub(crate) tree: &'a SourceTree,
+    pub(crate) package: &'a PackageId,
+    pub(crate) filter: PackageFilter<'a>,
+}
+
+struct Walk<'a> {
+    globber: &'a Globber<'a>,
+    include: Vec<Pattern>,
+    files: BTreeSet<String>,
+    folders: BTreeSet<String>,
+    subpackages: BTreeSet<String>,
+}
+
+impl PackageContext for Globber<'_> {
+    fn glob(&self, include: &[String], exclude: &[String], exclude_directories: bool) -> Result<Vec<String>, String> {
+        let exclude = parse_all(exclude)?;
+        let walk = self.walk(parse_all(include)?)?;
+        let mut found = walk.files;
+        if !exclude_directories {
+            found.extend(walk.folders);
+        }
+        found.retain(|path| !exclude.iter().any(|pattern| pattern.matches(path)));
+        Ok(found.into_iter().collect())
+    }
+
+    fn subpackages(&self, include: &[String], exclude: &[String]) -> Result<Vec<String>, String> {
+        let exclude = parse_all(exclude)?;
+        let mut found = self.walk(parse_all(include)?)?.subpackages;
+        found.retain(|path| !exclude.iter().any(|pattern| pattern.matches(path)));
+        Ok(found.into_iter().collect())
+    }
+}
+
+impl Globber<'_> {
+    fn walk(&self, include: Vec<Pattern>) -> Result<Walk<'_>, String> {
+        let (files, folders, subpackages) = Default::default();
+        let mut walk = Walk { globber: self, include, files, folders, subpackages };
+        walk.folder("").map_err(|diagnostics: Diagnostics| diagnostics.to_string())?;
+        Ok(walk)
+    }
+}
+
+impl Walk<'_> {
+    /// Visits a folder, named relative to the package.
+    fn folder(&mut self, folder: &str) -> Result<(), Diagnostics> {
+        let whole = join(self.globber.package.path(), folder);
+        let entries = self.globber.tree.list(&whole)?;
+        if !folder.is_empty() {
+            let is_package = entries.iter().any(|entry| entry.name == BUILD_FILE && !entry.folder);
+            let found = if is_package { &mut self.subpackages } else { &mut self.folders };
+            if self.include.iter().any(|pattern| pattern.matches(folder)) {
+                found.insert(folder.to_owned());
+            }
+            if is_package {
+                return Ok(());
+            }
+        }
+        for entry in entries {
+            let path = join(folder, &entry.name);
+            if !entry.folder {
+                if self.include.iter().any(|pattern| pattern.matches(&path)) {
+                    self.files.insert(path);
+                }
+            } else if !entry.symlink
+                && !self.globber.filter.skips(&join(&whole, &entry.name))
+                && self.include.iter().any(|pattern| pattern.may_match_below(&path))
+            {
+                self.folder(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parse_all(patterns: &[String]) -> Result<Vec<Pattern>, String> {
+    patterns.iter().map(|pattern| Pattern::parse(pattern)).collect()
+}
+
+/// `folder/name`, or the one that is not empty.
+pub(crate) fn join(folder: &str, name: &str) -> String {
+    match (folder.is_empty(), name.is_empty()) {
+        (true, _) => name.to_owned(),
+        (_, true) => folder.to_owned(),
+        _ => format!("{folder}/{name}"),
+    }
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Result<Self, String> {
+        let fail = |reason: &str| Err(format!("the glob pattern `{text}` {reason}"));
+        if text.starts_with('/') {
+            return fail("is absolute; patterns are relative to the package");
+        }
+        for segment in text.split('/') {
+            match segment {
+                "" => return fail("has an empty segment"),
+                "." | ".." => return fail("has a `.` or `..` segment; a glob cannot leave its package"),
+                "**" => {}
+                _ if segment.contains("**") => return fail("has `**` as part of a segment; it must stand alone"),
+                _ if segment.contains('?') => return fail("has `?`, which globs do not know; use `*`"),
+                _ => {}
+            }
+        }
+        Ok(Self(text.split('/').map(str::to_owned).collect()))
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        let segments: Vec<&str> = path.split('/').collect();
+        matches_segments(&self.0, &segments)
+    }
+
+    /// Whether something in this folder, or the folder itself, could match.
+    fn may_match_below(&self, folder: &str) -> bool {
+        let mut pattern = self.0.iter();
+        for segment in folder.split('/') {
+            match pattern.next() {
+                Some(next) if next == "**" => return true,
+                Some(next) if matches_segment(next, segment) => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+fn matches_segments(pattern: &[String], path: &[&str]) -> bool {
+    match (pattern.split_first(), path.split_first()) {
+        (None, None) => true,
+        (Some((first, rest)), _) if first == "**" => (0..=path.len()).any(|skip| matches_segments(rest, &path[skip..])),
+        (Some((first, rest)), Some((segment, below))) => {
+            matches_segment(first, segment) && matches_segments(rest, below)
+        }
+        _ => false,
+    }
+}
+
+/// `*` for any characters. As in Bazel, only a lone `*` matches a leading dot.
+fn matches_segment(pattern: &str, text: &str) -> bool {
+    if pattern == "*" {
+        return true;
+    }
+    if text.starts_with('.') && !pattern.starts_with('.') {
+        return false;
+    }
+    let parts: Vec<&str> = pattern.split('*').collect();
+    let [first, middle @ .., last] = parts.as_slice() else { return pattern == text };
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    for part in middle {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.len() >= last.len() && rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, path: &str) -> bool {
+        Pattern::parse(pattern).unwrap().matches(path)
+    }
+
+    #[test]
+    fn patterns_match_as_in_bazel() {
+        for (pattern, path) in [
+            ("*.go", "a.go"),
+            ("a*b*c", "aXbYbZc"),
+            ("**", "a/b/c"),
+            ("**/*.go", "a.go"),
+            ("**/*.go", "x/y/a.go"),
+            ("a/**/z", "a/z"),
+            ("a/**/z", "a/b/c/z"),
+            ("*", ".hidden"),
+            ("x.go", "x.go"),
+        ] {
+            assert!(matches(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in
+            [("*.go", "x/a.go"), ("*.go", ".a.go"), ("a*a", "a"), ("a/*", "a/b/c"), ("x.go", "x.goo"), ("*", "a/b")]
+        {
+            assert!(!matches(pattern, path), "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn wrong_patterns_say_why() {
+        for bad in ["/a", "a//b", "../x", "a**b", "?.go", ""] {
+            assert!(Pattern::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn folders_that_cannot_match_are_not_entered() {
+        let may = |pattern: &str, folder: &str| Pattern::parse(pattern).unwrap().may_match_below(folder);
+        assert!(!may("*.go", "src"));
+        assert!(may("src/*.go", "src"));
+        assert!(!may("src/*.go", "lib"));
+        assert!(may("**/*.go", "src/a/b"));
+    }
+}

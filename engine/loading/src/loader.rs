@@ -1,0 +1,235 @@
+//! The loader: packages and .star files by label, each evaluated once a process.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use model::{
+    Artifact, Diagnostic, Diagnostics, Event, Label, Location, Package, PackageId, Reporter, RuleId, RuleSchema,
+};
+use script::{Library, Source};
+
+use crate::external::External;
+use crate::glob::{Globber, join};
+use crate::libraries::LibraryFile;
+use crate::memo::Memo;
+use crate::packages::{BUILD_FILE, PackageFilter};
+use crate::source_tree::{SourceTree, embedded};
+use crate::workspace::Workspace;
+
+/// Loads packages and .star files. Shared by reference between threads.
+pub struct Loader {
+    workspace: Workspace,
+    external: Option<Arc<dyn External>>,
+    reporter: Arc<dyn Reporter>,
+    trees: BTreeMap<String, SourceTree>,
+    pub(crate) files: Memo<Label, Arc<LibraryFile>>,
+    pub(crate) libraries: Memo<Label, Library>,
+    /// `None` for a folder that is no package; what to say about it is found outside the memo, since that may use threads.
+    packages: Memo<PackageId, Option<Arc<LoadedPackage>>>,
+    texts: Mutex<HashMap<Arc<str>, Arc<str>>>,
+    loaded: AtomicUsize,
+}
+
+/// A package with an index of its predeclared outputs.
+pub(crate) struct LoadedPackage {
+    pub(crate) package: Arc<Package>,
+    /// Output name -> name of the target that makes it.
+    pub(crate) outputs: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+/// The content of a source artifact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceContent {
+    /// A file on disk.
+    Path(PathBuf),
+    /// A file of the embedded rules.
+    Bytes(&'static [u8]),
+}
+
+impl Loader {
+    /// A loader for a workspace. `overrides` (`--override_repository`) gives repositories, `rules` among them, as folders.
+    pub fn new(
+        workspace: Workspace,
+        external: Option<Arc<dyn External>>,
+        reporter: Arc<dyn Reporter>,
+        overrides: &BTreeMap<String, PathBuf>,
+    ) -> Self {
+        let mut trees = BTreeMap::from([
+            (String::new(), SourceTree::Disk(workspace.root().to_owned())),
+            ("rules".to_owned(), SourceTree::Embedded),
+        ]);
+        trees.extend(overrides.iter().map(|(name, path)| (name.clone(), SourceTree::Disk(path.clone()))));
+        Self {
+            workspace,
+            external,
+            reporter,
+            trees,
+            files: Memo::new(),
+            libraries: Memo::new(),
+            packages: Memo::new(),
+            texts: Mutex::default(),
+            loaded: AtomicUsize::new(0),
+        }
+    }
+
+    /// The workspace.
+    pub fn workspace(&self) -> &Workspace {
+        &self.workspace
+    }
+
+    /// The package, evaluated now if it was not yet.
+    pub fn package(&self, id: &PackageId) -> Result<Arc<Package>, Diagnostics> {
+        self.loaded_package(id).map(|loaded| Arc::clone(&loaded.package))
+    }
+
+    /// The schema of a rule that a target names.
+    pub fn schema(&self, rule: &RuleId) -> Result<Arc<RuleSchema>, Diagnostics> {
+        let library = self.library(&rule.file)?;
+        library.rule(&rule.name).ok_or_else(|| {
+            Diagnostic::error(format!("the rule `{}` is not exported by {}", rule.name, rule.file)).into()
+        })
+    }
+
+    /// Where the content of a source artifact is. It need not exist.
+    pub fn source(&self, artifact: &Artifact) -> Result<SourceContent, Diagnostics> {
+        let label = artifact.owner();
+        let path = join(label.package().path(), label.name());
+        match self.tree(label.repository()) {
+            Some(SourceTree::Disk(root)) => Ok(SourceContent::Path(root.join(path))),
+            Some(SourceTree::Embedded) => embedded(&path)
+                .map(SourceContent::Bytes)
+                .ok_or_else(|| Diagnostic::error(format!("there is no file {label}")).into()),
+            None => Err(Diagnostic::error(format!("{label} is not a source file: its repository has none")).into()),
+        }
+    }
+
+    /// The content of a source artifact, read now.
+    pub fn source_bytes(&self, artifact: &Artifact) -> Result<Cow<'static, [u8]>, Diagnostics> {
+        match self.source(artifact)? {
+            SourceContent::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+            SourceContent::Path(path) => host::fs::read(&path).map(Cow::Owned).map_err(crate::workspace::file_error),
+        }
+    }
+
+    /// The same diagnostic at a place, with the text of the line when the file was evaluated before.
+    pub fn locate(&self, diagnostic: Diagnostic, location: Option<&Location>) -> Diagnostic {
+        let Some(location) = location else { return diagnostic };
+        let texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = (location.line as usize).saturating_sub(1);
+        let line = texts.get(&location.file).and_then(|text| text.lines().nth(index));
+        let diagnostic = diagnostic.at(Some(location.clone()));
+        match line {
+            Some(line) => diagnostic.line(line),
+            None => diagnostic,
+        }
+    }
+
+    pub(crate) fn tree(&self, repository: &str) -> Option<&SourceTree> {
+        self.trees.get(repository)
+    }
+
+    pub(crate) fn filter(&self, repository: &str) -> PackageFilter<'_> {
+        let main = repository.is_empty();
+        PackageFilter { ignored: if main { &self.workspace.decl().ignore } else { &[] }, main }
+    }
+
+    /// The names of all repositories but the main one.
+    pub fn repositories(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.trees.keys().filter(|name| !name.is_empty()).cloned().collect();
+        names.extend(self.external.iter().flat_map(|external| external.names()));
+        names.push("toolchains".to_owned());
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    pub(crate) fn external_packages(&self, repository: &str) -> Result<Vec<String>, Diagnostics> {
+        match self.external_with(repository) {
+            Some(external) => external.packages(repository),
+            None => Err(self.unknown_repository(repository).into()),
+        }
+    }
+
+    fn external_with(&self, repository: &str) -> Option<&Arc<dyn External>> {
+        self.external.as_ref().filter(|external| external.names().iter().any(|name| name == repository))
+    }
+
+    pub(crate) fn loaded_package(&self, id: &PackageId) -> Result<Arc<LoadedPackage>, Diagnostics> {
+        let loaded = self.packages.get_or(id, || {
+            let Some(text) = self.build_file(id)? else { return Ok(None) };
+            let package = self.evaluate_package(id, text)?;
+            let loaded = self.loaded.fetch_add(1, Ordering::Relaxed) + 1;
+            self.reporter.report(Event::PackageLoaded { loaded });
+            let outputs = self.index_outputs(&package)?;
+            Ok(Some(Arc::new(LoadedPackage { outputs, package: Arc::new(package) })))
+        })?;
+        loaded.ok_or_else(|| self.unknown_package(id))
+    }
+
+    fn evaluate_package(&self, id: &PackageId, text: String) -> Result<Package, Diagnostics> {
+        let label = id.label(BUILD_FILE).map_err(|error| Diagnostic::error(error.to_string()))?;
+        let source = self.remember(label, text);
+        let loaded = self.load_all(&source)?;
+        let prelude = self.prelude()?;
+        // An external package has no files of its own: its globs see an empty folder.
+        let tree = self.tree(id.repository()).unwrap_or(&SourceTree::Embedded);
+        let missing = PackageId::new("", ".none").unwrap_or_else(|_| PackageId::root());
+        let package = if self.tree(id.repository()).is_some() { id } else { &missing };
+        let globber = Globber { tree, package, filter: self.filter(id.repository()) };
+        script::eval_build(&source, &loaded, prelude.as_ref(), id, &globber)
+    }
+
+    /// The text of a package's BUILD.star; `None` when there is no such package.
+    pub(crate) fn build_file(&self, id: &PackageId) -> Result<Option<String>, Diagnostics> {
+        match self.tree(id.repository()) {
+            Some(_) if self.filter(id.repository()).skips(id.path()) => Ok(None),
+            Some(tree) => tree.read(&join(id.path(), BUILD_FILE)),
+            None => match self.external_with(id.repository()) {
+                Some(external) => external.build_file(id),
+                None => Err(self.unknown_repository(id.repository()).into()),
+            },
+        }
+    }
+
+    /// The library whose exports every BUILD.star sees.
+    fn prelude(&self) -> Result<Option<Library>, Diagnostics> {
+        let has_prelude = self.tree("rules").is_some_and(|tree| tree.kind("prelude.star").is_some());
+        if !has_prelude {
+            return Ok(None);
+        }
+        let label = Label::absolute("@rules//:prelude.star").map_err(|error| Diagnostic::error(error.to_string()))?;
+        self.library(&label).map(Some)
+    }
+
+    /// A source to evaluate; its text is kept for the lines that later errors quote.
+    pub(crate) fn remember(&self, label: Label, text: String) -> Source {
+        let path = match label.repository() {
+            "" => label.exec_path(),
+            repository => format!("@{repository}//{}", join(label.package().path(), label.name())),
+        };
+        let (path, text): (Arc<str>, Arc<str>) = (Arc::from(path), Arc::from(text));
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(&path), Arc::clone(&text));
+        Source { label, path, text }
+    }
+
+    fn index_outputs(&self, package: &Package) -> Result<BTreeMap<Arc<str>, Arc<str>>, Diagnostics> {
+        let mut outputs: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
+        let mut wrong = Vec::new();
+        for (name, target) in &package.targets {
+            for output in &target.outputs {
+                let message = match (package.targets.get(output), outputs.insert(output.clone(), name.clone())) {
+                    (Some(_), _) => format!("the output `{output}` of {} has the name of a target", target.label),
+                    (None, Some(other)) if other != *name => {
+                        format!("`{output}` is an output of both {} and {}:{other}", target.label, package.id)
+                    }
+                    _ => continue,
+                };
+                wrong.push(self.locate(Diagnostic::error(message), target.location.as_ref()));
+            }
+        }
+        if wrong.is_empty() { Ok(outputs) } else { Err(Diagnostics(wrong)) }
+    }
+}

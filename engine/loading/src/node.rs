@@ -1,0 +1,85 @@
+//! What a label stands for.
+
+use std::sync::Arc;
+
+use host::fs::FileKind;
+use model::{Artifact, Diagnostic, Diagnostics, Label, PackageId, RuleSchema, Target, Visibility};
+
+use crate::glob::join;
+use crate::loader::Loader;
+use crate::packages::BUILD_FILE;
+
+/// A node of the target graph.
+#[derive(Debug, Clone)]
+pub enum Node {
+    /// A target and its rule.
+    Target(Arc<Target>, Arc<RuleSchema>),
+    /// A file of the workspace or of the embedded rules. It existed when it was looked for.
+    SourceFile(Artifact),
+    /// A predeclared output of a target.
+    OutputFile {
+        /// The target that makes it.
+        generator: Label,
+        /// Its name in the package.
+        name: Arc<str>,
+    },
+}
+
+impl Loader {
+    /// The label that is meant: `@toolchains//:x` stands for the target that WORKSPACE.star or `@rules//toolchains` names.
+    pub fn resolve(&self, label: &Label) -> Result<Label, Diagnostics> {
+        if label.repository() == "toolchains" && label.package().path().is_empty() {
+            return self.workspace().toolchain(label.name());
+        }
+        Ok(label.clone())
+    }
+
+    /// What the label stands for. The errors of a label that names nothing have no place; the caller knows who named it.
+    pub fn node(&self, label: &Label) -> Result<Node, Diagnostics> {
+        let label = &self.resolve(label)?;
+        let loaded = self.loaded_package(label.package())?;
+        if let Some(target) = loaded.package.targets.get(label.name()) {
+            return Ok(Node::Target(Arc::clone(target), self.schema(&target.rule)?));
+        }
+        if let Some(generator) = loaded.outputs.get(label.name()) {
+            let generator = label.sibling(generator).map_err(|error| Diagnostic::error(error.to_string()))?;
+            return Ok(Node::OutputFile { generator, name: Arc::from(label.name()) });
+        }
+        let path = join(label.package().path(), label.name());
+        let is_file = self.tree(label.repository()).is_some_and(|tree| tree.kind(&path) == Some(FileKind::File));
+        if !is_file {
+            return Err(self.unknown_target(label, &loaded.package).into());
+        }
+        match self.package_between(label) {
+            Some(owner) => Err(file_of_other_package(label, &owner).into()),
+            None => Ok(Node::SourceFile(Artifact::source(label))),
+        }
+    }
+
+    /// Who may depend on a source file: its package, and whom `exports_files` names.
+    pub fn file_visibility(&self, label: &Label) -> Result<Visibility, Diagnostics> {
+        let loaded = self.loaded_package(label.package())?;
+        Ok(loaded.package.exported_files.get(label.name()).cloned().unwrap_or(Visibility::Private))
+    }
+
+    /// The innermost package below the label's own that a file of this name belongs to.
+    fn package_between(&self, label: &Label) -> Option<PackageId> {
+        let tree = self.tree(label.repository())?;
+        let mut folder = label.name();
+        while let Some((parent, _)) = folder.rsplit_once('/') {
+            folder = parent;
+            let path = join(label.package().path(), folder);
+            if tree.kind(&join(&path, BUILD_FILE)) == Some(FileKind::File) {
+                return PackageId::new(label.repository(), &path).ok();
+            }
+        }
+        None
+    }
+}
+
+fn file_of_other_package(label: &Label, owner: &PackageId) -> Diagnostic {
+    let below = join(label.package().path(), label.name());
+    let name = below.strip_prefix(owner.path()).map_or("", |rest| rest.trim_start_matches('/'));
+    Diagnostic::error(format!("{label} crosses into the package {owner}"))
+        .hint(format!("write {owner}:{name}, and exports_files([\"{name}\"]) in that package"))
+}

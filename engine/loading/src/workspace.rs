@@ -1,0 +1,71 @@
+//! The workspace: the folder with WORKSPACE.star and what that file says.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::{Diagnostic, Diagnostics, Label, PackageId, WorkspaceDecl};
+use script::Source;
+
+/// The name of the file that makes a folder a workspace.
+pub(crate) const WORKSPACE_FILE: &str = "WORKSPACE.star";
+
+/// A workspace that was found and whose WORKSPACE.star was read.
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    root: PathBuf,
+    decl: WorkspaceDecl,
+}
+
+impl Workspace {
+    /// Looks for WORKSPACE.star in `cwd` and the folders above, and reads it.
+    pub fn discover(cwd: &Path) -> Result<Self, Diagnostics> {
+        let cwd = host::fs::canonicalize(cwd).map_err(file_error)?;
+        match cwd.ancestors().find(|folder| host::fs::exists(&folder.join(WORKSPACE_FILE))) {
+            Some(root) => Self::open(root),
+            None => Err(Diagnostic::error(format!("no {WORKSPACE_FILE} in {} or a folder above it", cwd.display()))
+                .hint("`cd` into a workspace, or start one in this folder:")
+                .hint(format!("echo 'workspace(name = \"my_project\")' > {WORKSPACE_FILE}"))
+                .into()),
+        }
+    }
+
+    /// Reads the WORKSPACE.star of the folder `root`.
+    pub fn open(root: &Path) -> Result<Self, Diagnostics> {
+        let text = host::fs::read_to_string(&root.join(WORKSPACE_FILE)).map_err(file_error)?;
+        let label = PackageId::root().label(WORKSPACE_FILE).map_err(|e| Diagnostic::error(e.to_string()))?;
+        let source = Source { label, path: Arc::from(WORKSPACE_FILE), text: Arc::from(text) };
+        Ok(Self { root: root.to_owned(), decl: script::eval_workspace(&source)? })
+    }
+
+    /// The workspace's folder, absolute and without links when it was discovered.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What WORKSPACE.star says.
+    pub fn decl(&self) -> &WorkspaceDecl {
+        &self.decl
+    }
+
+    /// The package folder that `cwd` stands for, for patterns like `:x`. The root's when `cwd` is outside.
+    pub fn package_at(&self, cwd: &Path) -> PackageId {
+        let inside = host::fs::canonicalize(cwd).ok();
+        let below = inside.as_deref().and_then(|cwd| cwd.strip_prefix(&self.root).ok()).and_then(Path::to_str);
+        below.and_then(|path| PackageId::new("", path).ok()).unwrap_or_else(PackageId::root)
+    }
+
+    /// What `@toolchains//:name` stands for: what WORKSPACE.star says, else `@rules//toolchains:name`.
+    pub fn toolchain(&self, name: &str) -> Result<Label, Diagnostics> {
+        if let Some(label) = self.decl.toolchains.get(name) {
+            return Ok(label.clone());
+        }
+        let package = PackageId::new("rules", "toolchains").and_then(|package| package.label(name));
+        package.map_err(|error| Diagnostic::error(error.to_string()).into())
+    }
+}
+
+/// A file that could not be read, as a message to the user.
+pub(crate) fn file_error(error: host::fs::FileError) -> Diagnostics {
+    let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+    Diagnostic::error(format!("{error}{cause}")).into()
+}
