@@ -33,7 +33,4 @@ pub enum SandboxError {
     /// The channel to the init process broke.
     #[error("the sandbox's init ended without a report")]
     Lost(#[source] io::Error),
-    /// The container has ended, so nothing can be asked of it.
-    #[error("container {0} has ended")]
-    Ended(String),
 }

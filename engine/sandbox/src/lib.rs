@@ -6,6 +6,7 @@
 
 mod channel;
 mod command;
+mod container;
 mod error;
 mod etc;
 mod init;
@@ -16,6 +17,7 @@ mod support;
 mod unsandboxed;
 
 pub use command::{Command, Exit, Limits, Mount, Status};
+pub use container::{Container, ContainerSpec, Handle, LogSink, StateFolder};
 pub use error::SandboxError;
 pub use init::init_if_requested;
 pub use launcher::Launcher;

@@ -2,14 +2,18 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket};
 
 use super::step::Step;
 use crate::spec::Failure;
+
+/// Answers wait for each other, so none may take long.
+const LONGEST_CONNECT: Duration = Duration::from_millis(500);
 
 /// Brings loopback up, by the one netlink message that this takes (rtnetlink(7), RTM_NEWLINK).
 pub(super) fn loopback_up() -> Result<(), Failure> {
@@ -58,8 +62,8 @@ pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).step(|| format!("listen on {address} inside the container"))
 }
 
-/// Connects to a port on loopback. On loopback this succeeds or fails at once.
+/// Connects to a port on loopback. There this succeeds or fails at once, unless the listener accepts nothing.
 pub(super) fn connect(port: u16) -> io::Result<TcpStream> {
-    TcpStream::connect(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)))
-        .or_else(|error| TcpStream::connect((Ipv6Addr::LOCALHOST, port)).map_err(|_| error))
+    let attempt = |address| TcpStream::connect_timeout(&SocketAddr::new(address, port), LONGEST_CONNECT);
+    attempt(Ipv4Addr::LOCALHOST.into()).or_else(|error| attempt(Ipv6Addr::LOCALHOST.into()).map_err(|_| error))
 }

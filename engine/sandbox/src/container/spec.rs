@@ -1,0 +1,98 @@
+//! What a container is.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use model::Network;
+
+use super::log::LogSink;
+use crate::command::Limits;
+use crate::etc;
+use crate::spec::{Bind, Spec};
+
+/// A container: an image's file system and how to run its program. Paths inside are absolute.
+#[derive(Debug, Clone)]
+pub struct ContainerSpec {
+    /// Its name, which is also its host name.
+    pub name: String,
+    /// The image's file system, a folder of the host. It is read-only inside.
+    pub rootfs: PathBuf,
+    /// Program and arguments; a program without `/` is looked for in `PATH`.
+    pub argv: Vec<String>,
+    /// The whole environment.
+    pub env: Vec<(String, String)>,
+    /// Where the program starts.
+    pub workdir: String,
+    /// The user it runs as.
+    pub user: u32,
+    /// The group it runs as.
+    pub group: u32,
+    /// Names that it can resolve, besides `localhost` and its own.
+    pub hosts: Vec<(String, IpAddr)>,
+    /// Addresses on its loopback where the engine accepts connections that it makes.
+    pub outgoing: Vec<SocketAddr>,
+    /// Empty folders in memory, besides /tmp, /run and /dev/shm.
+    pub writable: Vec<String>,
+    /// Folders of the host that keep what it writes.
+    pub state: Vec<StateFolder>,
+    /// Takes what it prints.
+    pub log: LogSink,
+}
+
+/// A folder of the host that a container may write to.
+#[derive(Debug, Clone)]
+pub struct StateFolder {
+    /// Where it is on the host.
+    pub source: PathBuf,
+    /// Where it appears inside.
+    pub target: String,
+}
+
+impl ContainerSpec {
+    pub(crate) fn init_spec(&self) -> Spec {
+        let own_name = (self.name.clone(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let hosts: Vec<_> = std::iter::once(own_name).chain(self.hosts.iter().cloned()).collect();
+        let mut files = vec![
+            ("/etc/hosts".to_owned(), etc::hosts(&hosts)),
+            ("/etc/hostname".to_owned(), format!("{}\n", self.name)),
+            ("/etc/resolv.conf".to_owned(), String::new()),
+        ];
+        let defaults = [
+            ("/etc/passwd", etc::passwd(self.user, self.group)),
+            ("/etc/group", etc::group(self.group)),
+            ("/etc/nsswitch.conf", etc::nsswitch(false)),
+        ];
+        let missing = defaults.into_iter().filter(|(path, _)| !self.has(path));
+        files.extend(missing.map(|(path, content)| (path.to_owned(), content)));
+        let memory = ["/tmp", "/run", "/dev/shm"].into_iter().map(str::to_owned).chain(self.writable.iter().cloned());
+        let state = self.state.iter().map(|state| Bind {
+            source: state.source.clone(),
+            target: state.target.clone(),
+            folder: true,
+            writable: true,
+        });
+        Spec {
+            hostname: self.name.clone(),
+            user: self.user,
+            group: self.group,
+            network: Network::Loopback,
+            root: Some(self.rootfs.clone()),
+            files,
+            memory: memory.collect(),
+            binds: state.collect(),
+            stdin: None,
+            argv: self.argv.clone(),
+            env: self.env.clone(),
+            cwd: self.workdir.clone(),
+            search_path: true,
+            limits: Limits::default(),
+            listeners: self.outgoing.clone(),
+            low_ports: true,
+        }
+    }
+
+    /// Whether the image brings this file.
+    fn has(&self, path: &str) -> bool {
+        host::fs::lstat(&self.rootfs.join(Path::new(path.trim_start_matches('/')))).is_ok()
+    }
+}
