@@ -1,0 +1,78 @@
+//! What artifacts hold, and who provides it: the workspace for sources, built-in functions for some outputs.
+
+use std::collections::BTreeMap;
+
+use model::{Artifact, Cancel, Digest, RelPath, Reporter};
+use serde::{Deserialize, Serialize};
+use store::{Store, StoreError};
+
+/// What an artifact holds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Content {
+    /// A regular file.
+    File {
+        /// Its bytes.
+        digest: Digest,
+        /// How many.
+        size: u64,
+        /// Whether it can be executed.
+        executable: bool,
+    },
+    /// A folder, by the digest of its manifest.
+    Tree(Digest),
+}
+
+/// Gives the content of source artifacts. The content must be in the store when it returns.
+pub trait Sources: Send + Sync {
+    /// The content now. The error is a message for the user that names the file.
+    fn content(&self, artifact: &Artifact) -> Result<Content, String>;
+}
+
+/// A function of the engine that makes outputs without a process.
+pub trait Builtin: Send + Sync {
+    /// Raised whenever the same call gives other outputs; part of the key.
+    fn version(&self) -> u32;
+
+    /// Makes the outputs: exactly one content for each declared output. May block. The error is a message for the user.
+    fn run(&self, call: &BuiltinCall<'_>) -> Result<Vec<(RelPath, Content)>, String>;
+
+    /// Whether the result is a function of the parameters and the inputs.
+    fn cacheable(&self) -> bool {
+        true
+    }
+
+    /// Whether it mostly waits, for the network: then it takes no place among the jobs that compute.
+    fn waits(&self) -> bool {
+        false
+    }
+}
+
+/// One call of a built-in function.
+pub struct BuiltinCall<'a> {
+    /// The parameters its rule gave; artifacts are named by path.
+    pub params: &'a serde_json::Value,
+    /// The contents of the inputs by path.
+    pub inputs: &'a BTreeMap<RelPath, Content>,
+    /// What it must make.
+    pub outputs: &'a [Artifact],
+    /// Where contents are.
+    pub store: &'a Store,
+    /// Who is told of transfers.
+    pub reporter: &'a dyn Reporter,
+    /// Whether to stop.
+    pub cancel: &'a Cancel,
+}
+
+impl Content {
+    /// Whether the content is in the store as a whole.
+    pub(crate) fn is_in(&self, store: &Store) -> Result<bool, StoreError> {
+        match self {
+            Self::File { digest, size, .. } => match store.size(digest) {
+                Ok(actual) => Ok(actual == *size),
+                Err(error) if error.is_missing() => Ok(false),
+                Err(error) => Err(error),
+            },
+            Self::Tree(digest) => store.contains_tree(digest),
+        }
+    }
+}

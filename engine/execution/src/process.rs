@@ -1,0 +1,190 @@
+//! An action that runs a process: prepares its folder, runs it, says what came of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Action, Artifact, RelPath, Spawn};
+use sandbox::{Command, Limits, Mount, Status};
+use store::{StoreError, TempDir};
+
+use crate::content::Content;
+use crate::failure::{Failure, FailureKind};
+use crate::memo::ActionResult;
+use crate::outputs;
+use crate::undeclared;
+use crate::worker::{Stop, Worker};
+
+/// Variables of every process, where the action does not set them itself. A change here is a change of the key's version.
+const FIXED: [(&str, &str); 6] = [
+    ("HOME", "/tmp"),
+    ("LANG", "C.UTF-8"),
+    ("PATH", "/bin"),
+    ("SOURCE_DATE_EPOCH", "946684800"),
+    ("TMPDIR", "/tmp"),
+    ("TZ", "UTC"),
+];
+
+/// More of a log than this is not kept in memory.
+const LOG_LIMIT: usize = 8 << 20;
+
+/// The scratch folder of one process: `work` becomes its working folder, the logs lie beside it.
+struct Place {
+    scratch: TempDir,
+    work: PathBuf,
+    stdout: PathBuf,
+    log: PathBuf,
+}
+
+/// Runs the process of `action` and collects its outputs.
+pub(crate) fn run(
+    worker: &Worker,
+    action: &Action,
+    spawn: &Spawn,
+    inputs: &BTreeMap<RelPath, Content>,
+) -> Result<(ActionResult, Arc<str>), Stop> {
+    let engine = |error: StoreError| Stop::failure(Failure::engine(action, &error));
+    let place = Place::new(worker, action, spawn).map_err(engine)?;
+    let command = command(worker, action, spawn, inputs, &place)?;
+    let exit = worker.runner.run(&command, &worker.executor.cancel).map_err(|error| {
+        let mut failure = Failure::engine(action, &error);
+        failure.hints = undeclared::program(worker, action, spawn, inputs);
+        Stop::failure(failure)
+    })?;
+    let log = place.read_log(spawn).map_err(engine)?;
+    if exit.status == Status::Cancelled {
+        return Err(Stop::Cancelled);
+    }
+    if exit.status != Status::Code(0) {
+        let mut failure = ended_badly(action, spawn, exit.status);
+        failure.hints = undeclared::hints(worker, action, inputs, &log);
+        failure.log = log;
+        place.keep_for_debugging(worker, &command, &mut failure);
+        return Err(Stop::failure(failure));
+    }
+    let collected = outputs::collect(worker, action, spawn, inputs, (&place.work, &place.stdout));
+    let outputs = collected.map_err(|stop| match stop {
+        Stop::Failure(id, mut failure) => {
+            failure.log = Arc::clone(&log);
+            place.keep_for_debugging(worker, &command, &mut failure);
+            Stop::Failure(id, failure)
+        }
+        other => other,
+    })?;
+    let log_digest = if log.is_empty() { None } else { Some(worker.executor.store.put_bytes(log.as_bytes())) };
+    let log_digest = log_digest.transpose().map_err(engine)?;
+    let hermetic = worker.runner.is_hermetic();
+    Ok((ActionResult { outputs, exit_code: 0, log: log_digest, hermetic }, log))
+}
+
+impl Place {
+    fn new(worker: &Worker, action: &Action, spawn: &Spawn) -> Result<Self, StoreError> {
+        let scratch = worker.executor.store.scratch()?;
+        let at = |name: &str| scratch.path().join(name);
+        let (work, stdout, log) = (at("work"), at("stdout"), at("log"));
+        host::fs::create_dir_all(&work)?;
+        for output in &action.outputs {
+            let path = work.join(output.path());
+            match output.is_tree() {
+                true => host::fs::create_dir_all(&path)?,
+                false => host::fs::create_dir_all(path.parent().unwrap_or(&work))?,
+            }
+        }
+        // A test's log is one stream; an output of another action must not be mixed with its messages.
+        let stdout = if spawn.stdout.is_some() { stdout } else { log.clone() };
+        let log = if spawn.test { stdout.clone() } else { log };
+        Ok(Self { work, stdout, log, scratch })
+    }
+
+    /// What the process wrote for people.
+    fn read_log(&self, spawn: &Spawn) -> Result<Arc<str>, StoreError> {
+        if !host::fs::exists(&self.log) {
+            return Ok(Arc::from(""));
+        }
+        let bytes = host::fs::read(&self.log)?;
+        let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LOG_LIMIT)..]).into_owned();
+        if bytes.len() <= LOG_LIMIT {
+            return Ok(Arc::from(text));
+        }
+        let what = if spawn.test { "test" } else { "action" };
+        Ok(Arc::from(format!(
+            "[the first {} bytes of this {what}'s log are left out]\n{text}",
+            bytes.len() - LOG_LIMIT
+        )))
+    }
+
+    /// Moves the folder of a failed action out of the scratch space, when that was asked for, and says where it is.
+    fn keep_for_debugging(&self, worker: &Worker, command: &Command, failure: &mut Failure) {
+        if !worker.executor.sandbox_debug {
+            return;
+        }
+        let kept = worker.executor.store.root().join("debug").join(format!("{}-{}", std::process::id(), Worker::id()));
+        let moved = host::fs::create_dir_all(kept.parent().unwrap_or(Path::new("/")))
+            .and_then(|()| host::fs::rename(self.scratch.path(), &kept));
+        match moved {
+            Ok(()) => failure.hints.push(format!("its folder was kept: {}", kept.join("work").display())),
+            Err(error) => failure.hints.push(format!("its folder could not be kept: {error}")),
+        }
+        failure.hints.push(format!("its command was: {}", command.argv.join(" ")));
+    }
+}
+
+fn command(
+    worker: &Worker,
+    action: &Action,
+    spawn: &Spawn,
+    inputs: &BTreeMap<RelPath, Content>,
+    place: &Place,
+) -> Result<Command, Stop> {
+    let mut mounts = Vec::with_capacity(inputs.len());
+    for (path, content) in inputs {
+        let source = on_disk(worker, content).map_err(|error| Stop::store(action, path, error))?;
+        mounts.push(Mount { source, target: path.clone(), folder: matches!(content, Content::Tree(_)) });
+    }
+    let find = |artifact: &Artifact| {
+        let found = mounts.iter().find(|mount| mount.target == *artifact.path());
+        found.expect("root and standard input are among the inputs").source.clone()
+    };
+    let mut env: BTreeMap<&str, &str> = FIXED.into_iter().collect();
+    env.extend(spawn.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    Ok(Command {
+        argv: spawn.argv.clone(),
+        env: env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        workdir: place.work.clone(),
+        root: spawn.root.as_ref().map(find),
+        stdin: spawn.stdin.as_ref().map(find),
+        network: spawn.network,
+        stdout: place.stdout.clone(),
+        stderr: place.log.clone(),
+        timeout: spawn.timeout.map(Duration::from_secs),
+        limits: Limits::default(),
+        mounts,
+    })
+}
+
+fn on_disk(worker: &Worker, content: &Content) -> Result<PathBuf, StoreError> {
+    match content {
+        Content::File { digest, executable, .. } => worker.executor.store.blob_path(digest, *executable),
+        Content::Tree(digest) => worker.executor.store.tree_path(digest),
+    }
+}
+
+fn ended_badly(action: &Action, spawn: &Spawn, status: Status) -> Failure {
+    let limit = spawn.timeout.unwrap_or(0);
+    let (kind, message) = match status {
+        Status::Code(code) if spawn.test => (FailureKind::TestFailed, format!("the test failed with exit code {code}")),
+        Status::Signal(signal) if spawn.test => {
+            (FailureKind::TestFailed, format!("the test was ended by signal {signal}"))
+        }
+        Status::TimedOut if spawn.test => {
+            (FailureKind::TestTimedOut, format!("the test took longer than {limit} seconds"))
+        }
+        Status::Code(code) => (FailureKind::ExitCode(code), format!("the process failed with exit code {code}")),
+        Status::Signal(signal) => (FailureKind::Signal(signal), format!("the process was ended by signal {signal}")),
+        Status::TimedOut | Status::Cancelled => {
+            (FailureKind::TimedOut, format!("the process took longer than {limit} seconds"))
+        }
+    };
+    Failure::new(action, kind, message)
+}

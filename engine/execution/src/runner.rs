@@ -1,0 +1,53 @@
+//! Who runs processes: the sandbox, or a stand-in of the tests.
+
+use std::sync::{Arc, OnceLock};
+
+use model::{Cancel, Diagnostic, Event, Reporter, Severity};
+use sandbox::{Command, Exit, Launcher, SandboxError, Support};
+
+/// Runs a command to its end. Blocking.
+pub trait Runner: Send + Sync {
+    /// Runs it; every process of it is dead on return.
+    fn run(&self, command: &Command, cancel: &Cancel) -> Result<Exit, SandboxError>;
+
+    /// Whether a process sees nothing but what the command names.
+    fn is_hermetic(&self) -> bool;
+}
+
+/// Runs commands in sandboxes; as plain processes where the machine has no namespaces, after saying so once.
+pub struct SandboxRunner {
+    launcher: Launcher,
+    reporter: Arc<dyn Reporter>,
+    supported: OnceLock<bool>,
+}
+
+impl SandboxRunner {
+    /// A runner that asks the machine when it is first needed.
+    pub fn new(launcher: Launcher, reporter: Arc<dyn Reporter>) -> Self {
+        Self { launcher, reporter, supported: OnceLock::new() }
+    }
+}
+
+impl Runner for SandboxRunner {
+    fn run(&self, command: &Command, cancel: &Cancel) -> Result<Exit, SandboxError> {
+        if self.is_hermetic() {
+            sandbox::run(&self.launcher, command, cancel)
+        } else {
+            sandbox::run_unsandboxed(command, cancel)
+        }
+    }
+
+    fn is_hermetic(&self) -> bool {
+        *self.supported.get_or_init(|| match self.launcher.support() {
+            Support::Available => true,
+            Support::Missing(reason) => {
+                let mut warning = Diagnostic::error("actions run without a sandbox: their results are not hermetic")
+                    .note(reason)
+                    .hint("allow user namespaces on this machine (sysctl kernel.unprivileged_userns_clone=1)");
+                warning.severity = Severity::Warning;
+                self.reporter.report(Event::Diagnosed(warning));
+                false
+            }
+        })
+    }
+}

@@ -1,0 +1,257 @@
+//! One action: its inputs, its key, the kept result or a new one. Blocking; many run at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use model::{Action, ActionKind, Artifact, ArtifactRoot, Digest, Event, Network, RelPath};
+use petgraph::graph::NodeIndex;
+use store::StoreError;
+
+use crate::compose;
+use crate::content::{Builtin, BuiltinCall, Content};
+use crate::executor::Executor;
+use crate::failure::{Failure, FailureKind};
+use crate::graph::Graph;
+use crate::key;
+use crate::memo::{self, ActionResult};
+use crate::process;
+use crate::runner::Runner;
+
+/// Ids of actions in events: unique in the process, since a command may execute several graphs.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// What all steps of one execution share.
+pub(crate) struct Worker {
+    pub executor: Executor,
+    pub runner: Arc<dyn Runner>,
+    pub graph: Graph,
+    /// Contents of outputs made so far and of sources seen so far.
+    contents: RwLock<HashMap<RelPath, Content>>,
+}
+
+/// A successful action.
+pub(crate) struct Done {
+    pub id: u64,
+    pub outputs: Vec<(RelPath, Content)>,
+    pub cached: bool,
+    pub log: Arc<str>,
+    pub duration: Duration,
+}
+
+/// Why an action did not succeed.
+pub(crate) enum Stop {
+    /// It failed.
+    Failure(u64, Box<Failure>),
+    /// The content of this input is no longer in the store.
+    Lost(RelPath),
+    /// The command was stopped while it ran.
+    Cancelled,
+}
+
+impl Stop {
+    pub(crate) fn failure(failure: Failure) -> Self {
+        Self::Failure(0, Box::new(failure))
+    }
+
+    /// An error of the store about the content of the input at `path`.
+    pub(crate) fn store(action: &Action, path: &RelPath, error: StoreError) -> Self {
+        if error.is_missing() { Self::Lost(path.clone()) } else { Self::failure(Failure::engine(action, &error)) }
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(executor: Executor, runner: Arc<dyn Runner>, graph: Graph) -> Self {
+        Self { executor, runner, graph, contents: RwLock::default() }
+    }
+
+    /// An id for events.
+    pub(crate) fn id() -> u64 {
+        NEXT_ID.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Carries out one action whose dependencies are done. `again` ignores a kept result.
+    pub(crate) fn step(&self, node: NodeIndex, again: bool) -> Result<Done, Stop> {
+        let id = Self::id();
+        match self.try_step(id, node, again) {
+            Err(Stop::Failure(_, failure)) => Err(Stop::Failure(id, failure)),
+            other => other,
+        }
+    }
+
+    fn try_step(&self, id: u64, node: NodeIndex, again: bool) -> Result<Done, Stop> {
+        let action = self.graph.action(node);
+        let inputs = self.inputs(node)?;
+        let builtin = self.builtin(action)?;
+        let key = key::of(action, &inputs, builtin.map(|builtin| builtin.version()));
+        let kept = is_kept(action) && builtin.is_none_or(|builtin| builtin.cacheable());
+        if kept && !again {
+            if let Some(result) = self.remembered(action, &key)? {
+                let (log, duration) = (Arc::from(""), Duration::ZERO);
+                return Ok(Done { id, outputs: result.outputs, cached: true, log, duration });
+            }
+        }
+        self.executor.reporter.report(Event::ActionStarted { id, description: describe(action) });
+        let started = Instant::now();
+        let (result, log) = self.make(action, &inputs, builtin).map_err(|stop| timed(stop, started))?;
+        if kept {
+            let put = memo::put(&self.executor.store, &key, &result);
+            put.map_err(|error| Stop::failure(Failure::engine(action, &error)))?;
+        }
+        Ok(Done { id, outputs: result.outputs, cached: false, log, duration: started.elapsed() })
+    }
+
+    /// A kept result. One that is not hermetic counts only where none could be.
+    fn remembered(&self, action: &Action, key: &Digest) -> Result<Option<ActionResult>, Stop> {
+        let found = memo::get(&self.executor.store, key);
+        let found = found.map_err(|error| Stop::failure(Failure::engine(action, &error)))?;
+        Ok(found.filter(|result| result.hermetic || !self.runner.is_hermetic()))
+    }
+
+    fn make(
+        &self,
+        action: &Action,
+        inputs: &BTreeMap<RelPath, Content>,
+        builtin: Option<&dyn Builtin>,
+    ) -> Result<(ActionResult, Arc<str>), Stop> {
+        let store = &self.executor.store;
+        let content = match &action.kind {
+            ActionKind::Spawn(spawn) => return process::run(self, action, spawn, inputs),
+            ActionKind::Builtin { params, .. } => {
+                let builtin = builtin.expect("the function was looked up before");
+                let outputs = self.call(action, builtin, params, inputs)?;
+                return Ok((in_process(outputs), Arc::from("")));
+            }
+            ActionKind::Write { content, executable } => compose::write(store, content, *executable)
+                .map_err(|error| Stop::failure(Failure::engine(action, &error)))?,
+            ActionKind::Copy { source } => inputs[source.path()].clone(),
+            ActionKind::Tree { entries } => compose::tree(store, action, entries, inputs)?,
+        };
+        let [output] = &action.outputs[..] else {
+            let message = "an action of this kind makes exactly one output";
+            return Err(Stop::failure(Failure::new(action, FailureKind::Builtin, message)));
+        };
+        let outputs = vec![(output.path().clone(), content)];
+        check_outputs(action, &outputs)?;
+        Ok((in_process(outputs), Arc::from("")))
+    }
+
+    fn call(
+        &self,
+        action: &Action,
+        builtin: &dyn Builtin,
+        params: &serde_json::Value,
+        inputs: &BTreeMap<RelPath, Content>,
+    ) -> Result<Vec<(RelPath, Content)>, Stop> {
+        let Executor { store, reporter, cancel, .. } = &self.executor;
+        for (path, content) in inputs {
+            if !content.is_in(store).map_err(|error| Stop::store(action, path, error))? {
+                return Err(Stop::Lost(path.clone()));
+            }
+        }
+        let outputs = &action.outputs[..];
+        let call = BuiltinCall { params, inputs, outputs, store, reporter: &**reporter, cancel };
+        let made = builtin.run(&call).map_err(|message| {
+            if cancel.is_cancelled() {
+                return Stop::Cancelled;
+            }
+            Stop::failure(Failure::new(action, FailureKind::Builtin, message))
+        })?;
+        check_outputs(action, &made)?;
+        Ok(made)
+    }
+
+    /// The function of a built-in action.
+    fn builtin(&self, action: &Action) -> Result<Option<&dyn Builtin>, Stop> {
+        let ActionKind::Builtin { name, .. } = &action.kind else { return Ok(None) };
+        match self.executor.builtins.get(name) {
+            Some(builtin) => Ok(Some(&**builtin)),
+            None => {
+                let message = format!("the engine has no built-in function `{name}`");
+                Err(Stop::failure(Failure::new(action, FailureKind::Builtin, message)))
+            }
+        }
+    }
+
+    /// The contents of all inputs of an action.
+    fn inputs(&self, node: NodeIndex) -> Result<BTreeMap<RelPath, Content>, Stop> {
+        let node = self.graph.node(node);
+        let fail = |message| Stop::failure(Failure::new(&node.action, FailureKind::Source, message));
+        let content = |artifact: &Artifact| match self.content(artifact) {
+            Ok(content) => Ok((artifact.path().clone(), content)),
+            Err(message) => Err(fail(message)),
+        };
+        node.inputs.iter().map(content).collect()
+    }
+
+    /// The content of an output that was made or of a source.
+    pub(crate) fn content(&self, artifact: &Artifact) -> Result<Content, String> {
+        if let Some(content) = self.contents.read().unwrap_or_else(PoisonError::into_inner).get(artifact.path()) {
+            return Ok(content.clone());
+        }
+        if artifact.root() == ArtifactRoot::Output {
+            return Err(format!("the output {} was not made", artifact.path()));
+        }
+        let content = self.executor.sources.content(artifact)?;
+        self.add(artifact.path().clone(), content.clone());
+        Ok(content)
+    }
+
+    /// Notes a content.
+    pub(crate) fn add(&self, path: RelPath, content: Content) {
+        self.contents.write().unwrap_or_else(PoisonError::into_inner).insert(path, content);
+    }
+
+    /// Forgets a content that was lost.
+    pub(crate) fn forget(&self, path: &RelPath) {
+        self.contents.write().unwrap_or_else(PoisonError::into_inner).remove(path);
+    }
+}
+
+/// Whether a success is kept at all: not that of a test which saw the machine's network.
+fn is_kept(action: &Action) -> bool {
+    !matches!(&action.kind, ActionKind::Spawn(spawn) if spawn.test && spawn.network == Network::Host)
+}
+
+fn in_process(outputs: Vec<(RelPath, Content)>) -> ActionResult {
+    ActionResult { outputs, exit_code: 0, log: None, hermetic: true }
+}
+
+/// Checks that each declared output was made, as what it was declared, and nothing else.
+fn check_outputs(action: &Action, made: &[(RelPath, Content)]) -> Result<(), Stop> {
+    let fail = |message| Err(Stop::failure(Failure::new(action, FailureKind::Builtin, message)));
+    for output in &action.outputs {
+        match made.iter().find(|(path, _)| path == output.path()) {
+            None => return fail(format!("the declared output {} was not made", output.path())),
+            Some((path, Content::File { .. })) if output.is_tree() => {
+                return fail(format!("{path} was declared as a folder, but a file was made"));
+            }
+            Some((path, Content::Tree(_))) if !output.is_tree() => {
+                return fail(format!("{path} was declared as a file, but a folder was made"));
+            }
+            Some(_) => {}
+        }
+    }
+    match made.iter().find(|(path, _)| !action.outputs.iter().any(|output| output.path() == path)) {
+        Some((path, _)) => fail(format!("{path} was made, but is not declared as an output")),
+        None => Ok(()),
+    }
+}
+
+fn describe(action: &Action) -> Arc<str> {
+    if action.progress.is_empty() {
+        return Arc::from(format!("{} {}", action.mnemonic, action.owner.label));
+    }
+    Arc::clone(&action.progress)
+}
+
+fn timed(stop: Stop, started: Instant) -> Stop {
+    match stop {
+        Stop::Failure(id, mut failure) => {
+            failure.duration = started.elapsed();
+            Stop::Failure(id, failure)
+        }
+        other => other,
+    }
+}

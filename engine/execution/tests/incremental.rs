@@ -1,0 +1,249 @@
+//! What runs, what does not, and that it is counted exactly.
+
+mod fixture;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
+
+use execution::{Builtin, BuiltinCall, Content};
+use fixture::{Fixture, action, artifact, concat, spawn};
+use model::{ActionKind, ActionOutcome, Event, RelPath};
+
+/// Two sources, each copied by an action; one action needs both, one only the first.
+fn diamond() -> Vec<model::Action> {
+    vec![
+        concat(&["p/a"], "out/cfg/p/a2"),
+        concat(&["p/b"], "out/cfg/p/b2"),
+        concat(&["out/cfg/p/a2", "out/cfg/p/b2"], "out/cfg/p/ab"),
+        concat(&["out/cfg/p/a2"], "out/cfg/p/aa"),
+        concat(&["p/b"], "out/cfg/p/unwanted"),
+    ]
+}
+
+const WANTED: [&str; 2] = ["out/cfg/p/ab", "out/cfg/p/aa"];
+
+fn with_sources() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.write("p/a", "A");
+    fixture.write("p/b", "B");
+    fixture
+}
+
+#[test]
+fn a_second_build_runs_nothing() {
+    let fixture = with_sources();
+    let (outcome, counts) = fixture.build(&diamond(), &WANTED);
+    assert_eq!(counts, "ran 4 cached 0 failed 0 skipped 0");
+    assert_eq!(fixture.text(&outcome, "out/cfg/p/ab"), "AB");
+    assert!(!outcome.was_cached(artifact("out/cfg/p/ab").path()));
+    let (outcome, counts) = fixture.build(&diamond(), &WANTED);
+    assert_eq!(counts, "ran 0 cached 4 failed 0 skipped 0");
+    assert_eq!(fixture.ran(), "");
+    assert_eq!(fixture.text(&outcome, "out/cfg/p/ab"), "AB");
+    assert!(outcome.was_cached(artifact("out/cfg/p/ab").path()));
+}
+
+#[test]
+fn an_edit_runs_its_dependents_only() {
+    let fixture = with_sources();
+    fixture.build(&diamond(), &WANTED);
+    fixture.write("p/b", "C");
+    let (outcome, counts) = fixture.build(&diamond(), &WANTED);
+    assert_eq!(
+        (fixture.ran().as_str(), counts.as_str()),
+        ("out/cfg/p/ab out/cfg/p/b2", "ran 2 cached 2 failed 0 skipped 0")
+    );
+    assert_eq!(fixture.text(&outcome, "out/cfg/p/ab"), "AC");
+    fixture.write("p/b", "B");
+    let (outcome, counts) = fixture.build(&diamond(), &WANTED);
+    assert_eq!(counts, "ran 0 cached 4 failed 0 skipped 0", "the old state is remembered");
+    assert_eq!(fixture.text(&outcome, "out/cfg/p/ab"), "AB");
+}
+
+#[test]
+fn equal_outputs_cut_off_what_follows() {
+    let fixture = with_sources();
+    let actions = [
+        spawn("write out/cfg/p/constant same", &["p/a"], &["out/cfg/p/constant"]),
+        concat(&["out/cfg/p/constant"], "out/cfg/p/end"),
+    ];
+    fixture.build(&actions, &["out/cfg/p/end"]);
+    fixture.write("p/a", "edited");
+    let (_, counts) = fixture.build(&actions, &["out/cfg/p/end"]);
+    assert_eq!((fixture.ran().as_str(), counts.as_str()), ("out/cfg/p/constant", "ran 1 cached 1 failed 0 skipped 0"));
+}
+
+#[test]
+fn a_command_is_part_of_the_key_and_the_owner_is_not() {
+    let fixture = with_sources();
+    let mut one = concat(&["p/a"], "out/cfg/p/x");
+    fixture.build(std::slice::from_ref(&one), &["out/cfg/p/x"]);
+    one.owner.label = fixture::label("elsewhere/y");
+    one.mnemonic = Arc::from("Other");
+    one.progress = Arc::from("Doing it");
+    assert_eq!(fixture.build(std::slice::from_ref(&one), &["out/cfg/p/x"]).1, "ran 0 cached 1 failed 0 skipped 0");
+    if let ActionKind::Spawn(spawn) = &mut one.kind {
+        spawn.env.insert("X".to_owned(), "1".to_owned());
+    }
+    assert_eq!(fixture.build(&[one], &["out/cfg/p/x"]).1, "ran 1 cached 0 failed 0 skipped 0");
+}
+
+#[test]
+fn the_place_of_the_workspace_is_not_part_of_the_key() {
+    let (mut one, two) = (with_sources(), with_sources());
+    let (first, _) = one.build(&diamond(), &WANTED);
+    let (second, _) = two.build(&diamond(), &WANTED);
+    assert_eq!(first.contents, second.contents);
+    one.store = two.store.clone();
+    assert_eq!(one.build(&diamond(), &WANTED).1, "ran 0 cached 4 failed 0 skipped 0");
+}
+
+#[test]
+fn damaged_and_removed_blobs_are_made_again() {
+    for damage in ["remove", "overwrite"] {
+        let fixture = with_sources();
+        let (outcome, _) = fixture.build(&diamond(), &WANTED);
+        let Content::File { digest, .. } = outcome.contents[artifact("out/cfg/p/a2").path()] else { panic!() };
+        // `out/cfg/p/aa` and the source have the same content, and so the same blob.
+        let blob = fixture.store.blob_path(&digest, false).unwrap();
+        match damage {
+            "remove" => fs::remove_file(&blob).unwrap(),
+            _ => {
+                fs::set_permissions(&blob, fs::Permissions::from_mode(0o644)).unwrap();
+                fs::write(&blob, "?").unwrap();
+            }
+        }
+        fixture.write("p/a", "A");
+        let (outcome, _) = fixture.build(&diamond(), &WANTED);
+        assert_eq!(fixture.text(&outcome, "out/cfg/p/ab"), "AB");
+        assert_eq!(fixture.text(&outcome, "out/cfg/p/aa"), "A");
+        assert!(fixture.store.fsck().unwrap().corrupt.is_empty());
+    }
+}
+
+#[test]
+fn an_input_lost_during_the_build_is_made_again() {
+    let fixture = with_sources();
+    let actions = [
+        spawn("write out/cfg/p/lost lost", &["p/a"], &["out/cfg/p/lost"]),
+        concat(&["out/cfg/p/lost", "p/b"], "out/cfg/p/end"),
+    ];
+    let (outcome, _) = fixture.build(&actions, &["out/cfg/p/end"]);
+    let Content::File { digest, .. } = outcome.contents[artifact("out/cfg/p/lost").path()] else { panic!() };
+    fixture.write("p/b", "edited");
+    let blob = fixture.store.blob_path(&digest, false).unwrap();
+    let gate = Mutex::new(Some(blob));
+    let builtin: Arc<dyn Builtin> = Arc::new(Remover(gate));
+    let mut fixture = fixture;
+    fixture.builtins.insert(Arc::from("remove"), builtin);
+    let kind = ActionKind::Builtin { name: Arc::from("remove"), params: serde_json::Value::Null };
+    let mut actions = actions.to_vec();
+    actions.push(action(kind, &["out/cfg/p/lost"], &["out/cfg/p/gate"]));
+    actions[1] = concat(&["out/cfg/p/lost", "p/b", "out/cfg/p/gate"], "out/cfg/p/end");
+    let (outcome, counts) = fixture.build(&actions, &["out/cfg/p/end"]);
+    assert_eq!(
+        (fixture.ran().as_str(), counts.as_str()),
+        ("out/cfg/p/end out/cfg/p/lost", "ran 3 cached 0 failed 0 skipped 0")
+    );
+    assert_eq!(fixture.text(&outcome, "out/cfg/p/end"), "lostedited");
+}
+
+/// Removes a blob once, as another process might.
+struct Remover(Mutex<Option<std::path::PathBuf>>);
+
+impl Builtin for Remover {
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn run(&self, call: &BuiltinCall<'_>) -> Result<Vec<(RelPath, Content)>, String> {
+        if let Some(blob) = self.0.lock().unwrap().take() {
+            fs::remove_file(blob).unwrap();
+        }
+        let digest = call.store.put_bytes(b"").unwrap();
+        Ok(vec![(call.outputs[0].path().clone(), Content::File { digest, size: 0, executable: false })])
+    }
+}
+
+#[test]
+fn a_source_edited_while_its_action_runs_poisons_nothing() {
+    let fixture = with_sources();
+    let source = fixture.folder.path().join("workspace/p/a");
+    *fixture.runner.hook.lock().unwrap() = Some(Box::new(move || fs::write(&source, "edited").unwrap()));
+    let actions = [concat(&["p/a"], "out/cfg/p/x")];
+    let (outcome, _) = fixture.build(&actions, &["out/cfg/p/x"]);
+    assert_eq!(fixture.text(&outcome, "out/cfg/p/x"), "A", "the action saw a snapshot");
+    *fixture.runner.hook.lock().unwrap() = None;
+    let (outcome, counts) = fixture.build(&actions, &["out/cfg/p/x"]);
+    assert_eq!(
+        (fixture.text(&outcome, "out/cfg/p/x").as_str(), counts.as_str()),
+        ("edited", "ran 1 cached 0 failed 0 skipped 0")
+    );
+    fixture.write("p/a", "A");
+    let (outcome, counts) = fixture.build(&actions, &["out/cfg/p/x"]);
+    assert_eq!(
+        (fixture.text(&outcome, "out/cfg/p/x").as_str(), counts.as_str()),
+        ("A", "ran 0 cached 1 failed 0 skipped 0")
+    );
+}
+
+#[test]
+fn write_copy_and_tree_need_no_process() {
+    let fixture = with_sources();
+    let write = ActionKind::Write { content: Arc::from("text"), executable: true };
+    let copy = |path| ActionKind::Copy { source: artifact(path) };
+    let entries = |list: &[(&str, &str)]| ActionKind::Tree {
+        entries: list.iter().map(|(place, path)| ((*place).to_owned(), artifact(path))).collect(),
+    };
+    let actions = [
+        action(write, &[], &["out/cfg/p/w"]),
+        action(copy("out/cfg/p/w"), &[], &["out/cfg/p/c"]),
+        action(entries(&[("bin/w", "out/cfg/p/c"), ("a", "p/a")]), &[], &["out/cfg/p/dir"]),
+        action(entries(&[("", "out/cfg/p/dir"), ("sub", "out/cfg/p/dir"), ("b", "p/b")]), &[], &["out/cfg/q/dir"]),
+    ];
+    let (outcome, counts) = fixture.build(&actions, &["out/cfg/q/dir"]);
+    assert_eq!((counts.as_str(), outcome.stats.builtin), ("ran 4 cached 0 failed 0 skipped 0", 4));
+    assert_eq!(fixture.text(&outcome, "out/cfg/q/dir"), "a b bin/w sub/a sub/bin/w");
+    let Content::Tree(digest) = outcome.contents[artifact("out/cfg/q/dir").path()] else { panic!() };
+    let mode = fs::metadata(fixture.store.tree_path(&digest).unwrap().join("bin/w")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o555);
+    assert_eq!(fixture.build(&actions, &["out/cfg/q/dir"]).1, "ran 0 cached 4 failed 0 skipped 0");
+}
+
+#[test]
+fn trees_and_links_are_collected_without_leaving_the_folder() {
+    let fixture = with_sources();
+    let (outcome, _) = fixture.build(
+        &[
+            spawn("write out/cfg/p/dir/sub/x text", &[], &["out/cfg/p/dir"]),
+            spawn("link out/cfg/p/l1 ../../../p/a", &["p/a"], &["out/cfg/p/l1"]),
+        ],
+        &["out/cfg/p/dir", "out/cfg/p/l1"],
+    );
+    assert_eq!(fixture.text(&outcome, "out/cfg/p/dir"), "sub/x");
+    assert_eq!(fixture.text(&outcome, "out/cfg/p/l1"), "A", "a link to an input is that input");
+    for target in ["/etc/passwd", "../../../../../../etc/passwd", "/work/../etc/passwd"] {
+        let actions = [spawn(&format!("link out/cfg/p/l {target}"), &[], &["out/cfg/p/l"])];
+        let (outcome, _) = fixture.build(&actions, &["out/cfg/p/l"]);
+        assert!(
+            outcome.failures[0].message.contains("outside of the action's folder"),
+            "{}",
+            outcome.failures[0].message
+        );
+    }
+}
+
+#[test]
+fn events_have_unique_ids_and_the_plan_comes_first() {
+    let fixture = with_sources();
+    fixture.build(&diamond(), &WANTED);
+    fixture.build(&diamond(), &WANTED);
+    let ids: BTreeSet<u64> = fixture.outcomes().iter().map(|(id, _, _)| *id).collect();
+    assert_eq!(ids.len(), 8);
+    let outcomes: Vec<ActionOutcome> = fixture.outcomes().iter().map(|(_, outcome, _)| *outcome).collect();
+    assert_eq!(outcomes[..4], [ActionOutcome::Ran; 4]);
+    assert_eq!(outcomes[4..], [ActionOutcome::Cached; 4]);
+    assert_eq!(fixture.events.0.lock().unwrap()[0], Event::ActionsPlanned { total: 4 });
+}
