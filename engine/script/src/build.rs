@@ -1,0 +1,151 @@
+//! BUILD.star files: evaluation gives a package, and as many errors at once as can be found.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::{Diagnostic, Diagnostics, Location, Package, PackageId, Target, Visibility};
+use starlark::environment::Module;
+use starlark::eval::Evaluator;
+use starlark::syntax::AstModule;
+
+use crate::library::Library;
+use crate::session::{Loads, Mode, Session, limit};
+use crate::source::{BUILD_DIALECT, Source};
+use crate::{check, diagnose, globals};
+
+/// What a BUILD.star asks about its folder; answered by the loader, which knows what it asked for.
+pub trait PackageContext {
+    /// The files of the package that match, relative to it, sorted; not those of packages below.
+    fn glob(&self, include: &[String], exclude: &[String], exclude_directories: bool) -> Result<Vec<String>, String>;
+
+    /// The packages below that match, relative to this one, sorted.
+    fn subpackages(&self, include: &[String], exclude: &[String]) -> Result<Vec<String>, String>;
+}
+
+/// What evaluating a BUILD.star collects.
+pub(crate) struct BuildState<'a> {
+    pub package: PackageId,
+    pub context: &'a dyn PackageContext,
+    pub prelude: Option<Library>,
+    pub source: Source,
+    pub declared: RefCell<Declarations>,
+}
+
+/// The declarations of a package so far.
+#[derive(Default)]
+pub(crate) struct Declarations {
+    pub targets: BTreeMap<Arc<str>, Arc<Target>>,
+    pub outputs: BTreeMap<Arc<str>, Arc<Target>>,
+    pub exported_files: BTreeMap<Arc<str>, Visibility>,
+    pub default_visibility: Option<Visibility>,
+    /// Where `package()` was called.
+    pub package_call: Option<Location>,
+    pub errors: Vec<Diagnostic>,
+}
+
+/// Evaluates a BUILD.star. The exports of `prelude` are globals of it. All errors found are returned.
+pub fn eval_build(
+    source: &Source,
+    loaded: &BTreeMap<String, Library>,
+    prelude: Option<&Library>,
+    package: &PackageId,
+    cx: &dyn PackageContext,
+) -> Result<Package, Diagnostics> {
+    let ast = source.parse(&BUILD_DIALECT)?;
+    let run = Run { source, loaded, prelude, package, context: cx };
+    let mut errors = check::build(&ast, &run.known_names());
+    let (declared, stopped) = run.whole(ast);
+    if errors.is_empty() && stopped.is_none() && declared.errors.is_empty() {
+        return Ok(Package {
+            id: package.clone(),
+            targets: declared.targets,
+            exported_files: declared.exported_files,
+        });
+    }
+    match stopped {
+        // Whatever stopped the evaluation hides what follows: go on after it, statement by statement.
+        Some(_) => errors.extend(run.by_statement()),
+        None => errors.extend(declared.errors),
+    }
+    Err(sorted(errors))
+}
+
+/// By line, without repetition.
+fn sorted(mut errors: Vec<Diagnostic>) -> Diagnostics {
+    let place = |error: &Diagnostic| error.location.as_ref().map(|l| (l.line, l.column));
+    errors.sort_by_key(place);
+    errors.dedup_by(|a, b| a.location == b.location && a.message == b.message);
+    Diagnostics(errors)
+}
+
+/// One evaluation of a BUILD.star.
+struct Run<'a> {
+    source: &'a Source,
+    loaded: &'a BTreeMap<String, Library>,
+    prelude: Option<&'a Library>,
+    package: &'a PackageId,
+    context: &'a dyn PackageContext,
+}
+
+impl Run<'_> {
+    fn known_names(&self) -> BTreeSet<String> {
+        let mut names = globals::names(globals::build());
+        names.extend(self.prelude.iter().flat_map(|prelude| prelude.exports()));
+        names
+    }
+
+    fn session(&self) -> Session<'_> {
+        let state = BuildState {
+            package: self.package.clone(),
+            context: self.context,
+            prelude: self.prelude.cloned(),
+            source: self.source.clone(),
+            declared: RefCell::default(),
+        };
+        let libraries = self.loaded.values().chain(self.prelude).cloned();
+        Session::new(self.source, libraries, Mode::Build(Box::new(state)))
+    }
+
+    /// Evaluates the file; also returns what stopped it.
+    fn whole(&self, ast: AstModule) -> (Declarations, Option<Diagnostic>) {
+        let (declared, mut stops) = self.evaluate(vec![ast]);
+        (declared, stops.pop())
+    }
+
+    /// Evaluates each statement for its errors, passing over those that need what a failed one would have defined.
+    fn by_statement(&self) -> Vec<Diagnostic> {
+        let Ok(ast) = self.source.parse(&BUILD_DIALECT) else { return Vec::new() };
+        let known = self.known_names();
+        let statements = check::statements(&ast, self.source, &known);
+        let (declared, stops) = self.evaluate(statements);
+        stops.into_iter().chain(declared.errors).collect()
+    }
+
+    fn evaluate(&self, modules: Vec<AstModule>) -> (Declarations, Vec<Diagnostic>) {
+        let session = self.session();
+        let loader = Loads(self.loaded);
+        let mut stops = Vec::new();
+        Module::with_temp_heap(|module| {
+            if let Some(prelude) = self.prelude {
+                module.import_public_symbols(prelude.module());
+            }
+            let mut undefined = BTreeSet::new();
+            let mut eval = Evaluator::new(&module);
+            limit(&mut eval);
+            eval.extra = Some(&session);
+            eval.set_loader(&loader);
+            for ast in modules {
+                let names = check::Names::of(&ast);
+                if names.uses.iter().any(|name| undefined.contains(name)) {
+                    undefined.extend(names.assigns);
+                } else if let Err(error) = eval.eval_module(ast, globals::build()) {
+                    stops.push(diagnose::error(&error));
+                    undefined.extend(names.assigns);
+                }
+            }
+        });
+        let Mode::Build(state) = session.mode else { unreachable!("the session was made for a BUILD.star") };
+        (state.declared.into_inner(), stops)
+    }
+}

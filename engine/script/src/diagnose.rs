@@ -1,0 +1,91 @@
+//! From the starlark crate's errors to diagnostics.
+
+use std::sync::Arc;
+
+use model::{Diagnostic, Location};
+use starlark::ErrorKind;
+use starlark::codemap::FileSpan;
+
+use crate::problem::Problem;
+
+/// The place of a span.
+pub(crate) fn location(span: &FileSpan) -> Location {
+    let resolved = span.resolve_span();
+    let column = resolved.begin.column as u32 + 1;
+    let end_column = if resolved.end.line == resolved.begin.line {
+        resolved.end.column as u32 + 1
+    } else {
+        span.file.source_line(resolved.begin.line).chars().count() as u32 + 1
+    };
+    Location {
+        file: Arc::from(span.filename()),
+        line: resolved.begin.line as u32 + 1,
+        column,
+        end_column: end_column.max(column),
+    }
+}
+
+/// A diagnostic at a span, with its line.
+pub(crate) fn at(diagnostic: Diagnostic, span: &FileSpan) -> Diagnostic {
+    diagnostic.at(Some(location(span))).line(span.file.source_line_at_pos(span.span.begin()))
+}
+
+/// A problem as a diagnostic without a place.
+pub(crate) fn problem(problem: &Problem) -> Diagnostic {
+    Diagnostic {
+        notes: problem.notes.clone(),
+        hints: problem.hints.clone(),
+        ..Diagnostic::error(problem.message.clone())
+    }
+}
+
+/// Any error of an evaluation.
+pub(crate) fn error(error: &starlark::Error) -> Diagnostic {
+    let diagnostic = match error.kind() {
+        ErrorKind::Fail(e) => Diagnostic::error(e.to_string().trim().to_owned()),
+        ErrorKind::Scope(e)
+        | ErrorKind::Value(e)
+        | ErrorKind::Function(e)
+        | ErrorKind::Parser(e)
+        | ErrorKind::Freeze(e)
+        | ErrorKind::StackOverflow(e)
+        | ErrorKind::Native(e)
+        | ErrorKind::Other(e) => match e.downcast_ref::<Problem>() {
+            Some(found) => problem(found),
+            None => plain(&e.to_string()),
+        },
+        other => Diagnostic::error(other.to_string()),
+    };
+    let frames = &error.call_stack().frames;
+    let innermost = || frames.iter().rev().find_map(|frame| frame.location.as_ref());
+    let Some(span) = error.span().or_else(innermost) else { return diagnostic };
+    let mut diagnostic = at(diagnostic, span);
+    for frame in frames.iter().rev() {
+        let Some(called) = frame.location.as_ref().filter(|called| *called != span) else { continue };
+        diagnostic = diagnostic.note(format!("in `{}`, called at {}", frame.name, location(called)));
+    }
+    diagnostic
+}
+
+/// A message of the starlark crate in our words.
+fn plain(text: &str) -> Diagnostic {
+    let text = text.trim().trim_start_matches("Parse error: ");
+    if let Some((message, rest)) = text.split_once(", did you mean `") {
+        let name = rest.trim_end_matches(['?', '`']);
+        return Diagnostic::error(message).hint(format!("did you mean `{name}`?"));
+    }
+    let diagnostic = Diagnostic::error(text);
+    if text.starts_with("`def`") || text.starts_with("`lambda`") {
+        diagnostic.hint("move the function to a .star file and load() it")
+    } else if text.contains("cannot be used outside `def`") {
+        diagnostic.hint("use a list comprehension, or a function in a .star file")
+    } else if text.contains("ticks has been exceeded") {
+        Diagnostic::error("evaluation took too many steps").note(text.to_owned())
+    } else if text.starts_with("Heap memory limit") {
+        Diagnostic::error("evaluation took too much memory").note("the place is near, not always at, the cause")
+    } else if text.contains("Starlark call stack overflow") {
+        diagnostic.hint("recursion is not allowed; use a loop over a list")
+    } else {
+        diagnostic
+    }
+}
