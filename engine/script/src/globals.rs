@@ -7,7 +7,7 @@ use model::{Configurable, Data, Label, Visibility};
 use starlark::environment::{Globals, GlobalsBuilder, LibraryExtension};
 use starlark::eval::Evaluator;
 use starlark::starlark_module;
-use starlark::values::dict::{AllocDict, DictRef};
+use starlark::values::dict::AllocDict;
 use starlark::values::list::AllocList;
 use starlark::values::list_or_tuple::UnpackListOrTuple;
 use starlark::values::none::{NoneOr, NoneType};
@@ -286,9 +286,4 @@ fn texts(data: &Data) -> Data {
         Data::Dict(pairs) => Data::Dict(pairs.iter().map(|(key, value)| (texts(key), texts(value))).collect()),
         other => other.clone(),
     }
-}
-
-/// A dictionary of string keys, for functions that take any arguments.
-pub(crate) fn text_keys<'v>(dict: &DictRef<'v>) -> Vec<(String, Value<'v>)> {
-    dict.iter().map(|(key, value)| (key.to_str(), value)).collect()
 }
