@@ -13,6 +13,11 @@ pub fn vars() -> Vec<(String, String)> {
     env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
 }
 
+/// The arguments of the process, its own name first. What is not valid text is taken with replacement characters.
+pub fn arguments() -> Vec<String> {
+    env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect()
+}
+
 /// The working folder.
 pub fn current_dir() -> std::io::Result<PathBuf> {
     env::current_dir()

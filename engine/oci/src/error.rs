@@ -17,8 +17,8 @@ pub enum OciError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Two entries of a layer cannot stand together.
-    #[error("the layer cannot be made")]
-    Entries(#[from] TreeError),
+    #[error("the layer cannot be made: {0}")]
+    Entries(TreeError),
     /// A path that a layer cannot hold.
     #[error("`{path}` cannot be the path of a layer's entry: {reason}")]
     Target {
@@ -28,8 +28,8 @@ pub enum OciError {
         reason: String,
     },
     /// Writing the layer failed.
-    #[error("cannot write the layer")]
-    Write(#[source] std::io::Error),
+    #[error("cannot write the content: {0}")]
+    Write(std::io::Error),
     /// A parameter that cannot be taken.
     #[error("{0}")]
     Parameter(String),
@@ -165,6 +165,12 @@ impl OciError {
             source = cause.source();
         }
         self.hints().into_iter().fold(Diagnostic::error(message), Diagnostic::hint)
+    }
+}
+
+impl From<TreeError> for OciError {
+    fn from(error: TreeError) -> Self {
+        Self::Entries(error)
     }
 }
 
