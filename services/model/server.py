@@ -33,7 +33,7 @@ def main() -> None:
         image_digest=os.environ.get("IMAGE_DIGEST", ""),
     )
     model = Model(Predictor.load(HERE / "weights.json"), build)
-    serve("model", "prediction.v1.Model", "8082", lambda server: model_pb2_grpc.add_ModelServicer_to_server(model, server))
+    serve("model", "prediction.v1.Model", "8082", lambda it: model_pb2_grpc.add_ModelServicer_to_server(model, it))
 
 
 if __name__ == "__main__":

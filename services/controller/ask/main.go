@@ -49,7 +49,8 @@ func ask(out io.Writer, address, text string, timeout time.Duration) error {
 	fmt.Fprintf(out, "  id          %s\n", response.Id)
 	fmt.Fprintf(out, "  model       %s\n", prediction.GetModelVersion())
 	for _, build := range []*predictionv1.Build{response.Model, response.Controller} {
-		fmt.Fprintf(out, "  %-11s code %s image %s\n", build.GetService(), build.GetCodeVersion(), orNone(build.GetImageDigest()))
+		code, image := build.GetCodeVersion(), orNone(build.GetImageDigest())
+		fmt.Fprintf(out, "  %-11s code %s image %s\n", build.GetService(), code, image)
 	}
 	return nil
 }

@@ -45,8 +45,8 @@ func compile(o options) error {
 	if err != nil {
 		return err
 	}
-	flags := []string{"-p", o.get("importpath"), "-importcfg", importcfg, "-pack", "-nolocalimports", "-buildid=", "-o", o.get("out")}
-	flags = append(flags, "-trimpath", trim(work))
+	flags := []string{"-p", o.get("importpath"), "-importcfg", importcfg, "-pack", "-nolocalimports", "-buildid=",
+		"-trimpath", trim(work), "-o", o.get("out")}
 	if lang := o.get("lang"); lang != "" {
 		// The compiler knows language versions, not releases: 1.24.0 is 1.24.
 		parts := strings.SplitN(lang, ".", 3)
@@ -68,7 +68,8 @@ func compile(o options) error {
 // compileWithAssembly lets the assembler name its symbols first, and then adds its objects to the archive.
 func compileWithAssembly(o options, found *sources, flags []string, work string) error {
 	symbols, header := filepath.Join(work, "symabis"), filepath.Join(work, "go_asm.h")
-	common := []string{"-p", o.get("importpath"), "-trimpath", trim(work), "-I", work, "-I", filepath.Join(o.get("goroot"), "pkg/include"),
+	include := filepath.Join(o.get("goroot"), "pkg", "include")
+	common := []string{"-p", o.get("importpath"), "-trimpath", trim(work), "-I", work, "-I", include,
 		"-D", "GOOS_" + o.get("goos"), "-D", "GOARCH_" + o.get("goarch")}
 	for _, folder := range folders(found.headers, found.asm) {
 		common = append(common, "-I", folder)
@@ -83,7 +84,8 @@ func compileWithAssembly(o options, found *sources, flags []string, work string)
 	if err := o.command("asm", list); err != nil {
 		return err
 	}
-	if err := o.command("compile", append(append(flags, "-symabis", symbols, "-asmhdr", header), found.golang...)); err != nil {
+	flags = append(flags, "-symabis", symbols, "-asmhdr", header)
+	if err := o.command("compile", append(flags, found.golang...)); err != nil {
 		return err
 	}
 	objects := []string{}
