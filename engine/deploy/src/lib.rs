@@ -5,6 +5,7 @@
 mod assemble;
 mod bundle;
 mod kinds;
+mod local;
 mod names;
 mod object;
 mod render;
@@ -14,6 +15,9 @@ pub use assemble::{AssembleError, BUNDLE_BUILTIN_VERSION, bundle};
 pub use bundle::{
     BUNDLE_FORMAT, Bundle, BundleError, Environment, Image, Kind, Ports, Probe, Release, Requirement, Resources,
     SecretKey, Service, Setting, State, Value, Var, VarType,
+};
+pub use local::{
+    Local, LocalAddress, LocalCall, LocalError, LocalOptions, LocalRequest, LocalService, LocalState, local_services, unpack,
 };
 pub use names::namespace;
 pub use object::{Object, ObjectKey, Origin};

@@ -31,7 +31,7 @@ pub struct ContainerSpec {
     pub hosts: Vec<(String, IpAddr)>,
     /// Addresses on its loopback where the engine accepts connections that it makes.
     pub outgoing: Vec<SocketAddr>,
-    /// Empty folders in memory, besides /tmp, /run and /dev/shm.
+    /// Empty folders in memory, besides /tmp and /dev/shm.
     pub writable: Vec<String>,
     /// Folders of the host that keep what it writes.
     pub state: Vec<StateFolder>,
@@ -64,7 +64,7 @@ impl ContainerSpec {
         ];
         let missing = defaults.into_iter().filter(|(path, _)| !self.has(path));
         files.extend(missing.map(|(path, content)| (path.to_owned(), content)));
-        let memory = ["/tmp", "/run", "/dev/shm"].into_iter().map(str::to_owned).chain(self.writable.iter().cloned());
+        let memory = ["/tmp", "/dev/shm"].into_iter().map(str::to_owned).chain(self.writable.iter().cloned());
         let state = self.state.iter().map(|state| Bind {
             source: state.source.clone(),
             target: state.target.clone(),
