@@ -1,12 +1,11 @@
 //! `build build`: targets to outputs in `build-out/`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use analysis::Analysis;
-use execution::{Content, Outcome, Stats};
-use model::{Action, Artifact, ConfiguredTarget, Label, RelPath, TargetPattern};
+use execution::{Outcome, Stats};
+use model::{Action, Artifact, ConfiguredTarget, Label, TargetKey, TargetPattern};
 
 use crate::error::{Error, ErrorKind};
 use crate::outputs;
@@ -21,32 +20,27 @@ pub struct BuildReport {
     pub stats: Stats,
 }
 
-/// Analysed targets and the content of what was built of them.
-pub(crate) struct Built {
-    pub(crate) targets: Vec<Arc<ConfiguredTarget>>,
-    pub(crate) contents: BTreeMap<RelPath, Content>,
-    pub(crate) stats: Stats,
-}
-
 /// Builds all targets that the patterns match.
 pub async fn build(session: &Session, patterns: &[String]) -> Result<BuildReport, Error> {
-    let labels = expand(session, patterns)?;
-    let analysis = analyse(session, &labels)?;
-    let wanted = |target: &ConfiguredTarget| outputs::files(&target.default_info().files);
-    let built = execute(session, &analysis, &labels, wanted).await?;
-    show(session, &built)
+    let keys: Vec<TargetKey> = expand(session, patterns)?.iter().map(|label| session.key(label)).collect();
+    let analysis = analyse(session, &keys)?;
+    let targets = requested(&analysis, keys.len());
+    let wanted = targets.iter().flat_map(|target| outputs::files(&target.default_info().files)).collect::<Vec<_>>();
+    let outcome = run_actions(session, &analysis.actions, &wanted).await?;
+    fail_if_failed(&outcome)?;
+    show(session, &targets, &outcome)
 }
 
-fn show(session: &Session, built: &Built) -> Result<BuildReport, Error> {
-    let mut report = BuildReport { stats: built.stats.clone(), ..BuildReport::default() };
-    for target in &built.targets {
+fn show(session: &Session, targets: &[Arc<ConfiguredTarget>], outcome: &Outcome) -> Result<BuildReport, Error> {
+    let mut report = BuildReport { stats: outcome.stats, ..BuildReport::default() };
+    for target in targets {
         let mut paths = Vec::new();
         for artifact in outputs::files(&target.default_info().files) {
             if artifact.root() == model::ArtifactRoot::Source {
                 continue;
             }
             let path = outputs::shown_at(&session.root, &artifact);
-            outputs::place(&session.store, &built.contents[artifact.path()], &path)?;
+            outputs::place(&session.store, &outcome.contents[artifact.path()], &path)?;
             paths.push(path);
         }
         report.targets.push((target.label().clone(), paths));
@@ -68,31 +62,15 @@ pub(crate) fn expand(session: &Session, patterns: &[String]) -> Result<Vec<Label
     session.loader.expand(&patterns).map_err(|error| Error::of(ErrorKind::Build, error))
 }
 
-/// Analyses the targets for this command's platform.
-pub(crate) fn analyse(session: &Session, labels: &[Label]) -> Result<Analysis, Error> {
-    let keys: Vec<_> = labels.iter().map(|label| session.key(label)).collect();
-    let options = analysis::Options::new(session.exec_platform.clone());
-    analysis::analyse(&session.loader, &keys, &options, &*session.reporter)
+/// Analyses configured targets.
+pub(crate) fn analyse(session: &Session, keys: &[TargetKey]) -> Result<Analysis, Error> {
+    analysis::analyse(&session.loader, keys, &session.analysis_options(), &*session.reporter)
         .map_err(|error| Error::of(ErrorKind::Build, error))
 }
 
-/// Makes what `wanted` names of each target.
-pub(crate) async fn execute(
-    session: &Session,
-    analysis: &Analysis,
-    labels: &[Label],
-    wanted: impl Fn(&ConfiguredTarget) -> Vec<Artifact>,
-) -> Result<Built, Error> {
-    let targets: Vec<Arc<ConfiguredTarget>> = labels.iter().map(|label| target(session, analysis, label)).collect();
-    let artifacts: Vec<Artifact> = targets.iter().flat_map(|target| wanted(target)).collect();
-    let outcome = run_actions(session, &analysis.actions, &artifacts).await?;
-    fail_if_failed(&outcome)?;
-    Ok(Built { targets, contents: outcome.contents, stats: outcome.stats })
-}
-
-/// The analysed target of a label that was asked for.
-pub(crate) fn target(session: &Session, analysis: &Analysis, label: &Label) -> Arc<ConfiguredTarget> {
-    Arc::clone(&analysis.targets[&session.key(label)])
+/// The first `count` of the targets that an analysis was asked for.
+pub(crate) fn requested(analysis: &Analysis, count: usize) -> Vec<Arc<ConfiguredTarget>> {
+    (0..count).filter_map(|index| analysis.requested_target(index).cloned()).collect()
 }
 
 /// Runs actions; failures of actions are in the outcome, not in the error.

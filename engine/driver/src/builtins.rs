@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use execution::{Builtin, BuiltinCall, Content};
-use model::RelPath;
+use model::{RelPath, Reporter};
 use serde::de::DeserializeOwned;
 
 mod bundle;
@@ -16,13 +16,13 @@ mod protos;
 type Outputs = Result<Vec<(RelPath, Content)>, String>;
 
 /// All built-in actions by the name that rules use.
-pub(crate) fn all(endpoints: &Arc<fetch::Endpoints>) -> BTreeMap<Arc<str>, Arc<dyn Builtin>> {
+pub(crate) fn all(endpoints: &Arc<fetch::Endpoints>, reporter: &Arc<dyn Reporter>) -> BTreeMap<Arc<str>, Arc<dyn Builtin>> {
     let list: [(&str, Arc<dyn Builtin>); 6] = [
         ("fetch", Arc::new(fetched::Fetch { endpoints: Arc::clone(endpoints) })),
         ("proto_descriptors", Arc::new(protos::Descriptors)),
         ("oci_layer", Arc::new(images::Layer)),
         ("oci_image", Arc::new(images::Image)),
-        ("oci_pull", Arc::new(images::Pull { endpoints: Arc::clone(endpoints) })),
+        ("oci_pull", Arc::new(images::Pull { endpoints: Arc::clone(endpoints), reporter: Arc::clone(reporter) })),
         ("bundle", Arc::new(bundle::Bundle)),
     ];
     list.into_iter().map(|(name, builtin)| (Arc::from(name), builtin)).collect()
@@ -34,18 +34,18 @@ pub(crate) fn is_download(name: &str) -> bool {
 }
 
 /// The parameters of an action as its type.
-fn parameters<T: DeserializeOwned>(call: &BuiltinCall) -> Result<T, String> {
+fn parameters<T: DeserializeOwned>(call: &BuiltinCall<'_>) -> Result<T, String> {
     serde_json::from_value(call.params.clone()).map_err(|error| format!("its rule gave it wrong parameters: {error}"))
 }
 
 /// The content of the input at `path`.
-fn input<'a>(call: &'a BuiltinCall, path: &str) -> Result<&'a Content, String> {
+fn input<'a>(call: &'a BuiltinCall<'_>, path: &str) -> Result<&'a Content, String> {
     let key = RelPath::new(path).map_err(|error| error.to_string())?;
     call.inputs.get(&key).ok_or_else(|| format!("`{path}` is not among its inputs; its rule must declare it"))
 }
 
 /// The bytes of the input file at `path`.
-fn bytes(call: &BuiltinCall, path: &str) -> Result<Vec<u8>, String> {
+fn bytes(call: &BuiltinCall<'_>, path: &str) -> Result<Vec<u8>, String> {
     match input(call, path)? {
         Content::File { digest, .. } => call.store.read(digest).map_err(|error| error.to_string()),
         Content::Tree(_) => Err(format!("`{path}` is a folder; a file is expected")),
@@ -53,7 +53,7 @@ fn bytes(call: &BuiltinCall, path: &str) -> Result<Vec<u8>, String> {
 }
 
 /// The tree of the input at `path`.
-fn tree(call: &BuiltinCall, path: &str) -> Result<model::Tree, String> {
+fn tree(call: &BuiltinCall<'_>, path: &str) -> Result<model::Tree, String> {
     match input(call, path)? {
         Content::Tree(digest) => call.store.tree(digest).map_err(|error| error.to_string()),
         Content::File { .. } => Err(format!("`{path}` is a file; a folder is expected")),
@@ -61,13 +61,13 @@ fn tree(call: &BuiltinCall, path: &str) -> Result<model::Tree, String> {
 }
 
 /// Puts bytes in the store as the output number `index`.
-fn output(call: &BuiltinCall, index: usize, bytes: &[u8]) -> Result<(RelPath, Content), String> {
+fn output(call: &BuiltinCall<'_>, index: usize, bytes: &[u8]) -> Result<(RelPath, Content), String> {
     let digest = call.store.put_bytes(bytes).map_err(|error| error.to_string())?;
     Ok((path(call, index)?, Content::File { digest, size: bytes.len() as u64, executable: false }))
 }
 
 /// The path of the output number `index`.
-fn path(call: &BuiltinCall, index: usize) -> Result<RelPath, String> {
+fn path(call: &BuiltinCall<'_>, index: usize) -> Result<RelPath, String> {
     let output = call.outputs.get(index).ok_or_else(|| format!("its rule must declare at least {} outputs", index + 1))?;
     Ok(output.path().clone())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use loading::{External, Workspace};
-use model::{Diagnostic, Diagnostics, PackageId, Reporter};
+use model::{Diagnostics, PackageId, Reporter};
 use store::Store;
 
 use crate::error::{Error, ErrorKind};
@@ -26,7 +26,7 @@ impl Repositories {
         let declared = &workspace.decl().repositories;
         fetch::Repositories::new(declared, &read, store.clone(), Arc::clone(endpoints), Arc::clone(reporter))
             .map(Self)
-            .map_err(|error| Error::of(ErrorKind::Build, error))
+            .map_err(|error| failed(ErrorKind::Build, &error))
     }
 }
 
@@ -45,11 +45,14 @@ impl External for Repositories {
 }
 
 fn diagnostics(error: &fetch::FetchError) -> Diagnostics {
-    let mut diagnostic = Diagnostic::error(error.to_string());
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        diagnostic.notes.push(error.to_string());
-        cause = error.source();
+    Diagnostics(failed(ErrorKind::Environment, error).diagnostics)
+}
+
+/// A failure of `fetch` with its causes and hints.
+pub(crate) fn failed(kind: ErrorKind, error: &fetch::FetchError) -> Error {
+    let mut failed = Error::caused(kind, error);
+    if let Some(diagnostic) = failed.diagnostics.last_mut() {
+        diagnostic.hints.extend(error.hints());
     }
-    diagnostic.into()
+    failed
 }

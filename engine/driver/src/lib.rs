@@ -1,1 +1,35 @@
-//! placeholder
+//! The commands as functions on plain data: open a workspace, then build, test, run, query, fetch, deploy.
+//!
+//! Wires the crates together: the executor's built-in actions, the loader's external repositories, the rollout. Prints
+//! nothing and never ends the process; what happens is told to a `Reporter`, what failed is an [`Error`].
+
+mod build;
+mod builtins;
+mod deploy;
+mod error;
+mod external;
+mod fetching;
+mod maintenance;
+mod options;
+mod outputs;
+mod push;
+mod query;
+mod revision;
+mod run;
+mod session;
+mod sources;
+mod test;
+
+pub use build::{BuildReport, build};
+pub use deploy::show;
+pub use error::{Error, ErrorKind};
+pub use execution::Stats;
+pub use fetching::fetch;
+pub use loading::QueryFormat;
+pub use maintenance::{clean, info};
+pub use options::{Options, RunRequest, TestOptions};
+pub use query::query;
+pub use run::run;
+pub use sandbox::init_if_requested;
+pub use session::Session;
+pub use test::{TestReport, TestResult, test};

@@ -21,8 +21,15 @@ pub fn info(session: &Session) -> Vec<(String, String)> {
         fact("configuration", session.configuration.folder()),
         fact("platform", format!("{}/{}", session.exec_platform.os, session.exec_platform.arch)),
         fact("release", env!("CARGO_PKG_VERSION").to_owned()),
-        fact("sandbox", sandbox::support().to_string()),
+        fact("sandbox", sandbox_support()),
         fact("store", session.store.root().display().to_string()),
         fact("workspace", session.root.display().to_string()),
     ]
+}
+
+fn sandbox_support() -> String {
+    match sandbox::support() {
+        sandbox::Support::Available => "available".to_owned(),
+        sandbox::Support::Missing(reason) => format!("missing: {reason}"),
+    }
 }

@@ -1,8 +1,9 @@
 //! `build run`: builds a target and starts it, or hands a deploy target to the rollout.
 
+use execution::Outcome;
 use model::{Artifact, ConfiguredTarget, Label};
 
-use crate::build::{self, analyse, Built};
+use crate::build::{self, analyse};
 use crate::deploy;
 use crate::error::{Error, ErrorKind};
 use crate::options::RunRequest;
@@ -13,18 +14,19 @@ use crate::test::runtime_inputs;
 /// Builds and runs; returns the exit code of the program, 0 after a rollout.
 pub async fn run(session: &Session, request: &RunRequest) -> Result<i32, Error> {
     let label = session.label(&request.target)?;
-    let mut wanted = vec![label.clone()];
-    wanted.extend(deploy::companions(session, &label)?);
-    let analysis = analyse(session, &wanted)?;
-    let target = build::target(session, &analysis, &label);
-    if let Some(info) = deploy::info(&target)? {
-        return deploy::run(session, &analysis, &label, info, request).await;
+    let analysis = analyse(session, &[session.key(&label), session.shell_key()])?;
+    let Some(target) = analysis.requested_target(0) else {
+        return Err(Error::new(ErrorKind::Internal, format!("{label} was not analysed")));
+    };
+    if let Some(info) = deploy::DeployTarget::of(target)? {
+        return deploy::run(session, &analysis, &info, request).await;
     }
-    if let Some(info) = crate::push::info(&target)? {
-        return crate::push::run(session, &analysis, &label, info).await;
+    if let Some(info) = crate::push::info(target)? {
+        return crate::push::run(session, &analysis, info).await;
     }
-    let built = build::execute(session, &analysis, std::slice::from_ref(&label), runtime).await?;
-    start(session, &label, &target, &built, &request.arguments)
+    let built = build::run_actions(session, &analysis.actions, &runtime(target)).await?;
+    build::fail_if_failed(&built)?;
+    start(session, &label, target, &built, &request.arguments)
 }
 
 fn runtime(target: &ConfiguredTarget) -> Vec<Artifact> {
@@ -38,7 +40,7 @@ fn start(
     session: &Session,
     label: &Label,
     target: &ConfiguredTarget,
-    built: &Built,
+    built: &Outcome,
     arguments: &[String],
 ) -> Result<i32, Error> {
     let Some(executable) = target.default_info().executable else {

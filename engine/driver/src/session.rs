@@ -35,12 +35,11 @@ impl Session {
         let directory = working_folder(&options)?;
         let workspace = Workspace::discover(&directory).map_err(|error| Error::of(ErrorKind::CommandLine, error))?;
         let root = workspace.root().to_owned();
-        let package = package_of(&root, &directory);
+        let package = workspace.package_at(&directory);
         let store = Store::open(&store_folder(&options)?)?;
-        let endpoints = Arc::new(fetch::Endpoints::from_machine());
+        let endpoints = Arc::new(fetch::Endpoints::from_machine().map_err(|error| crate::external::failed(ErrorKind::Environment, &error))?);
         let external = Repositories::new(&workspace, &store, &endpoints, &reporter)?;
-        let overrides = options.override_repositories.clone();
-        let loader = Loader::new(workspace, Some(Arc::new(external)), Arc::clone(&reporter), overrides);
+        let loader = Loader::new(workspace, Some(Arc::new(external)), Arc::clone(&reporter), &options.override_repositories);
         let exec_platform = Platform::host();
         let mut session = Self {
             configuration: Arc::new(Configuration::new(exec_platform.clone())),
@@ -83,6 +82,28 @@ impl Session {
         TargetKey { label: label.clone(), configuration: Some(Arc::clone(&self.configuration)) }
     }
 
+    /// How targets are analysed.
+    pub(crate) fn analysis_options(&self) -> analysis::Options {
+        let shell = Label::absolute("@toolchains//:shell").expect("the label is well formed");
+        analysis::Options { exec_platform: self.exec_platform.clone(), shell }
+    }
+
+    /// The tree with the shell that scripts are run by.
+    pub(crate) fn shell_key(&self) -> TargetKey {
+        let options = self.analysis_options();
+        TargetKey { configuration: Some(options.exec_configuration()), label: options.shell }
+    }
+
+    /// The address of an image registry by its name in the machine's configuration.
+    pub(crate) fn registry(&self, name: &str) -> Result<&fetch::Registry, Error> {
+        self.endpoints.registry(name).ok_or_else(|| {
+            let variable = name.to_uppercase().replace('-', "_");
+            let message = format!("no address is configured for the registry `{name}`");
+            Error::new(ErrorKind::Environment, message)
+                .hint(format!("set BUILD_REGISTRY_{variable}=host:port, or add it to [registries] of build/config.toml"))
+        })
+    }
+
     /// Parses a label as typed by the user.
     pub(crate) fn label(&self, text: &str) -> Result<Label, Error> {
         use model::{PatternKind, TargetPattern};
@@ -98,8 +119,8 @@ impl Session {
         Executor {
             store: self.store.clone(),
             launcher: sandbox::Launcher::current(),
-            sources: Arc::new(WorkspaceSources::new(&self.root, &self.store, &self.loader)) as Arc<dyn Sources>,
-            builtins: builtins::all(&self.endpoints, &self.store),
+            sources: Arc::new(WorkspaceSources::new(&self.store, &self.loader)) as Arc<dyn Sources>,
+            builtins: builtins::all(&self.endpoints, &self.reporter),
             reporter: Arc::clone(&self.reporter),
             cancel: self.cancel.clone(),
             jobs: self.options.jobs.unwrap_or_else(processors),
@@ -130,11 +151,6 @@ fn store_folder(options: &Options) -> Result<PathBuf, Error> {
         Error::new(ErrorKind::Environment, "no folder for the store: neither XDG_CACHE_HOME nor HOME is set")
             .hint("name one: `--store FOLDER` or BUILD_STORE=FOLDER")
     })
-}
-
-fn package_of(root: &Path, directory: &Path) -> model::PackageId {
-    let relative = directory.strip_prefix(root).ok().and_then(Path::to_str).unwrap_or("");
-    model::PackageId::new("", relative).unwrap_or_else(|_| model::PackageId::root())
 }
 
 fn parse_platform(text: &str) -> Result<Platform, Error> {

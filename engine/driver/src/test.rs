@@ -7,11 +7,11 @@ use std::time::Duration;
 use analysis::Analysis;
 use execution::{FailureKind, Outcome};
 use model::{
-    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Network, Spawn, Target,
-    TestStatus,
+    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Network, Spawn,
+    TargetKey, TestStatus,
 };
 
-use crate::build::{analyse, expand, run_actions, target};
+use crate::build::{analyse, expand, requested, run_actions};
 use crate::error::{Error, ErrorKind};
 use crate::session::Session;
 
@@ -52,37 +52,32 @@ pub async fn test(session: &Session, patterns: &[String]) -> Result<TestReport, 
         let error = Error::new(ErrorKind::NoTests, "no test matches");
         return Err(error.hint("`build query 'tests(//...)'` lists all tests"));
     }
-    let shell = shell_label();
-    let mut wanted = tests.clone();
-    wanted.push(shell.clone());
+    let mut wanted: Vec<TargetKey> = tests.iter().map(|label| session.key(label)).collect();
+    wanted.push(session.shell_key());
     let analysis = analyse(session, &wanted)?;
-    let runner = Runner::new(session, &analysis, &shell, BTreeMap::new(), Network::Loopback);
-    run_tests(session, &analysis, &tests, &runner).await
-}
-
-/// The tree of the exec platform's shell, which the launchers of scripts need.
-pub(crate) fn shell_label() -> Label {
-    Label::absolute("@toolchains//:shell").expect("the label is well formed")
+    let targets: Vec<Arc<ConfiguredTarget>> = requested(&analysis, tests.len());
+    let runner = Runner::new(session, &analysis, BTreeMap::new(), Network::Loopback);
+    run_tests(session, &analysis, &targets, &runner).await
 }
 
 /// Runs the tests named and reports each.
 pub(crate) async fn run_tests(
     session: &Session,
     analysis: &Analysis,
-    tests: &[Label],
+    tests: &[Arc<ConfiguredTarget>],
     runner: &Runner<'_>,
 ) -> Result<TestReport, Error> {
     let mut actions = analysis.actions.clone();
     let mut logs = Vec::new();
-    for label in tests {
-        let (action, log) = runner.action(label, &target(session, analysis, label))?;
+    for test in tests {
+        let (action, log) = runner.action(test)?;
         actions.push(Arc::new(action));
         logs.push(log);
     }
     let outcome = run_actions(session, &actions, &logs).await?;
     let mut report = TestReport::default();
-    for (label, log) in tests.iter().zip(&logs) {
-        let result = result_of(session, &outcome, label, log)?;
+    for (test, log) in tests.iter().zip(&logs) {
+        let result = result_of(session, &outcome, test.label(), log)?;
         session.reporter.report(Event::TestFinished {
             label: result.label.clone(),
             status: result.status,
@@ -98,6 +93,7 @@ pub(crate) async fn run_tests(
 /// Makes the actions that run tests.
 pub(crate) struct Runner<'a> {
     session: &'a Session,
+    analysis: &'a Analysis,
     shell: Option<Artifact>,
     env: BTreeMap<String, String>,
     network: Network,
@@ -107,35 +103,37 @@ impl<'a> Runner<'a> {
     /// Tests with `env` added to their environment.
     pub(crate) fn new(
         session: &'a Session,
-        analysis: &Analysis,
-        shell: &Label,
+        analysis: &'a Analysis,
         env: BTreeMap<String, String>,
         network: Network,
     ) -> Self {
-        let shell = target(session, analysis, shell);
-        let shell = crate::outputs::files(&shell.default_info().files).into_iter().next();
-        Self { session, shell, env, network }
+        // Launchers of scripts need a shell; a test that is a program of its own does not mind it.
+        let shell = analysis.targets.get(&session.shell_key());
+        let shell = shell.and_then(|shell| crate::outputs::files(&shell.default_info().files).into_iter().next());
+        Self { session, analysis, shell, env, network }
     }
 
     /// The action that runs a test, and the artifact of its log.
-    fn action(&self, label: &Label, target: &ConfiguredTarget) -> Result<(Action, Artifact), Error> {
+    fn action(&self, target: &ConfiguredTarget) -> Result<(Action, Artifact), Error> {
+        let label = target.label();
         let info = target.default_info();
         let Some(executable) = info.executable.clone() else {
             let message = format!("the test {label} has no executable");
             return Err(Error::new(ErrorKind::Build, message));
         };
-        let declared = self.session.loader.target(label).map_err(|error| Error::of(ErrorKind::Build, error))?;
+        let no_attributes = BTreeMap::new();
+        let attributes = self.analysis.attributes_of(&target.key).unwrap_or(&no_attributes);
         let log = self.log(label);
         let inputs = runtime_inputs(&info, &executable, self.shell.as_ref());
         let spawn = Spawn {
-            argv: self.arguments(&declared, &executable),
-            env: self.environment(&declared, label),
+            argv: self.arguments(attributes, &executable),
+            env: self.environment(attributes, label),
             root: self.shell.clone(),
             needs_shell: false,
             network: self.network,
             stdin: None,
             stdout: Some(log.clone()),
-            timeout: Some(self.timeout(&declared)),
+            timeout: Some(self.timeout(attributes)),
             test: true,
         };
         let action = Action {
@@ -156,14 +154,14 @@ impl<'a> Runner<'a> {
         Artifact::output(path, false, label)
     }
 
-    fn arguments(&self, declared: &Target, executable: &Artifact) -> Vec<String> {
+    fn arguments(&self, attributes: &Attributes, executable: &Artifact) -> Vec<String> {
         let mut argv = vec![executable.path().to_string()];
-        argv.extend(texts(declared, "args"));
+        argv.extend(texts(attributes, "args"));
         argv.extend(self.session.options.test.arguments.iter().cloned());
         argv
     }
 
-    fn environment(&self, declared: &Target, label: &Label) -> BTreeMap<String, String> {
+    fn environment(&self, attributes: &Attributes, label: &Label) -> BTreeMap<String, String> {
         let options = &self.session.options.test;
         let mut env = BTreeMap::from([
             ("RUNFILES_DIR".to_owned(), "/work".to_owned()),
@@ -175,9 +173,10 @@ impl<'a> Runner<'a> {
         if let Some(filter) = &options.filter {
             env.insert("TESTBRIDGE_TEST_ONLY".to_owned(), filter.clone());
         }
-        if let Some(Data::Dict(pairs)) = declared.attributes.get("env").and_then(|value| value.plain()) {
-            let pairs = pairs.iter().filter_map(|(name, value)| Some((name.as_str()?, value.as_str()?)));
-            env.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        if let Some(Data::Dict(pairs)) = attributes.get("env") {
+            for (name, value) in pairs.iter().filter_map(|(name, value)| Some((name.as_str()?, value.as_str()?))) {
+                env.insert(name.to_owned(), value.to_owned());
+            }
         }
         env.extend(options.env.clone());
         env.extend(self.env.clone());
@@ -188,11 +187,11 @@ impl<'a> Runner<'a> {
         env
     }
 
-    fn timeout(&self, declared: &Target) -> u64 {
+    fn timeout(&self, attributes: &Attributes) -> u64 {
         if let Some(timeout) = self.session.options.test.timeout {
             return timeout.as_secs();
         }
-        let text = |name: &str| declared.attributes.get(name).and_then(|value| value.plain()?.as_str());
+        let text = |name: &str| attributes.get(name).and_then(Data::as_str);
         // Bazel's limits, in seconds.
         match (text("timeout").unwrap_or_default(), text("size").unwrap_or_default()) {
             ("short", _) | ("", "small") => 60,
@@ -203,8 +202,11 @@ impl<'a> Runner<'a> {
     }
 }
 
-fn texts(declared: &Target, attribute: &str) -> Vec<String> {
-    let list = declared.attributes.get(attribute).and_then(|value| value.plain()).and_then(Data::as_list);
+/// A target's attributes with selects resolved.
+type Attributes = BTreeMap<Arc<str>, Data>;
+
+fn texts(attributes: &Attributes, attribute: &str) -> Vec<String> {
+    let list = attributes.get(attribute).and_then(Data::as_list);
     list.unwrap_or_default().iter().filter_map(|data| data.as_str().map(str::to_owned)).collect()
 }
 

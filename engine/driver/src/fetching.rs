@@ -1,6 +1,6 @@
 //! `build fetch`: brings everything that targets need from outside into the store, so that a build works offline.
 
-use model::{ActionKind, Artifact};
+use model::{ActionKind, Artifact, TargetKey};
 
 use crate::build::{analyse, expand, fail_if_failed, run_actions};
 use crate::error::Error;
@@ -8,9 +8,9 @@ use crate::session::Session;
 
 /// Runs the downloads among the actions of the targets; returns how many archives are in the store afterwards.
 pub async fn fetch(session: &Session, patterns: &[String]) -> Result<usize, Error> {
-    let mut labels = expand(session, patterns)?;
-    labels.push(crate::test::shell_label());
-    let analysis = analyse(session, &labels)?;
+    let mut keys: Vec<TargetKey> = expand(session, patterns)?.iter().map(|label| session.key(label)).collect();
+    keys.push(session.shell_key());
+    let analysis = analyse(session, &keys)?;
     let is_download = |kind: &ActionKind| matches!(kind, ActionKind::Builtin { name, .. } if crate::builtins::is_download(name));
     let wanted: Vec<Artifact> = analysis
         .actions

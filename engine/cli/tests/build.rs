@@ -1,0 +1,158 @@
+//! `build build` on real processes: what runs, what does not run again, what an action sees.
+
+mod support;
+
+use support::Folder;
+
+const PIPELINE: &str = r#"
+== BUILD.star
+genrule(name = "upper", srcs = ["in.txt"], outs = ["upper.txt"], cmd = "tr a-z A-Z < $(location in.txt) > $@")
+genrule(name = "count", srcs = [":upper"], outs = ["count.txt"], cmd = "wc -c < $(location :upper) > $@")
+genrule(name = "other", outs = ["other.txt"], cmd = "echo other > $@")
+== in.txt
+hello
+"#;
+
+#[test]
+fn a_pipeline_is_built_once_and_only_what_changed_is_built_again() {
+    let folder = Folder::of(PIPELINE).with_fresh_store();
+    let first = folder.build(&["build", "//..."]).expect(0);
+    assert_eq!(folder.read("build-out/upper.txt"), "HELLO\n");
+    assert_eq!(folder.read("build-out/count.txt").trim(), "6");
+    assert!(first.count("Ran") >= 3);
+
+    let again = folder.build(&["build", "//..."]).expect(0);
+    assert_eq!(again.count("Ran"), 0);
+
+    // Of the same length: `upper` runs and gives other bytes, `count` runs and gives the same.
+    folder.write("in.txt", "world\n");
+    let edited = folder.build(&["build", "//..."]).expect(0);
+    assert_eq!(folder.read("build-out/upper.txt"), "WORLD\n");
+    assert_eq!(edited.count("Ran"), 2);
+
+    // A comment in BUILD.star changes no action.
+    folder.write("BUILD.star", &format!("# A comment.\n{}", folder.read("BUILD.star")));
+    assert_eq!(folder.build(&["build", "//..."]).expect(0).count("Ran"), 0);
+
+    // What was built before is not built again.
+    folder.write("in.txt", "hello\n");
+    assert_eq!(folder.build(&["build", "//..."]).expect(0).count("Ran"), 0);
+    assert_eq!(folder.read("build-out/upper.txt"), "HELLO\n");
+}
+
+#[test]
+fn two_folders_share_results() {
+    let first = Folder::of(PIPELINE).with_fresh_store();
+    first.build(&["build", "//..."]).expect(0);
+    let store = first.path().with_extension("store");
+    let second = Folder::of(PIPELINE).with_store(&store);
+    assert_eq!(second.build(&["build", "//..."]).expect(0).count("Ran"), 0);
+    assert_eq!(second.read("build-out/count.txt").trim(), "6");
+}
+
+#[test]
+fn the_program_works_from_any_folder_of_the_workspace() {
+    let folder = Folder::of("== a/b/BUILD.star\ngenrule(name = \"x\", outs = [\"x.txt\"], cmd = \"echo x > $@\")\n");
+    for (directory, target) in [("", "a/b:x"), ("a/b", ":x"), ("a", "//a/b:x"), ("a/b", "//a/b:all"), ("a", "a/...")] {
+        let output = folder.command(&["build", target]).current_dir(folder.path().join(directory)).output().unwrap();
+        assert!(output.status.success(), "{target} in {directory}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn an_action_sees_declared_inputs_only() {
+    let folder = Folder::of(
+        r#"
+== BUILD.star
+genrule(name = "host", outs = ["host.txt"], cmd = "(ls / ; ls /etc; id -u; hostname; echo $HOME; pwd; date +%Z) > $@")
+"#,
+    );
+    folder.build(&["build", ":host"]).expect(0);
+    let seen = folder.read("build-out/host.txt");
+    for absent in ["home", "usr", "root", "var", "hostname", "shadow"] {
+        assert!(!seen.lines().any(|line| line == absent), "{absent} is visible:\n{seen}");
+    }
+    for present in ["work", "sandbox", "UTC"] {
+        assert!(seen.lines().any(|line| line.contains(present)), "{present} is not in:\n{seen}");
+    }
+}
+
+#[test]
+fn select_follows_the_platform() {
+    let folder = Folder::of(
+        r#"
+== BUILD.star
+config_setting(name = "arm", arch = "arm64")
+genrule(
+    name = "x",
+    outs = ["x.txt"],
+    cmd = select({":arm": "echo arm > $@", "//conditions:default": "echo other > $@"}),
+)
+"#,
+    );
+    folder.build(&["build", ":x"]).expect(0);
+    assert_eq!(folder.read("build-out/x.txt"), "other\n");
+    folder.build(&["build", "--platforms=linux/arm64", ":x"]).expect(0);
+    assert_eq!(folder.read("build-out/x.txt"), "arm\n");
+}
+
+#[test]
+fn a_killed_build_leaves_nothing_to_clean() {
+    let folder = Folder::of(
+        r#"
+== BUILD.star
+genrule(name = "quick", outs = ["quick.txt"], cmd = "echo quick > $@")
+genrule(name = "slow", srcs = [":quick"], outs = ["slow.txt"], cmd = "sleep 30; echo slow > $@")
+"#,
+    )
+    .with_fresh_store();
+    folder.build(&["build", ":quick"]).expect(0);
+    let mut running = folder.start(&["build", ":slow"]);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    running.kill().unwrap();
+    running.wait().unwrap();
+    folder.replace("BUILD.star", "sleep 30; ", "");
+    let next = folder.build(&["build", "//..."]).expect(0);
+    assert_eq!(next.actions("Ran").len(), 1, "{:?}", next.actions("Ran"));
+    assert_eq!(folder.read("build-out/slow.txt"), "slow\n");
+}
+
+#[test]
+fn query_answers_as_labels_json_and_dot() {
+    let folder = Folder::of(PIPELINE);
+    let ask = |arguments: &[&str]| folder.build(&[&["query"], arguments].concat()).expect(0).stdout;
+    assert_eq!(ask(&["deps(:count) intersect kind(genrule, //...)"]), "//:count\n//:upper\n");
+    assert_eq!(ask(&["rdeps(//..., in.txt, 1)"]), "//:in.txt\n//:upper\n");
+    assert_eq!(ask(&["somepath(:count, in.txt)"]), "//:count\n//:upper\n//:in.txt\n");
+    assert_eq!(ask(&["//... except :other"]), "//:count\n//:upper\n");
+    let json: serde_json::Value = serde_json::from_str(&ask(&["--output=json", ":count"])).unwrap();
+    assert_eq!(json[0]["label"], "//:count");
+    assert!(ask(&["--output=dot", "deps(:count)"]).contains("\"//:count\" -> \"//:upper\""));
+    folder.build(&["query", "deps("]).expect(7);
+}
+
+#[test]
+fn tests_are_cached_and_failures_show_their_log() {
+    let folder = Folder::of(
+        r#"
+== BUILD.star
+sh_test(name = "good", srcs = ["good.sh"])
+sh_test(name = "bad", srcs = ["bad.sh"])
+== good.sh
+echo fine
+== bad.sh
+echo the reason
+exit 3
+"#,
+    )
+    .with_fresh_store();
+    let first =
+        folder.build(&["test", "//..."]).expect(3).says(&["//:good", "PASSED", "//:bad", "FAILED", "the reason"]);
+    assert!(!first.stderr.contains("fine"), "the log of a passing test is shown:\n{}", first.stderr);
+    let again = folder.build(&["test", ":good"]).expect(0).says(&["(cached) PASSED"]);
+    assert_eq!(again.count("Ran"), 0);
+    folder.build(&["test", "--nocache_test_results", ":good"]).expect(0);
+    folder.build(&["test", "//nothing/..."]).expect(1);
+    let empty = Folder::of("== BUILD.star\nfilegroup(name = \"f\")\n");
+    empty.build(&["test", "//..."]).expect(4).says(&["no test matches"]);
+}

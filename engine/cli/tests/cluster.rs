@@ -1,0 +1,236 @@
+//! `build run deploy:to-...` on a real Kubernetes. Run inside the namespaces of `ci/cluster/cluster`, by `ci/test cluster`.
+//!
+//! The tests share one cluster and go in order inside one function each; every function uses a context name, and so a
+//! namespace, of its own where it can.
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use support::{Folder, Run, repository};
+
+/// A sample workspace whose kube contexts all are the test cluster's, and whose registries are the cluster's.
+fn sample() -> Folder {
+    let folder = Folder::sample();
+    let admin = std::env::var("KUBECONFIG").expect("run inside the cluster: ci/cluster/cluster exec");
+    let config = std::fs::read_to_string(admin).unwrap();
+    let entry = "- {name: minikube, context: {cluster: minikube, user: minikube}}";
+    assert!(config.contains(entry), "the test cluster writes its kubeconfig another way");
+    let contexts: Vec<String> = ["minikube", "test", "staging", "production"]
+        .iter()
+        .map(|name| entry.replacen("name: minikube", &format!("name: {name}"), 1))
+        .collect();
+    let path = folder.path().with_extension("kubeconfig");
+    std::fs::write(&path, config.replace(entry, &contexts.join("\n"))).unwrap();
+    folder
+        .with_env("KUBECONFIG", path.to_str().unwrap())
+        .with_env("BUILD_REGISTRY_STAGING", "127.0.0.1:5000")
+        .with_env("BUILD_REGISTRY_PRODUCTION", "127.0.0.1:5000")
+}
+
+fn kubectl(arguments: &[&str]) -> String {
+    let program: PathBuf = repository().join("ci/cluster/bin/cluster");
+    let output = Command::new(program).arg("kubectl").args(arguments).output().expect("kubectl starts");
+    assert!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Ends what a test left, so that the next begins from nothing.
+fn clear(namespaces: &[&str]) {
+    for namespace in namespaces {
+        kubectl(&["delete", "namespace", namespace, "--ignore-not-found", "--wait=true", "--timeout=120s"]);
+    }
+}
+
+fn images(namespace: &str) -> String {
+    kubectl(&["-n", namespace, "get", "deployments", "-o", "jsonpath={.items[*].spec.template.spec.containers[*].image}"])
+}
+
+fn processes(run: &Run) -> Vec<(String, String)> {
+    run.actions("Ran").into_iter().collect()
+}
+
+#[test]
+fn the_main_job_on_minikube() {
+    clear(&["prediction"]);
+    let folder = sample();
+    let labels = |expression: &str| folder.build(&["query", expression]).expect(0).stdout;
+
+    // A plan shows what would come to be, and changes nothing.
+    let plan = folder.build(&["run", "--plan", "deploy:to-minikube"]).expect(0);
+    assert!(format!("{}{}", plan.stdout, plan.stderr).contains("controller"), "{}{}", plan.stdout, plan.stderr);
+    let found = kubectl(&["get", "namespace", "prediction", "--ignore-not-found"]);
+    assert_eq!(found, "", "a plan made the namespace");
+
+    // From zero.
+    let first = folder.build(&["run", "deploy:to-minikube"]).expect(0);
+    let (blobs, writes) = first.rollout();
+    assert!(blobs > 0 && writes > 0, "{}", first.stderr);
+    let running = images("prediction");
+    assert_eq!(running.matches("@sha256:").count(), 3, "{running}");
+
+    // Nothing changed: nothing runs, nothing is sent, nothing is written.
+    let again = folder.build(&["run", "deploy:to-minikube"]).expect(0);
+    assert_eq!((again.count("Ran"), again.rollout()), (0, (0, 0)), "{}", again.stderr);
+    let plan = folder.build(&["run", "--plan", "deploy:to-minikube"]).expect(0);
+    assert!(format!("{}{}", plan.stdout, plan.stderr).contains("nothing to do"), "{}{}", plan.stdout, plan.stderr);
+
+    // A new field in a proto, used by two services: what depends on it is built again, and nothing else.
+    folder.replace(
+        "protos/prediction/v1/prediction.proto",
+        "message Prediction {",
+        "message Prediction {\n  // Who says so.\n  string origin = 15;\n",
+    );
+    folder.replace("services/model/server.py", "predictionv1.Prediction(", "predictionv1.Prediction(origin=\"model\", ");
+    folder.replace(
+        "services/controller/controller.go",
+        "return &predictionv1.PredictResponse{",
+        "scored.GetPrediction().Origin += \", controller\"\n\treturn &predictionv1.PredictResponse{",
+    );
+    let field = folder.build(&["run", "deploy:to-minikube"]).expect(0);
+    let dependents = labels("rdeps(//..., //protos/prediction/v1:all)");
+    for (label, mnemonic) in processes(&field) {
+        let label = label.trim_end_matches(".interface");
+        let known = dependents.lines().any(|line| line == label) || mnemonic == "Test";
+        assert!(known, "{mnemonic} of {label} ran, which does not depend on the proto:\n{dependents}");
+    }
+    assert!(field.count("Ran") > 0);
+    assert_ne!(images("prediction"), running, "the pods still run the old images");
+    let answer = ask(&folder);
+    assert!(answer.contains("model, controller"), "{answer}");
+
+    // A syntax error in Python: nothing is deployed.
+    let running = images("prediction");
+    let good = folder.read("services/model/server.py");
+    folder.write("services/model/server.py", &format!("{good}\ndef broken(:\n"));
+    let broken = folder.build(&["run", "deploy:to-minikube"]).expect(1).says(&["server.py", "SyntaxError"]);
+    assert!(!broken.stderr.contains("API writes"));
+    assert_eq!(images("prediction"), running);
+
+    // A service that ends itself: the cause and the exit code are named, and the old version still answers.
+    folder.write("services/model/server.py", &format!("raise SystemExit(\"no weights\")\n{good}"));
+    folder.build(&["run", "deploy:to-minikube"]).expect(5).says(&["model", "exit code 1", "no weights"]);
+    assert!(ask(&folder).contains("model, controller"));
+    folder.write("services/model/server.py", &good);
+    folder.build(&["run", "deploy:to-minikube"]).expect(0);
+    clear(&["prediction"]);
+}
+
+/// What the system answers to a client outside the cluster's pods.
+fn ask(folder: &Folder) -> String {
+    let address = kubectl(&["-n", "prediction", "get", "service", "controller", "-o", "jsonpath={.spec.clusterIP}"]);
+    let address = format!("{address}:8081");
+    let run = folder.build(&["run", "services/controller:ask", "--", "--address", &address, "--text", "a good day"]);
+    run.expect(0).stdout
+}
+
+#[test]
+fn a_service_that_left_the_set_is_pruned() {
+    clear(&["prediction"]);
+    let folder = sample();
+    folder.build(&["run", "deploy:to-minikube"]).expect(0);
+    folder.replace("deploy/BUILD.star", "    \"//services/model\",\n", "");
+    folder.replace("services/controller/BUILD.star", "        \"//services/model\",\n", "");
+    folder.replace("deploy/BUILD.star", "_SMOKE_TESTS = [\"//services/controller:smoke\"]", "_SMOKE_TESTS = []");
+    folder.build(&["run", "deploy:to-minikube"]).expect(0);
+    let left = kubectl(&["-n", "prediction", "get", "deployments,services,serviceaccounts", "-o", "name"]);
+    assert!(!left.contains("/model"), "{left}");
+    assert!(left.contains("/ledger"), "{left}");
+    clear(&["prediction"]);
+}
+
+#[test]
+fn production_takes_only_what_staging_verified_from_a_clean_tree() {
+    clear(&["prediction"]);
+    let folder = sample();
+    folder.write("deploy/BUILD.star", &separate_namespaces(&folder.read("deploy/BUILD.star")));
+    clear(&["staging", "production"]);
+    folder.commit();
+    folder.build(&["run", "deploy:to-production"]).expect(5).says(&["staging"]);
+    folder.build(&["run", "deploy:to-staging"]).expect(0);
+    folder.write("services/model/notes.txt", "not committed");
+    folder.build(&["run", "deploy:to-production"]).expect(5).says(&["services/model/notes.txt"]);
+    std::fs::remove_file(folder.path().join("services/model/notes.txt")).unwrap();
+    folder.build(&["run", "deploy:to-production"]).expect(0);
+    assert_eq!(images("staging"), images("production"));
+    clear(&["staging", "production"]);
+}
+
+/// One test cluster stands for several: each environment gets a namespace of its own name, and one replica will do.
+fn separate_namespaces(text: &str) -> String {
+    let mut name = String::new();
+    let mut result = String::new();
+    for line in text.lines() {
+        if let Some(rest) = line.trim().strip_prefix("name = \"") {
+            name = rest.trim_end_matches("\",").to_owned();
+        }
+        let line = match line.trim() {
+            "namespace = \"prediction\"," if name != "minikube" => format!("    namespace = \"{name}\","),
+            "\"//services/controller\": 2," | "\"//services/model\": 2," | "\"//services/controller\": 3,"
+            | "\"//services/model\": 3," => line.replace(": 2", ": 1").replace(": 3", ": 1"),
+            _ => line.to_owned(),
+        };
+        result.push_str(&line);
+        result.push('\n');
+    }
+    result
+}
+
+#[test]
+fn the_commands_of_continuous_integration_in_order() {
+    let text = std::fs::read_to_string(repository().join(".circleci/config.yml")).unwrap();
+    let folder = sample();
+    folder.write("deploy/BUILD.star", &separate_namespaces(&folder.read("deploy/BUILD.star")));
+    clear(&["staging", "production", "test-main"]);
+    folder.commit();
+    for job in jobs_in_order(&text) {
+        for command in commands_of(&text, &job) {
+            let arguments: Vec<&str> = command.split_whitespace().collect();
+            assert_eq!(arguments[0], "./build", "{job} runs something else than `build`: {command}");
+            folder.build(&arguments[1..]).expect(0);
+        }
+    }
+    for namespace in ["test-main", "staging", "production"] {
+        assert_eq!(images(namespace).matches("@sha256:").count(), 3, "{namespace}");
+    }
+    clear(&["staging", "production", "test-main"]);
+}
+
+type Yaml = serde_json::Value;
+
+fn parse(text: &str) -> Yaml {
+    serde_saphyr::from_str(text).expect("the configuration is YAML")
+}
+
+/// The jobs of the only workflow so that each follows those it requires.
+fn jobs_in_order(text: &str) -> Vec<String> {
+    let configuration = parse(text);
+    let mut waiting: Vec<(String, Vec<String>)> = configuration["workflows"]["every-branch"]["jobs"]
+        .as_array()
+        .expect("jobs")
+        .iter()
+        .map(|entry| match entry {
+            Yaml::String(name) => (name.clone(), Vec::new()),
+            Yaml::Object(map) => {
+                let (name, settings) = map.iter().next().expect("a job");
+                let required = settings["requires"].as_array().cloned().unwrap_or_default();
+                (name.clone(), required.iter().map(|name| name.as_str().unwrap().to_owned()).collect())
+            }
+            other => panic!("not a job: {other}"),
+        })
+        .collect();
+    let mut order: Vec<String> = Vec::new();
+    while !waiting.is_empty() {
+        let ready = waiting.iter().position(|(_, required)| required.iter().all(|name| order.contains(name)));
+        order.push(waiting.remove(ready.expect("the jobs require each other in a circle")).0);
+    }
+    order
+}
+
+fn commands_of(text: &str, job: &str) -> Vec<String> {
+    let steps = parse(text)["jobs"][job]["steps"].as_array().expect("steps").clone();
+    let commands: Vec<String> = steps.iter().filter_map(|step| step["run"].as_str().map(str::to_owned)).collect();
+    assert!(!commands.is_empty(), "{job} runs nothing");
+    commands
+}
