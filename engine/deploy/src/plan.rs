@@ -1,0 +1,401 @@
+//! The plan: what a rollout will change, by server-side apply in dry run. A value: it is printed, and then applied as it is.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use futures::StreamExt;
+use kube::core::response::StatusCause;
+use serde_json::{Value as Json, json};
+use similar::TextDiff;
+
+use crate::api::{ApiError, ApplyMode};
+use crate::bundle::{Bundle, SecretKey};
+use crate::cluster::Cluster;
+use crate::kinds::{Kind, SECRET};
+use crate::names;
+use crate::object::{Object, ObjectKey};
+use crate::record::Member;
+use crate::show::yaml;
+
+/// Dry runs at the same time.
+const PARALLEL: usize = 16;
+
+/// What a rollout will do.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// Every object of the release, in the order of application.
+    pub changes: Vec<Change>,
+    /// What is removed at the end, since it left the release.
+    pub removals: Vec<Member>,
+}
+
+/// What happens to one object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The object as rendered.
+    pub object: Object,
+    /// What happens.
+    pub action: ChangeAction,
+    /// The object as it is, without what the server keeps for itself.
+    pub live: Option<Json>,
+    /// The object as it will be, likewise.
+    pub planned: Json,
+    /// What is left to others, in a line each.
+    pub notes: Vec<String>,
+    /// What is sent.
+    pub(crate) body: Json,
+    /// The live object's identity; empty for a new one.
+    pub(crate) uid: String,
+    /// The live object's generation.
+    pub(crate) generation: i64,
+}
+
+/// Whether an object is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeAction {
+    /// It is new.
+    Create,
+    /// It changes.
+    Update,
+    /// It is as it should be; nothing is written.
+    Unchanged,
+}
+
+/// Why an object cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Another field manager owns a field with another value.
+    #[error("{object}: the field `{field}` belongs to `{manager}`")]
+    Conflict {
+        /// The object.
+        object: ObjectKey,
+        /// Who.
+        manager: String,
+        /// Which field.
+        field: String,
+        /// What would be set, and where it comes from.
+        origin: String,
+    },
+    /// A field can never change.
+    #[error("{object}: {message}")]
+    Immutable {
+        /// The object.
+        object: ObjectKey,
+        /// What the server says.
+        message: String,
+    },
+    /// An object of this name exists and was not made for this environment.
+    #[error("{object} exists in the namespace `{namespace}` and belongs to {owner}")]
+    Foreign {
+        /// The object.
+        object: ObjectKey,
+        /// The namespace.
+        namespace: String,
+        /// To whom.
+        owner: String,
+    },
+    /// A secret that a service needs is not there.
+    #[error("the secret `{}` that {service} (attribute `secrets`) needs is not in the namespace `{namespace}`", secret.name)]
+    MissingSecret {
+        /// The service target.
+        service: String,
+        /// The secret.
+        secret: SecretKey,
+        /// Where it was looked for.
+        namespace: String,
+    },
+    /// The namespace is missing and the environment does not make it.
+    #[error("the namespace `{0}` does not exist, and the environment has `create_namespace = False`")]
+    NoNamespace(String),
+    /// The server refuses the object.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+/// What the plan is made for.
+pub(crate) struct PlanRequest<'a> {
+    pub cluster: &'a Cluster,
+    pub namespace: &'a str,
+    pub bundle: &'a Bundle,
+    /// Whether fields of other managers and objects of others are taken over.
+    pub take_over: bool,
+}
+
+/// Plans all objects; all errors are collected.
+pub(crate) async fn plan(request: &PlanRequest<'_>, objects: Vec<Object>) -> Result<Vec<Change>, Vec<PlanError>> {
+    let namespaces = Kind::named("Namespace").expect("Namespace is a kind of the table");
+    let namespace = request.cluster.get(namespaces, "", request.namespace).await.map_err(|error| vec![error.into()])?;
+    if namespace.is_none() {
+        if !request.bundle.environment.create_namespace {
+            return Err(vec![PlanError::NoNamespace(request.namespace.to_owned())]);
+        }
+        missing_secrets(request, false).await?;
+        // The server runs nothing dry in a namespace that does not exist: all there is to say is that all is new.
+        return Ok(objects.into_iter().map(Change::create).collect());
+    }
+    let planned = futures::stream::iter(objects).map(|object| plan_object(request, object)).buffered(PARALLEL);
+    let results: Vec<Result<Change, PlanError>> = planned.collect().await;
+    let mut errors = missing_secrets(request, true).await.err().unwrap_or_default();
+    let mut changes = Vec::new();
+    for result in results {
+        match result {
+            Ok(change) => changes.push(change),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(changes) } else { Err(errors) }
+}
+
+async fn missing_secrets(request: &PlanRequest<'_>, namespace_exists: bool) -> Result<(), Vec<PlanError>> {
+    let mut errors = Vec::new();
+    let mut seen = BTreeSet::new();
+    for service in request.bundle.release.services.values() {
+        for secret in service.secrets.values() {
+            if !seen.insert((service.label.clone(), secret.name.clone())) {
+                continue;
+            }
+            let exists = match namespace_exists {
+                true => request.cluster.exists(&SECRET, request.namespace, &secret.name).await,
+                false => Ok(false),
+            };
+            match exists {
+                Ok(true) => {}
+                // Who may not look cannot tell; the rollout would name it.
+                Err(error) if error.is_forbidden() => {}
+                Err(error) => errors.push(error.into()),
+                Ok(false) => errors.push(PlanError::MissingSecret {
+                    service: service.label.clone(),
+                    secret: secret.clone(),
+                    namespace: request.namespace.to_owned(),
+                }),
+            }
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+async fn plan_object(request: &PlanRequest<'_>, object: Object) -> Result<Change, PlanError> {
+    let key = object.key();
+    let live = request.cluster.get(object.kind, request.namespace, &key.name).await?;
+    if let Some(live) = live.as_ref().filter(|_| !request.take_over)
+        && let Some(owner) = foreign_owner(live, request)
+    {
+        return Err(PlanError::Foreign { object: key, namespace: request.namespace.to_owned(), owner });
+    }
+    let mut change = Change::create(object);
+    if let Some(live) = live {
+        change.pin(&live);
+    }
+    let mode = ApplyMode { dry_run: true, force: request.take_over };
+    let answer = match request.cluster.apply(change.object.kind, request.namespace, &change.body, mode).await {
+        Err(error) if scaled_by_others(&error).is_some() => {
+            let manager = scaled_by_others(&error).unwrap_or_default();
+            change.leave_replicas(&manager);
+            request.cluster.apply(change.object.kind, request.namespace, &change.body, mode).await
+        }
+        answer => answer,
+    };
+    let answer = answer.map_err(|error| refused(&change.object, error))?;
+    change.planned = normalise(&answer);
+    change.action = match &change.live {
+        None => ChangeAction::Create,
+        Some(live) if *live == change.planned => ChangeAction::Unchanged,
+        Some(_) => ChangeAction::Update,
+    };
+    Ok(change)
+}
+
+/// To whom a live object belongs, if not to this environment.
+fn foreign_owner(live: &Json, request: &PlanRequest<'_>) -> Option<String> {
+    if live["kind"] == "Namespace" {
+        return None;
+    }
+    let labels = &live["metadata"]["labels"];
+    let environment = &request.bundle.environment.name;
+    match (labels[names::MANAGED_BY].as_str(), labels[names::INSTANCE].as_str()) {
+        (Some(names::MANAGER), Some(instance)) if instance == environment => None,
+        (Some(names::MANAGER), Some(instance)) => Some(format!("the environment `{instance}`")),
+        (Some(manager), _) => Some(format!("`{manager}`")),
+        (None, _) => Some("nobody this engine knows (it was not made by a rollout)".into()),
+    }
+}
+
+/// Who scales the object, if `replicas` is the only field in conflict and was set through the scale subresource: an autoscaler,
+/// or a person's `kubectl scale`.
+fn scaled_by_others(error: &ApiError) -> Option<String> {
+    let causes = conflicts(error)?;
+    let scaled =
+        |cause: &&StatusCause| cause.field == ".spec.replicas" && cause.message.contains("subresource \"scale\"");
+    causes.iter().all(|cause| scaled(&cause)).then(|| manager_of(&causes[0]))
+}
+
+fn conflicts(error: &ApiError) -> Option<Vec<StatusCause>> {
+    let details = error.status()?.details.as_ref()?;
+    let causes: Vec<StatusCause> =
+        details.causes.iter().filter(|cause| cause.reason == "FieldManagerConflict").cloned().collect();
+    if causes.is_empty() { None } else { Some(causes) }
+}
+
+/// `conflict with "kubectl-edit" using apps/v1` names the manager in quotes.
+fn manager_of(cause: &StatusCause) -> String {
+    cause.message.split('"').nth(1).unwrap_or("another manager").to_owned()
+}
+
+fn refused(object: &Object, error: ApiError) -> PlanError {
+    let key = object.key();
+    if let Some(causes) = conflicts(&error) {
+        let cause = &causes[0];
+        let pointer = cause.field.replace('.', "/");
+        let origin = object.origin(&pointer).map(ToString::to_string).unwrap_or_default();
+        return PlanError::Conflict { object: key, manager: manager_of(cause), field: cause.field.clone(), origin };
+    }
+    match error.status().filter(|status| status.code == 422) {
+        Some(status) if status.message.contains("immutable") => {
+            PlanError::Immutable { object: key, message: status.message.clone() }
+        }
+        _ => PlanError::Api(error),
+    }
+}
+
+/// An object without what the server keeps for itself: only what an apply can mean.
+pub(crate) fn normalise(object: &Json) -> Json {
+    let mut object = object.clone();
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("status");
+    }
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        for field in ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"] {
+            metadata.remove(field);
+        }
+    }
+    object
+}
+
+impl Change {
+    fn create(object: Object) -> Self {
+        let body = object.value.clone();
+        Self {
+            action: ChangeAction::Create,
+            live: None,
+            planned: body.clone(),
+            notes: Vec::new(),
+            body,
+            uid: String::new(),
+            generation: 0,
+            object,
+        }
+    }
+
+    /// Binds the change to the live object: the body then applies to that very object only and, where the server does not
+    /// write the object by itself, to that very version.
+    fn pin(&mut self, live: &Json) {
+        let metadata = &live["metadata"];
+        self.uid = metadata["uid"].as_str().unwrap_or_default().to_owned();
+        self.generation = metadata["generation"].as_i64().unwrap_or_default();
+        self.body["metadata"]["uid"] = json!(self.uid);
+        if matches!(self.object.kind.name, "ConfigMap" | "ServiceAccount" | "NetworkPolicy" | "Service") {
+            self.body["metadata"]["resourceVersion"] = metadata["resourceVersion"].clone();
+        }
+        self.live = Some(normalise(live));
+    }
+
+    fn leave_replicas(&mut self, manager: &str) {
+        if let Some(spec) = self.body["spec"].as_object_mut() {
+            spec.remove("replicas");
+        }
+        self.notes.push(format!("replicas are left to `{manager}`, which scales it"));
+    }
+
+    /// What changes, as a unified diff of YAML.
+    pub fn diff(&self) -> String {
+        let before = self.live.as_ref().map(yaml).unwrap_or_default();
+        let after = yaml(&self.planned);
+        let diff = TextDiff::from_lines(&before, &after);
+        let hunks: Vec<String> =
+            diff.unified_diff().context_radius(2).iter_hunks().map(|hunk| hunk.to_string()).collect();
+        hunks.concat()
+    }
+}
+
+impl Plan {
+    /// Whether nothing is written at all.
+    pub fn is_empty(&self) -> bool {
+        self.removals.is_empty() && self.count(ChangeAction::Unchanged) == self.changes.len()
+    }
+
+    /// How many objects are created, changed or left.
+    pub fn count(&self, action: ChangeAction) -> usize {
+        self.changes.iter().filter(|change| change.action == action).count()
+    }
+
+    /// One line: `3 to create, 1 to change, 8 unchanged, 1 to remove`.
+    pub fn summary(&self) -> String {
+        format!(
+            "{} to create, {} to change, {} unchanged, {} to remove",
+            self.count(ChangeAction::Create),
+            self.count(ChangeAction::Update),
+            self.count(ChangeAction::Unchanged),
+            self.removals.len()
+        )
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for change in &self.changes {
+            match change.action {
+                ChangeAction::Create => writeln!(f, "+ {}", change.object.key())?,
+                ChangeAction::Update => {
+                    writeln!(f, "~ {}", change.object.key())?;
+                    for line in change.diff().lines() {
+                        writeln!(f, "    {line}")?;
+                    }
+                }
+                ChangeAction::Unchanged => {}
+            }
+            for note in &change.notes {
+                writeln!(f, "    note: {note}")?;
+            }
+        }
+        for member in &self.removals {
+            writeln!(f, "- {}/{}", member.kind, member.name)?;
+        }
+        f.write_str(&self.summary())
+    }
+}
+
+impl PlanError {
+    /// What to type next.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Conflict { object, field, origin, .. } => vec![
+                format!(
+                    "this rollout would set it from {origin}; see who set what: `kubectl get {} {} --show-managed-fields -o yaml`",
+                    object.kind.to_lowercase(),
+                    object.name
+                ),
+                format!("to give `{field}` back to the rollout, undo that change, or run again with --take_over"),
+            ],
+            Self::Immutable { object, .. } => vec![format!(
+                "it must be made anew: `kubectl delete {} {} -n {}`, then run again; what it holds is lost",
+                object.kind.to_lowercase(),
+                object.name,
+                object.namespace
+            )],
+            Self::Foreign { .. } => {
+                vec!["give the environment another `namespace`, or run again with --take_over".into()]
+            }
+            Self::MissingSecret { secret, namespace, .. } => vec![format!(
+                "`kubectl create secret generic {} -n {namespace} --from-file={}=<file>`",
+                secret.name, secret.key
+            )],
+            Self::NoNamespace(namespace) => vec![format!("`kubectl create namespace {namespace}`")],
+            Self::Api(error) if error.is_forbidden() => {
+                vec![
+                    "the credentials of the context may not do this; ask for the rights, or use another context".into(),
+                ]
+            }
+            Self::Api(_) => Vec::new(),
+        }
+    }
+}

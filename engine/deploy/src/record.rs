@@ -1,0 +1,224 @@
+//! The record of an environment: what runs there, what was made for it, what ran before. One ConfigMap in its namespace.
+//!
+//! Every write of it carries the resource version that was read, so of two clients that both believe to hold the lock only one
+//! goes on. A rollout writes it twice: when it begins (the journal) and when it ends.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+
+use crate::api::ApiError;
+use crate::bundle::Bundle;
+use crate::cluster::Cluster;
+use crate::kinds::{KINDS, Kind};
+use crate::names;
+
+/// How many releases are remembered, the current one included.
+const HISTORY: usize = 5;
+/// ConfigMaps hold 1 MiB; old releases are forgotten earlier when theirs are large.
+const HISTORY_BYTES: usize = 700 * 1024;
+
+/// What is known of an environment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// Raised by each rollout that changes anything: the fence.
+    pub generation: u64,
+    /// How the last rollout ended, or that it has not.
+    pub journal: Journal,
+    /// Every object that a rollout made and none has removed.
+    pub inventory: Vec<Member>,
+    /// What runs, newest first; the first is current.
+    pub deployed: Vec<Deployed>,
+}
+
+/// The state of the last rollout.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Journal {
+    /// There was none.
+    #[default]
+    Empty,
+    /// It has begun; if its client is gone, the next one takes over from here.
+    Rolling {
+        /// Who.
+        holder: String,
+        /// The bundle it brings.
+        bundle: String,
+    },
+    /// It is done.
+    Done,
+    /// It failed; what runs is what was there before, or a mixture.
+    Failed {
+        /// The bundle it brought.
+        bundle: String,
+        /// Why, in a line.
+        cause: String,
+    },
+}
+
+/// An object of the environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its kind.
+    pub kind: String,
+    /// The kind's group.
+    pub group: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid, once it was applied.
+    pub uid: String,
+    /// The content that was applied.
+    pub hash: String,
+    /// The service it belongs to.
+    pub service: String,
+    /// The generation from which on it was not part of the release.
+    #[serde(default)]
+    pub retired: Option<u64>,
+}
+
+/// A release as an environment ran it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// The rollout that brought it.
+    pub generation: u64,
+    /// The digest of the release.
+    pub release: String,
+    /// The digest of the bundle.
+    pub bundle_digest: String,
+    /// The source revision it was made from.
+    #[serde(default)]
+    pub revision: Option<String>,
+    /// Image digests by service.
+    pub images: BTreeMap<String, String>,
+    /// The registry the nodes pull from.
+    pub registry: String,
+    /// What the smoke tests said.
+    pub smoke: Smoke,
+    /// When, RFC 3339.
+    pub at: String,
+    /// The bundle itself, so that it can be brought back.
+    pub bundle: Bundle,
+}
+
+/// The result of the smoke tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Smoke {
+    /// All passed.
+    Passed,
+    /// At least one failed.
+    Failed,
+    /// None were run.
+    NotRun,
+}
+
+/// A record as read, with what a later write must match.
+#[derive(Debug, Clone, Default)]
+pub struct Recorded {
+    /// The content.
+    pub record: Record,
+    /// The version read; empty when there is none yet.
+    pub(crate) version: String,
+}
+
+impl Record {
+    /// The release that runs.
+    pub fn current(&self) -> Option<&Deployed> {
+        self.deployed.first()
+    }
+
+    /// The run of a release whose smoke tests passed.
+    pub fn verified(&self, release: &str) -> Option<&Deployed> {
+        self.deployed.iter().find(|deployed| deployed.release == release && deployed.smoke == Smoke::Passed)
+    }
+
+    /// Puts a release in front, and forgets the oldest ones.
+    pub(crate) fn push(&mut self, deployed: Deployed) {
+        self.deployed.retain(|old| old.bundle_digest != deployed.bundle_digest);
+        self.deployed.insert(0, deployed);
+        self.deployed.truncate(HISTORY);
+        while self.deployed.len() > 2 && json!(self.deployed).to_string().len() > HISTORY_BYTES {
+            self.deployed.pop();
+        }
+    }
+}
+
+impl Member {
+    /// The kind, unless this engine does not know it.
+    pub(crate) fn known_kind(&self) -> Option<&'static Kind> {
+        KINDS.iter().find(|kind| kind.name == self.kind && kind.group == self.group)
+    }
+}
+
+/// Reads the record of an environment; an empty one where there is none.
+pub async fn read(cluster: &Cluster, namespace: &str, environment: &str) -> Result<Recorded, ApiError> {
+    let Some(map) = cluster.get(config_map(), namespace, &names::record_name(environment)).await? else {
+        return Ok(Recorded::default());
+    };
+    let version = map["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+    // A record that cannot be read is a record of a later engine, or damaged by hand: start from what the objects say.
+    let record = map["data"]["record"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    Ok(Recorded { record, version })
+}
+
+/// Writes the record; refused (`is_conflict`) if anyone wrote it since it was read.
+pub(crate) async fn write(
+    cluster: &Cluster,
+    namespace: &str,
+    environment: &str,
+    recorded: &Recorded,
+) -> Result<Recorded, ApiError> {
+    let object = document(namespace, environment, recorded);
+    let written = match recorded.version.is_empty() {
+        true => cluster.create(config_map(), namespace, &object).await?,
+        false => cluster.replace(config_map(), namespace, &object).await?,
+    };
+    let version = written["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+    Ok(Recorded { record: recorded.record.clone(), version })
+}
+
+/// The ConfigMap: the record, and the labels and annotations of an ApplySet parent so that kubectl understands the set.
+fn document(namespace: &str, environment: &str, recorded: &Recorded) -> Json {
+    let name = names::record_name(environment);
+    let mut kinds: Vec<String> =
+        recorded.record.inventory.iter().filter_map(Member::known_kind).map(Kind::group_kind).collect();
+    kinds.sort();
+    kinds.dedup();
+    let current = recorded.record.current();
+    let summary = current.map(|current| {
+        let images: Vec<String> = current.images.iter().map(|(name, digest)| format!("{name} {digest}")).collect();
+        format!("release {}\n{}\n", current.release, images.join("\n"))
+    });
+    let mut object = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {
+                names::MANAGED_BY: names::MANAGER,
+                "applyset.kubernetes.io/id": names::applyset_id(&name, namespace),
+            },
+            "annotations": {
+                "applyset.kubernetes.io/tooling": "build/v1",
+                "applyset.kubernetes.io/contains-group-kinds": kinds.join(","),
+            },
+        },
+        "data": {
+            "record": json!(recorded.record).to_string(),
+            "summary": summary.unwrap_or_else(|| "nothing deployed yet\n".into()),
+        },
+    });
+    if !recorded.version.is_empty() {
+        object["metadata"]["resourceVersion"] = json!(recorded.version);
+    }
+    object
+}
+
+fn config_map() -> &'static Kind {
+    Kind::named("ConfigMap").expect("ConfigMap is a kind of the table")
+}

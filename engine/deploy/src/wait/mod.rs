@@ -1,0 +1,165 @@
+//! Waits until every Deployment of a rollout is ready, or one will never be. Driven by watches, bounded in time.
+
+mod snapshot;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use kube::Api;
+use kube::core::DynamicObject;
+use kube::runtime::utils::WatchStreamExt;
+use kube::runtime::watcher::{self, Event as WatcherEvent};
+use model::{Cancel, Event, Reporter};
+use tokio::time::Instant;
+
+pub use snapshot::{Snapshot, WatchEvent, Watched};
+pub(crate) use verdict::how_it_ended;
+pub(crate) use verdict::is_ready;
+pub use verdict::{Cause, CauseKind, Expected, Verdict, verdict};
+
+use crate::api::{ApiError, plain, resource};
+use crate::cluster::Cluster;
+use crate::kinds::{Kind, POD, REPLICA_SET};
+
+/// How often the clock and the user's wish to stop are looked at while nothing happens.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How the wait ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Waited {
+    /// All are ready.
+    Ready,
+    /// These will not be.
+    Failed(Vec<(Expected, Cause)>),
+    /// The user stopped.
+    Cancelled,
+}
+
+/// What is waited for and where.
+pub(crate) struct WaitRequest<'a> {
+    pub cluster: &'a Cluster,
+    pub namespace: &'a str,
+    /// The labels of the environment's objects.
+    pub selector: &'a str,
+    pub expected: &'a [Expected],
+    pub timeout: Duration,
+}
+
+/// Waits. The watches are resumed by themselves when they end; while they cannot be, nothing is judged.
+pub(crate) async fn wait(request: &WaitRequest<'_>, reporter: &dyn Reporter, cancel: &Cancel) -> Waited {
+    let mut events = Box::pin(watches(request));
+    let mut progress = Progress::new(request.expected);
+    let mut snapshot = Snapshot::default();
+    let deadline = Instant::now() + request.timeout;
+    loop {
+        if cancel.is_cancelled() {
+            return Waited::Cancelled;
+        }
+        match tokio::time::timeout(TICK, events.next()).await {
+            Ok(Some((kind, event))) => {
+                snapshot.update(kind, event);
+                // Events come in bursts, and a list is only whole at its end: judge what is there once there is no more.
+                while let Some(Some((kind, event))) = futures::FutureExt::now_or_never(events.next()) {
+                    snapshot.update(kind, event);
+                }
+            }
+            Ok(None) | Err(_) => {}
+        }
+        if let Some(waited) = progress.judge(&snapshot, reporter) {
+            return waited;
+        }
+        if Instant::now() >= deadline {
+            return progress.out_of_time(request.timeout);
+        }
+    }
+}
+
+/// Looks once, without watching.
+pub(crate) async fn look(request: &WaitRequest<'_>) -> Result<BTreeMap<String, Verdict>, ApiError> {
+    let mut snapshot = Snapshot::default();
+    for (watched, kind) in watched_kinds() {
+        for object in request.cluster.list(kind, request.namespace, request.selector, "").await? {
+            snapshot.update(watched, WatchEvent::Listed(object));
+        }
+        snapshot.update(watched, WatchEvent::Complete);
+    }
+    let judge = |expected: &Expected| (expected.name.clone(), verdict(expected, &snapshot));
+    Ok(request.expected.iter().map(judge).collect())
+}
+
+fn watched_kinds() -> [(Watched, &'static Kind); 3] {
+    let deployment = Kind::named("Deployment").expect("Deployment is a kind of the table");
+    [(Watched::Deployment, deployment), (Watched::ReplicaSet, &REPLICA_SET), (Watched::Pod, &POD)]
+}
+
+fn watches<'a>(request: &WaitRequest<'_>) -> impl Stream<Item = (Watched, WatchEvent)> + use<'a> {
+    let streams = watched_kinds().map(|(watched, kind)| {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(request.cluster.client.clone(), request.namespace, &resource(kind));
+        let config = watcher::Config::default().labels(request.selector);
+        let stream = watcher::watcher(api, config).default_backoff();
+        Box::pin(stream.filter_map(move |event| async move {
+            let event = match event.ok()? {
+                WatcherEvent::Init => WatchEvent::Restarted,
+                WatcherEvent::InitApply(object) => WatchEvent::Listed(plain(&object)),
+                WatcherEvent::InitDone => WatchEvent::Complete,
+                WatcherEvent::Apply(object) => WatchEvent::Applied(plain(&object)),
+                WatcherEvent::Delete(object) => WatchEvent::Deleted(plain(&object)),
+            };
+            Some((watched, event))
+        }))
+    });
+    futures::stream::select_all(streams)
+}
+
+/// What was said of each Deployment, so that it is said once.
+struct Progress<'a> {
+    expected: &'a [Expected],
+    said: BTreeMap<String, Verdict>,
+}
+
+impl<'a> Progress<'a> {
+    fn new(expected: &'a [Expected]) -> Self {
+        Self { expected, said: BTreeMap::new() }
+    }
+
+    fn judge(&mut self, snapshot: &Snapshot, reporter: &dyn Reporter) -> Option<Waited> {
+        let mut failures = Vec::new();
+        let mut ready = 0;
+        for expected in self.expected {
+            let verdict = verdict(expected, snapshot);
+            if self.said.get(&expected.name) != Some(&verdict) {
+                let message = match &verdict {
+                    Verdict::Waiting(what) => format!("{}: waiting for {what}", expected.name),
+                    Verdict::Ready => format!("{}: ready", expected.name),
+                    Verdict::Failed(cause) => format!("{}: failed, {}", expected.name, cause.message),
+                };
+                reporter.report(Event::Progress { phase: "wait".into(), message: message.into() });
+            }
+            match &verdict {
+                Verdict::Ready => ready += 1,
+                Verdict::Failed(cause) => failures.push((expected.clone(), cause.clone())),
+                Verdict::Waiting(_) => {}
+            }
+            self.said.insert(expected.name.clone(), verdict);
+        }
+        match failures.is_empty() {
+            false => Some(Waited::Failed(failures)),
+            true => (ready == self.expected.len()).then_some(Waited::Ready),
+        }
+    }
+
+    fn out_of_time(&self, timeout: Duration) -> Waited {
+        let late = |expected: &Expected| match self.said.get(&expected.name) {
+            Some(Verdict::Waiting(what)) => {
+                let message = format!("not ready after {} s: waiting for {what}", timeout.as_secs());
+                let cause = Cause { kind: CauseKind::Deadline, message, pod: None, container: None };
+                Some((expected.clone(), cause))
+            }
+            _ => None,
+        };
+        Waited::Failed(self.expected.iter().filter_map(late).collect())
+    }
+}
