@@ -1,1 +1,32 @@
-//! placeholder
+//! From lockfiles to verified trees: endpoints of the machine, downloads, archives, and the generated packages of external
+//! repositories.
+//!
+//! Lockfiles say *what* (names, versions, digests), the machine says *where from*. Nothing is kept that does not have the
+//! digest its lockfile gives, and what the store has is never asked for again.
+
+mod archive;
+mod clients;
+mod deb;
+mod debian;
+mod debian_lock;
+mod endpoints;
+mod error;
+mod go_mod;
+mod go_module;
+mod go_package;
+mod go_source;
+mod params;
+mod pip_lock;
+mod pypi;
+mod repositories;
+mod run;
+mod starlark;
+mod transport;
+mod wheel_tags;
+mod zip_archive;
+
+pub use archive::ArchiveError;
+pub use endpoints::{Ecosystem, Endpoints, Registry};
+pub use error::FetchError;
+pub use repositories::Repositories;
+pub use run::{Fetched, run};

@@ -1,0 +1,326 @@
+//! Where packages come from on this machine: the user's configuration, the organisation's, the environment, and then the
+//! settings of the ecosystems' own clients. No host name stands here, and none in lockfiles.
+//!
+//! Package clients are asked when an ecosystem is first needed, since starting them takes longer than most builds.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::clients;
+use crate::error::FetchError;
+use crate::transport::Transport;
+
+/// A kind of packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ecosystem {
+    /// Go modules, through the proxy protocol.
+    Go,
+    /// Python packages, through the simple index.
+    Pypi,
+    /// Debian packages, by their path in the pool.
+    Debian,
+}
+
+/// An image registry by the name that environments use for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registry {
+    /// The name.
+    pub name: String,
+    /// `host:port`, with a path prefix where the registry has one.
+    pub address: String,
+    /// Whether it is spoken to by plain HTTP.
+    pub insecure: bool,
+}
+
+/// The endpoints of this machine.
+#[derive(Debug, Default)]
+pub struct Endpoints {
+    configured: BTreeMap<Ecosystem, Vec<Url>>,
+    registries: BTreeMap<String, Registry>,
+    ask_clients: bool,
+    asked: [OnceLock<Vec<Url>>; 3],
+    transport: OnceLock<Transport>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    #[serde(default)]
+    endpoints: EndpointTable,
+    #[serde(default)]
+    registries: BTreeMap<String, RegistryEntry>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndpointTable {
+    go: Option<OneOrMany>,
+    pypi: Option<OneOrMany>,
+    debian: Option<OneOrMany>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum RegistryEntry {
+    Address(String),
+    Table {
+        address: String,
+        #[serde(default)]
+        insecure: bool,
+    },
+}
+
+impl Ecosystem {
+    const ALL: [Self; 3] = [Self::Go, Self::Pypi, Self::Debian];
+
+    /// Its name in the configuration.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Go => "go",
+            Self::Pypi => "pypi",
+            Self::Debian => "debian",
+        }
+    }
+
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Go => "BUILD_GO_ENDPOINT",
+            Self::Pypi => "BUILD_PYPI_ENDPOINT",
+            Self::Debian => "BUILD_DEBIAN_ENDPOINT",
+        }
+    }
+
+    pub(crate) fn how_to_configure(self) -> Vec<String> {
+        let (own, client) = match self {
+            Self::Go => ("a Go module proxy", "set GOPROXY, or install `go`, whose own setting is then used"),
+            Self::Pypi => ("a simple index", "set PIP_INDEX_URL, or install `pip`, whose own setting is then used"),
+            Self::Debian => {
+                ("the folder that holds `pool/`", "on Debian, the addresses in /etc/apt/sources.list.d are used")
+            }
+        };
+        vec![
+            format!("type `export {}=<url>`: {own}", self.variable()),
+            format!("or put `{} = \"<url>\"` below `[endpoints]` in {}", self.key(), user_file_for_people()),
+            format!("or {client}"),
+        ]
+    }
+}
+
+impl fmt::Display for Ecosystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Go => "Go modules",
+            Self::Pypi => "Python packages",
+            Self::Debian => "Debian packages",
+        })
+    }
+}
+
+fn user_file_for_people() -> &'static str {
+    "`~/.config/build/config.toml`"
+}
+
+impl Endpoints {
+    /// No endpoint at all, for tests and for `--offline`.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// What this machine is configured to use.
+    pub fn from_machine() -> Result<Self, FetchError> {
+        let mut endpoints = Self { ask_clients: true, ..Self::default() };
+        for path in configuration_files() {
+            match host::fs::read_to_string(&path) {
+                Ok(text) => endpoints.add_file(&path, &text)?,
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        endpoints.add_environment(&host::env::vars())?;
+        Ok(endpoints)
+    }
+
+    /// The same with other endpoints for one ecosystem. Text that is not a URL is an error.
+    pub fn with(mut self, ecosystem: Ecosystem, urls: &[&str]) -> Result<Self, FetchError> {
+        let urls = urls.iter().map(|text| parse_url("an endpoint", text)).collect::<Result<_, _>>()?;
+        self.configured.insert(ecosystem, urls);
+        Ok(self)
+    }
+
+    /// A registry by name.
+    pub fn registry(&self, name: &str) -> Option<&Registry> {
+        self.registries.get(name)
+    }
+
+    /// All registries that are configured.
+    pub fn registries(&self) -> impl Iterator<Item = &Registry> {
+        self.registries.values()
+    }
+
+    /// The base addresses of an ecosystem, in the order to be tried; never empty.
+    pub(crate) fn of(&self, ecosystem: Ecosystem) -> Result<&[Url], FetchError> {
+        if let Some(urls) = self.configured.get(&ecosystem) {
+            return Ok(urls);
+        }
+        let index = Ecosystem::ALL.iter().position(|each| *each == ecosystem).unwrap_or(0);
+        let urls =
+            if self.ask_clients { self.asked[index].get_or_init(|| clients::ask(ecosystem)).as_slice() } else { &[] };
+        if urls.is_empty() { Err(FetchError::NoEndpoint(ecosystem)) } else { Ok(urls) }
+    }
+
+    /// The HTTP client, made on first use.
+    pub(crate) fn transport(&self) -> Result<&Transport, FetchError> {
+        if self.transport.get().is_none() {
+            // Of two that are made at once, one is dropped.
+            let _ = self.transport.set(Transport::new()?);
+        }
+        self.transport.get().ok_or_else(|| FetchError::Client("it was not kept".to_owned()))
+    }
+
+    /// A file read earlier wins over a later one.
+    fn add_file(&mut self, path: &Path, text: &str) -> Result<(), FetchError> {
+        let origin = path.display().to_string();
+        let file: ConfigFile = toml::from_str(text)
+            .map_err(|error| FetchError::Configuration { origin: origin.clone(), reason: describe(text, &error) })?;
+        let table = file.endpoints;
+        for (ecosystem, value) in
+            [(Ecosystem::Go, table.go), (Ecosystem::Pypi, table.pypi), (Ecosystem::Debian, table.debian)]
+        {
+            let texts = match value {
+                Some(OneOrMany::One(text)) => vec![text],
+                Some(OneOrMany::Many(texts)) => texts,
+                None => continue,
+            };
+            let urls = texts.iter().map(|text| parse_url(&origin, text)).collect::<Result<Vec<_>, _>>()?;
+            self.configured.entry(ecosystem).or_insert(urls);
+        }
+        for (name, entry) in file.registries {
+            let registry = match entry {
+                RegistryEntry::Address(address) => Registry::parse(&name, &address),
+                RegistryEntry::Table { address, insecure } => {
+                    let parsed = Registry::parse(&name, &address);
+                    Registry { insecure: insecure || parsed.insecure, ..parsed }
+                }
+            };
+            self.registries.entry(name).or_insert(registry);
+        }
+        Ok(())
+    }
+
+    /// The environment wins over all files.
+    fn add_environment(&mut self, variables: &[(String, String)]) -> Result<(), FetchError> {
+        for (name, value) in variables.iter().filter(|(_, value)| !value.is_empty()) {
+            if let Some(ecosystem) = Ecosystem::ALL.into_iter().find(|each| each.variable() == name) {
+                let split = value.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
+                let urls = split.map(|text| parse_url(name, text)).collect::<Result<Vec<_>, _>>()?;
+                self.configured.insert(ecosystem, urls);
+            } else if let Some(registry) = name.strip_prefix("BUILD_REGISTRY_") {
+                let wanted = registry.to_lowercase().replace('_', "-");
+                let known = self.registries.keys().find(|key| key.to_lowercase().replace('_', "-") == wanted);
+                let name = known.cloned().unwrap_or(wanted);
+                self.registries.insert(name.clone(), Registry::parse(&name, value));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Registry {
+    /// `host:port`, with `http://` before it for plain HTTP.
+    fn parse(name: &str, address: &str) -> Self {
+        let (address, insecure) = match address.strip_prefix("http://") {
+            Some(rest) => (rest, true),
+            None => (address.strip_prefix("https://").unwrap_or(address), false),
+        };
+        Self { name: name.to_owned(), address: address.trim_end_matches('/').to_owned(), insecure }
+    }
+}
+
+fn configuration_files() -> Vec<PathBuf> {
+    let user = host::env::config_home().map(|folder| folder.join("build/config.toml"));
+    user.into_iter().chain([PathBuf::from("/etc/build/config.toml")]).collect()
+}
+
+/// Line and message; never the text itself, which may hold a token.
+fn describe(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    match line {
+        Some(line) => format!("line {line}: {}", error.message()),
+        None => error.message().to_owned(),
+    }
+}
+
+/// The address of a folder: it always ends with `/`, so that names can be joined to it.
+pub(crate) fn parse_url(origin: &str, text: &str) -> Result<Url, FetchError> {
+    let wrong = |reason: &str| FetchError::Configuration { origin: origin.to_owned(), reason: reason.to_owned() };
+    let url = Url::parse(&format!("{}/", text.trim().trim_end_matches('/')))
+        .map_err(|error| wrong(&format!("an endpoint is not a URL ({error}); expected `https://...`")))?;
+    match url.scheme() {
+        "https" | "http" | "file" => Ok(url),
+        other => Err(wrong(&format!("endpoints with `{other}:` are not supported; use https, http or file"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(endpoints: &Endpoints, ecosystem: Ecosystem) -> Vec<String> {
+        endpoints.of(ecosystem).unwrap().iter().map(Url::to_string).collect()
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_user_and_the_user_over_the_organisation() {
+        let mut endpoints = Endpoints::empty();
+        let user = "[endpoints]\ngo = \"https://user/go\"\n[registries]\nstaging = \"r:5000\"";
+        endpoints.add_file(Path::new("user"), user).unwrap();
+        let organisation = "[endpoints]\ngo = \"https://org/go\"\npypi = [\"https://a/simple/\", \"http://b/simple\"]\n\
+            debian = \"file:///mirror\"\n[registries]\nlocal = {address = \"l:1\", insecure = true}";
+        endpoints.add_file(Path::new("organisation"), organisation).unwrap();
+        let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let variables = [
+            set("BUILD_PYPI_ENDPOINT", "https://env/simple, https://second/simple"),
+            set("BUILD_REGISTRY_STAGING", "http://localhost:5001"),
+            set("BUILD_REGISTRY_OF_TEST", "t:1"),
+        ];
+        endpoints.add_environment(&variables).unwrap();
+        assert_eq!(shown(&endpoints, Ecosystem::Go), ["https://user/go/"]);
+        assert_eq!(shown(&endpoints, Ecosystem::Pypi), ["https://env/simple/", "https://second/simple/"]);
+        assert_eq!(shown(&endpoints, Ecosystem::Debian), ["file:///mirror/"]);
+        assert_eq!(endpoints.registry("staging").unwrap(), &Registry::parse("staging", "http://localhost:5001"));
+        assert!(endpoints.registry("local").unwrap().insecure);
+        assert_eq!(endpoints.registry("of-test").unwrap().address, "t:1");
+    }
+
+    #[test]
+    fn a_missing_endpoint_says_what_to_type() {
+        let error = Endpoints::empty().of(Ecosystem::Go).unwrap_err();
+        assert_eq!(error.to_string(), "no endpoint is configured for Go modules");
+        assert!(error.hints()[0].contains("export BUILD_GO_ENDPOINT=<url>"), "{:?}", error.hints());
+    }
+
+    #[test]
+    fn errors_of_a_configuration_hold_no_value() {
+        let mut endpoints = Endpoints::empty();
+        let text = "[endpoints]\ngo = \"https://user:token@host/\nx = 1";
+        let error = endpoints.add_file(Path::new("c.toml"), text).unwrap_err().to_string();
+        assert!(error.starts_with("cannot use c.toml: line 2"), "{error}");
+        assert!(!error.contains("token"), "{error}");
+        let error = endpoints.add_file(Path::new("c.toml"), "[endpoint]").unwrap_err().to_string();
+        assert!(error.contains("unknown field"), "{error}");
+        let error = endpoints.add_file(Path::new("c.toml"), "[endpoints]\ngo = \"ftp://x:token@y\"").unwrap_err();
+        assert!(error.to_string().contains("`ftp:`") && !error.to_string().contains("token"), "{error}");
+    }
+}

@@ -1,0 +1,170 @@
+//! What can go wrong between a lockfile and a verified tree, and what to type next.
+//!
+//! No error holds a URL with credentials: endpoints are shown by `transport::shown` only.
+
+use crate::archive::ArchiveError;
+use crate::endpoints::Ecosystem;
+
+/// A package that could not be had, or a lockfile that could not be understood.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// Nothing on this machine says where packages of an ecosystem come from.
+    #[error("no endpoint is configured for {0}")]
+    NoEndpoint(Ecosystem),
+    /// A configuration file or variable cannot be read.
+    #[error("cannot use {origin}: {reason}")]
+    Configuration {
+        /// The file or variable.
+        origin: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No endpoint has the package.
+    #[error("{what} was not found; asked {}", list(tried))]
+    NotFound {
+        /// The package, for people.
+        what: String,
+        /// The endpoints asked, without credentials.
+        tried: Vec<String>,
+    },
+    /// An endpoint did not answer, or not to the end.
+    #[error("cannot download {what} from {endpoint}: {reason} (tried {attempts} times)")]
+    Unreachable {
+        /// The package, for people.
+        what: String,
+        /// The endpoint, without credentials.
+        endpoint: String,
+        /// What happened.
+        reason: String,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// An endpoint refused.
+    #[error("{endpoint} answered {status} when asked for {what}")]
+    Refused {
+        /// The package, for people.
+        what: String,
+        /// The endpoint, without credentials.
+        endpoint: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The content is not what the lockfile says.
+    #[error("{what} from {endpoint} has the wrong digest: expected {expected}, got {got}; nothing of it was kept")]
+    WrongDigest {
+        /// The package, for people.
+        what: String,
+        /// The endpoint, without credentials.
+        endpoint: String,
+        /// What the lockfile says.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// A download is larger than allowed.
+    #[error("{what} is larger than {limit} bytes")]
+    TooLarge {
+        /// The package, for people.
+        what: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// No file of a Python package fits.
+    #[error("no wheel of {what} fits {wanted}; the index offers {}", list(offered))]
+    NoWheel {
+        /// The package, for people.
+        what: String,
+        /// What was looked for.
+        wanted: String,
+        /// Files that are in the index.
+        offered: Vec<String>,
+    },
+    /// An archive cannot be unpacked.
+    #[error("cannot unpack {what}")]
+    Archive {
+        /// The package, for people.
+        what: String,
+        /// Why.
+        #[source]
+        source: ArchiveError,
+    },
+    /// The parameters of the `fetch` action do not make sense.
+    #[error("the parameters of a fetch action are wrong: {0}")]
+    Parameters(String),
+    /// A lockfile cannot be understood.
+    #[error("{file}{}: {reason}", line.map(|line| format!(":{line}")).unwrap_or_default())]
+    Lock {
+        /// The lockfile.
+        file: String,
+        /// The line, from 1.
+        line: Option<usize>,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A package that cannot be described.
+    #[error("{package}: {reason}")]
+    Package {
+        /// Its label.
+        package: String,
+        /// What is wrong.
+        reason: String,
+        /// What to type next.
+        hint: Option<String>,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// The file system refused.
+    #[error(transparent)]
+    File(#[from] host::fs::FileError),
+    /// The HTTP client cannot be made.
+    #[error("cannot start the HTTP client: {0}")]
+    Client(String),
+}
+
+fn list(items: &[String]) -> String {
+    match items {
+        [] => "nothing".to_owned(),
+        [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
+        items => items.join(", "),
+    }
+}
+
+impl FetchError {
+    /// What to type next.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NoEndpoint(ecosystem) => ecosystem.how_to_configure(),
+            Self::WrongDigest { .. } => {
+                vec!["if the package was published anew, update the lockfile; else do not trust that endpoint".into()]
+            }
+            Self::Unreachable { .. } => {
+                vec!["check the network and the endpoint; what the store already has needs no network".into()]
+            }
+            Self::Refused { status: 401 | 403, .. } => {
+                vec!["check the credentials of that endpoint in your configuration".into()]
+            }
+            Self::NotFound { .. } => {
+                vec![
+                    "a package that was withdrawn needs a newer version in the lockfile, or a mirror that keeps it"
+                        .into(),
+                ]
+            }
+            Self::Package { hint, .. } => hint.iter().cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether an endpoint answered that it does not have the package.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+
+    pub(crate) fn lock(file: &str, line: Option<usize>, reason: impl Into<String>) -> Self {
+        Self::Lock { file: file.to_owned(), line, reason: reason.into() }
+    }
+
+    pub(crate) fn archive(what: &str, source: impl Into<ArchiveError>) -> Self {
+        Self::Archive { what: what.to_owned(), source: source.into() }
+    }
+}

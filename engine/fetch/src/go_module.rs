@@ -1,0 +1,119 @@
+//! A Go module from a module proxy, verified as go.sum verifies it.
+//!
+//! The proxy's protocol and the escaping of paths: <https://go.dev/ref/mod#goproxy-protocol>; the hash `h1:` is
+//! `golang.org/x/mod/sumdb/dirhash.Hash1`.
+
+use base64::Engine as _;
+use model::Tree;
+use sha2::{Digest as _, Sha256};
+use url::Url;
+
+use crate::archive::ArchiveError;
+use crate::endpoints::Ecosystem;
+use crate::error::FetchError;
+use crate::params::{self, GoModule};
+use crate::run::{ARCHIVE_LIMIT, Context};
+use crate::transport::{Request, shown};
+use crate::zip_archive::{self, Entry, Place};
+
+/// The module whose zip files hold Go distributions.
+const TOOLCHAIN: &str = "golang.org/toolchain";
+
+pub(crate) fn fetch(module: &GoModule, context: &Context<'_>) -> Result<Tree, FetchError> {
+    let what = format!("{}@{}", module.package, module.version);
+    let sha256 = module.sha256.as_deref().map(params::sha256).transpose()?;
+    let bases = context.endpoints.of(Ecosystem::Go)?;
+    let path = format!("{}/@v/{}.zip", escape(&module.package)?, escape(&module.version)?);
+    let urls: Vec<Url> = bases.iter().filter_map(|base| base.join(&path).ok()).collect();
+    let scratch = context.store.scratch()?;
+    let zip = scratch.path().join("module.zip");
+    let pinned: Vec<String> = sha256.into_iter().collect();
+    let request = Request { what: &what, urls, limit: ARCHIVE_LIMIT, sha256: &pinned, accept: None };
+    let downloaded = context.endpoints.transport()?.download(&request, &zip, context.reporter)?;
+
+    let prefix = format!("{}@{}/", module.package, module.version);
+    let toolchain = module.package == TOOLCHAIN;
+    let place = |entry: &Entry<'_>| place(entry, &prefix, toolchain);
+    let file = host::fs::open(&zip)?;
+    let unpacked = zip_archive::unpack(file, context.store, &module.exclude, context.limits, &place)
+        .map_err(|error| FetchError::archive(&what, error))?;
+    let got = h1(unpacked.sums);
+    if got != module.h1 {
+        let endpoint = shown(&downloaded.url);
+        return Err(FetchError::WrongDigest { what, endpoint, expected: module.h1.clone(), got });
+    }
+    Ok(unpacked.tree)
+}
+
+/// Strips the folder that every module zip has. Zips of modules keep no modes; in a distribution, the programs' folders say
+/// which files are programs, and `_go.mod` stands for `go.mod`.
+fn place(entry: &Entry<'_>, prefix: &str, toolchain: bool) -> Result<Place, ArchiveError> {
+    let Some(path) = entry.name.strip_prefix(prefix) else {
+        return Err(ArchiveError::Layout(format!("the entry `{}` is not below `{prefix}`", entry.name)));
+    };
+    if !toolchain {
+        return Ok((path.to_owned(), false));
+    }
+    let path = match path.strip_suffix("_go.mod") {
+        Some(folder) if folder.is_empty() || folder.ends_with('/') => format!("{folder}go.mod"),
+        _ => path.to_owned(),
+    };
+    let executable = path.starts_with("bin/") || path.starts_with("pkg/tool/");
+    Ok((path, executable))
+}
+
+/// `dirhash.Hash1` of files given by name and SHA-256.
+pub(crate) fn h1(mut sums: Vec<(String, String)>) -> String {
+    sums.sort();
+    let mut hash = Sha256::new();
+    for (name, sum) in sums {
+        hash.update(format!("{sum}  {name}\n").as_bytes());
+    }
+    format!("h1:{}", base64::engine::general_purpose::STANDARD.encode(hash.finalize()))
+}
+
+/// Upper-case letters become `!` and the lower-case letter, since proxies may live on file systems without case.
+fn escape(text: &str) -> Result<String, FetchError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~/+".contains(c);
+    if text.is_empty() || !text.chars().all(allowed) || text.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(FetchError::Parameters(format!("`{text}` is not a Go module path or version")));
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii_uppercase() {
+            escaped.push('!');
+        }
+        escaped.push(c.to_ascii_lowercase());
+    }
+    Ok(escaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_escaped_and_checked() {
+        assert_eq!(escape("github.com/BurntSushi/toml").unwrap(), "github.com/!burnt!sushi/toml");
+        assert!(escape("a/../b").is_err() && escape("a//b").is_err() && escape("a?b").is_err());
+    }
+
+    #[test]
+    fn hash_of_a_listing() {
+        // What golang.org/x/mod/sumdb/dirhash says of a module with the two files `a` ("a\n") and `b` ("b\n").
+        let sum = |text: &str| crate::transport::hex(&Sha256::digest(text.as_bytes()));
+        let sums = vec![("m@v1/b".to_owned(), sum("b\n")), ("m@v1/a".to_owned(), sum("a\n"))];
+        let listing = format!("{}  m@v1/a\n{}  m@v1/b\n", sum("a\n"), sum("b\n"));
+        let expected = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(listing.as_bytes()));
+        assert_eq!(h1(sums), format!("h1:{expected}"));
+    }
+
+    #[test]
+    fn distributions_get_modes_and_module_files_back() {
+        let at = |name| place(&Entry { name, executable: false }, "p@v/", true).unwrap();
+        assert_eq!(at("p@v/bin/go"), ("bin/go".to_owned(), true));
+        assert_eq!(at("p@v/src/_go.mod"), ("src/go.mod".to_owned(), false));
+        assert_eq!(at("p@v/src/x_go.mod"), ("src/x_go.mod".to_owned(), false));
+        assert!(place(&Entry { name: "other/x", executable: false }, "p@v/", false).is_err());
+    }
+}
