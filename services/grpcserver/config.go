@@ -14,7 +14,7 @@ import (
 type Config struct {
 	// Service is the service's name in logs and in the ledger.
 	Service string
-	// Port is the gRPC port (PORT).
+	// Port is the gRPC port (GRPC_PORT).
 	Port string
 	// MetricsPort is the HTTP port of /metrics (METRICS_PORT); empty for none.
 	MetricsPort string
@@ -28,7 +28,7 @@ type Config struct {
 func FromEnv(service, port string) Config {
 	config := Config{
 		Service:     service,
-		Port:        Env("PORT", port),
+		Port:        Env("GRPC_PORT", port),
 		MetricsPort: Env("METRICS_PORT", "9090"),
 		CodeVersion: os.Getenv("CODE_VERSION"),
 		ImageDigest: os.Getenv("IMAGE_DIGEST"),

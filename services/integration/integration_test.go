@@ -56,7 +56,7 @@ func start(t *testing.T, variable string, env ...string) *service {
 	port, metrics := freePort(t), freePort(t)
 	s := &service{process: exec.Command(program), metrics: "http://127.0.0.1:" + metrics + "/metrics"}
 	s.process.Dir = os.Getenv("RUNFILES_DIR")
-	s.process.Env = append(os.Environ(), "PORT="+port, "METRICS_PORT="+metrics, "IMAGE_DIGEST=sha256:"+variable)
+	s.process.Env = append(os.Environ(), "GRPC_PORT="+port, "METRICS_PORT="+metrics, "IMAGE_DIGEST=sha256:"+variable)
 	s.process.Env = append(s.process.Env, env...)
 	s.process.Stdout, s.process.Stderr = &s.log, &s.log
 	if err := s.process.Start(); err != nil {

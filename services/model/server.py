@@ -26,7 +26,7 @@ class Model(model_pb2_grpc.ModelServicer):
 
 
 def main() -> None:
-    """Serves on PORT until told to end."""
+    """Serves on GRPC_PORT until told to end."""
     build = prediction_pb2.Build(
         service="model",
         code_version=code_version(HERE),

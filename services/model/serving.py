@@ -71,7 +71,7 @@ class _Observer(grpc.ServerInterceptor):
 
 
 def serve(service: str, full_name: str, port: str, register) -> None:
-    """Serves what `register(server)` adds until SIGTERM or SIGINT. `PORT` and `METRICS_PORT` name the ports."""
+    """Serves what `register(server)` adds until SIGTERM or SIGINT. `GRPC_PORT` and `METRICS_PORT` name the ports."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
@@ -86,7 +86,7 @@ def serve(service: str, full_name: str, port: str, register) -> None:
     )
     register(server)
 
-    address = f"0.0.0.0:{os.environ.get('PORT') or port}"
+    address = f"0.0.0.0:{os.environ.get('GRPC_PORT') or port}"
     server.add_insecure_port(address)
     if metrics_port := os.environ.get("METRICS_PORT"):
         metrics.serve(int(metrics_port))
