@@ -1,1 +1,119 @@
-fn main(){}
+//! The command `build`: arguments, what the terminal shows, exit codes. What commands do is `driver`'s business.
+
+mod arguments;
+mod commands;
+mod diagnostics;
+mod event_file;
+mod exit_code;
+mod options;
+mod style;
+mod terminal;
+
+use std::process;
+use std::sync::Arc;
+
+use driver::{Error, ErrorKind, Session};
+use model::{Cancel, Reporter};
+
+use crate::arguments::{CommandLine, When};
+use crate::commands::Ending;
+use crate::event_file::{EventFile, Fan};
+use crate::exit_code::ExitCode;
+use crate::style::{Style, Surroundings};
+use crate::terminal::{Settings, Terminal};
+
+fn main() -> process::ExitCode {
+    // This program, started again, is the first process inside of a sandbox; then nothing below runs.
+    driver::init_if_requested();
+    let line = match arguments::parse(host::env::arguments()) {
+        Ok(line) => line,
+        Err(error) => {
+            // Nothing can be done about a terminal that is gone.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::CommandLine.into() } else { ExitCode::Success.into() };
+        }
+    };
+    let ending = std::panic::catch_unwind(|| carry_out(&line));
+    match ending {
+        Ok(ending) => ending.into(),
+        Err(_) => {
+            eprintln!("error: a defect of `build` itself; please report it with the lines above");
+            ExitCode::Internal.into()
+        }
+    }
+}
+
+fn carry_out(line: &CommandLine) -> Ending {
+    let surroundings = Surroundings::of_process();
+    let settings = Settings {
+        style: Style::new(surroundings.decide(line.global.color)),
+        every_step: !line.global.noshow_progress,
+        test_output: line.command.test_flags().test_output,
+    };
+    let terminal = Arc::new(terminal(line, surroundings, settings));
+    let result = match commands::without_workspace(&line.command) {
+        Some(result) => result,
+        None => in_workspace(line, &terminal),
+    };
+    let ending = result.unwrap_or_else(|error| {
+        error
+            .diagnostics
+            .iter()
+            .for_each(|diagnostic| terminal.print(&diagnostics::render(diagnostic, settings.style)));
+        ExitCode::from(error.kind) as Ending
+    });
+    terminal.finish();
+    ending
+}
+
+fn terminal(line: &CommandLine, surroundings: Surroundings, settings: Settings) -> Terminal {
+    let live = match line.global.curses {
+        When::Auto if line.global.noshow_progress => false,
+        when => surroundings.terminal && surroundings.decide(when),
+    };
+    match live {
+        true => Terminal::live(Settings { every_step: false, ..settings }),
+        false => Terminal::lines(settings, Box::new(std::io::stderr())),
+    }
+}
+
+fn in_workspace(line: &CommandLine, terminal: &Arc<Terminal>) -> Result<Ending, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::caused(ErrorKind::Environment, &error))?;
+    let mut reporters: Vec<Arc<dyn Reporter>> = vec![terminal.clone()];
+    if let Some(path) = &line.global.event_file {
+        reporters.push(Arc::new(EventFile::create(path)?));
+    }
+    let cancel = Cancel::default();
+    let ending = runtime.block_on(async {
+        tokio::spawn(stop_on_signal(cancel.clone(), Arc::clone(terminal)));
+        let options = options::options(&line.global, &line.command.test_flags());
+        let session = Session::open(options, Arc::new(Fan(reporters)), cancel)?;
+        commands::in_workspace(&line.command, &session).await
+    });
+    // Threads that still block on the network must not hold up the end.
+    runtime.shutdown_background();
+    ending
+}
+
+/// The first Ctrl-C asks everything to stop; the second does not wait.
+#[expect(clippy::disallowed_methods, reason = "the user insists on an end while threads may still be blocked")]
+async fn stop_on_signal(cancel: Cancel, terminal: Arc<Terminal>) {
+    let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else { return };
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            Ok(()) = tokio::signal::ctrl_c() => {}
+            Some(()) = terminate.recv() => {}
+            else => return,
+        }
+        if asked {
+            process::exit(ExitCode::Interrupted as i32);
+        }
+        asked = true;
+        cancel.cancel();
+        terminal.print("stopping; press Ctrl-C again to end at once");
+    }
+}

@@ -1,0 +1,445 @@
+//! The command line: commands, flags, their help. One definition feeds parsing, help and completions.
+//!
+//! Flags carry Bazel's names where they mean the same.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::exit_code;
+
+/// Stands for the `-` of an excluding pattern while clap reads the arguments; it would take `-//x` for short flags.
+const EXCLUDE: char = '\u{1}';
+
+/// Builds, tests, runs and deploys the targets of a workspace.
+#[derive(Debug, Parser)]
+#[command(
+    name = "build",
+    bin_name = "build",
+    version,
+    about = "Builds, tests, runs and deploys the targets of a workspace",
+    after_help = "\
+Examples:
+  build build //...                      build everything
+  build test services/... -//x:slow      test below a folder, but for one target
+  build run services/app:client -- --help
+  build run deploy:to-minikube           build, push and roll out, then test
+  build query 'deps(//services/app)'     what it is made of
+
+Labels: //package:name; package:name from the root; :name in this folder.
+Patterns: //... everything, package/... below a folder, package:all one package, -PATTERN excludes.",
+    after_long_help = exit_code::HELP,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Flags of all commands.
+    #[command(flatten)]
+    pub global: GlobalFlags,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build targets
+    #[command(after_help = "\
+Examples:
+  build build //services/app:image
+  build build //... -//experimental/...
+  build build -c opt --platforms=linux/arm64 services/app")]
+    Build(BuildArguments),
+    /// Build tests and run them; what passed on the same content is not run again
+    #[command(after_help = "\
+Examples:
+  build test //...
+  build test services/app:app_test --test_filter=TestParse --test_output=all
+  build test //... --nocache_test_results")]
+    Test(TestArguments),
+    /// Build a program and start it, or roll a deploy target out
+    #[command(after_help = "\
+Examples:
+  build run services/app:client -- --name world
+  build run deploy:to-local               the whole system on this machine
+  build run deploy:to-minikube --plan     show what would change, change nothing
+  build run deploy:to-staging")]
+    Run(RunArguments),
+    /// Ask about the target graph
+    #[command(after_help = "\
+Examples:
+  build query //...
+  build query 'deps(//services/app:image)' --output=label_kind
+  build query 'rdeps(//..., //protos/app/v1)'
+  build query 'somepath(//deploy:to-local, //protos/app/v1)'
+  build query 'kind(\"go_.*\", //...) except attr(tags, manual, //...)'
+
+Functions: deps, rdeps, allpaths, somepath, kind, attr, filter, tests, labels, set; union (+), intersect (^), except (-).")]
+    Query(QueryArguments),
+    /// Bring everything that targets need from outside into the store, so that builds work offline
+    #[command(after_help = "\
+Examples:
+  build fetch                   for all targets
+  build fetch //services/app")]
+    Fetch(FetchArguments),
+    /// Print what a deploy target would apply, as YAML, with the origin of each field
+    #[command(after_help = "\
+Examples:
+  build show deploy:to-staging
+  build show deploy:to-staging | less")]
+    Show(ShowArguments),
+    /// Remove outputs; the store keeps what was built
+    #[command(after_help = "\
+Examples:
+  build clean              remove the outputs shown in the workspace
+  build clean --expunge    remove the whole store too")]
+    Clean(CleanArguments),
+    /// Print facts about the workspace and the machine
+    #[command(after_help = "\
+Examples:
+  build info               all of them
+  build info workspace     one, without its name")]
+    Info(InfoArguments),
+    /// Print the version
+    Version,
+    /// Print a shell's completion script
+    #[command(after_help = "\
+Examples:
+  build completions bash > ~/.local/share/bash-completion/completions/build
+  build completions zsh > ~/.zfunc/_build
+  build completions fish > ~/.config/fish/completions/build.fish")]
+    Completions(CompletionsArguments),
+}
+
+/// Flags of all commands.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Flags of all commands")]
+pub struct GlobalFlags {
+    /// How to compile: for quick builds, for debuggers, or for production
+    #[arg(short = 'c', long = "compilation_mode", value_name = "MODE", value_enum, global = true)]
+    pub compilation_mode: Option<CompilationMode>,
+    /// What to build for: os/arch, such as linux/arm64, or the label of a platform
+    #[arg(long = "platforms", value_name = "OS/ARCH", global = true)]
+    pub platforms: Option<String>,
+    /// A setting that BUILD.star files can select on
+    #[arg(long = "define", value_name = "NAME=VALUE", value_parser = assignment, global = true)]
+    pub define: Vec<(String, String)>,
+    /// How many actions run at once [default: number of processors]
+    #[arg(short = 'j', long = "jobs", value_name = "N", value_parser = jobs, global = true)]
+    pub jobs: Option<usize>,
+    /// Go on with what does not depend on a failure
+    #[arg(short = 'k', long = "keep_going", global = true)]
+    pub keep_going: bool,
+    /// Run as if started in this folder
+    #[arg(short = 'C', long = "directory", value_name = "FOLDER", global = true)]
+    pub directory: Option<PathBuf>,
+    /// The folder of the store [default: build in the user's cache folder; or BUILD_STORE]
+    #[arg(long = "store", value_name = "FOLDER", global = true)]
+    pub store: Option<PathBuf>,
+    /// Take an external repository from a folder
+    #[arg(long = "override_repository", value_name = "NAME=FOLDER", value_parser = assignment, global = true)]
+    pub override_repository: Vec<(String, String)>,
+    /// Keep the folders of failed actions and say where they are
+    #[arg(long = "sandbox_debug", global = true)]
+    pub sandbox_debug: bool,
+    /// Whether to colour messages
+    #[arg(long = "color", value_name = "WHEN", value_enum, default_value_t = When::Auto, global = true)]
+    pub color: When,
+    /// Whether to redraw a status at the end of the terminal
+    #[arg(long = "curses", value_name = "WHEN", value_enum, default_value_t = When::Auto, global = true)]
+    pub curses: When,
+    /// Show progress (the default)
+    #[arg(long = "show_progress", overrides_with = "noshow_progress", global = true, hide = true)]
+    pub show_progress: bool,
+    /// Show results only, no progress
+    #[arg(long = "noshow_progress", overrides_with = "show_progress", global = true)]
+    pub noshow_progress: bool,
+    /// Write every event as a line of JSON to this file
+    #[arg(long = "event_file", value_name = "FILE", global = true)]
+    pub event_file: Option<PathBuf>,
+}
+
+/// `-c`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompilationMode {
+    /// Quick to build.
+    Fastbuild,
+    /// For debuggers.
+    Dbg,
+    /// For production.
+    Opt,
+}
+
+/// `auto`, `yes`, `no`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// As the terminal and the environment (NO_COLOR, CI) suggest.
+    #[default]
+    Auto,
+    /// Always.
+    Yes,
+    /// Never.
+    No,
+}
+
+/// `build build`.
+#[derive(Debug, Args)]
+pub struct BuildArguments {
+    /// Labels or patterns; -PATTERN excludes
+    #[arg(required = true, value_name = "PATTERN", value_parser = pattern)]
+    pub patterns: Vec<String>,
+    /// Print the paths of outputs if at most N targets were built
+    #[arg(long = "show_result", value_name = "N", default_value_t = 10)]
+    pub show_result: usize,
+}
+
+/// `build test`.
+#[derive(Debug, Args)]
+pub struct TestArguments {
+    /// Labels or patterns; -PATTERN excludes
+    #[arg(required = true, value_name = "PATTERN", value_parser = pattern)]
+    pub patterns: Vec<String>,
+    /// Flags of tests.
+    #[command(flatten)]
+    pub test: TestFlags,
+}
+
+/// How tests are run and shown.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Flags of tests")]
+pub struct TestFlags {
+    /// Which logs to print: of failed tests, of all, or none
+    #[arg(long = "test_output", value_name = "WHICH", value_enum, default_value_t = TestOutput::Errors)]
+    pub test_output: TestOutput,
+    /// Which cases to run, by the language's own test runner
+    #[arg(long = "test_filter", value_name = "PATTERN")]
+    pub test_filter: Option<String>,
+    /// An argument for the test programs
+    #[arg(long = "test_arg", value_name = "ARGUMENT", allow_hyphen_values = true)]
+    pub test_arg: Vec<String>,
+    /// A variable for the test programs
+    #[arg(long = "test_env", value_name = "NAME=VALUE", value_parser = assignment)]
+    pub test_env: Vec<(String, String)>,
+    /// A time limit in seconds instead of the tests' own
+    #[arg(long = "test_timeout", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub test_timeout: Option<u64>,
+    /// Do not run what passed on the same content (the default)
+    #[arg(long = "cache_test_results", overrides_with = "nocache_test_results", hide = true)]
+    pub cache_test_results: bool,
+    /// Run tests even if they passed on the same content
+    #[arg(long = "nocache_test_results", overrides_with = "cache_test_results")]
+    pub nocache_test_results: bool,
+}
+
+/// `--test_output`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum TestOutput {
+    /// Logs of tests that did not pass.
+    #[default]
+    Errors,
+    /// All logs.
+    All,
+    /// No logs.
+    Summary,
+}
+
+/// `build run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// The label of a program or a deploy target
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// Arguments of the program
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub arguments: Vec<String>,
+    /// Deploy targets: show what would change, change nothing
+    #[arg(long = "plan")]
+    pub plan: bool,
+    /// Local deploy targets: print the services' logs
+    #[arg(long = "logs")]
+    pub logs: bool,
+    /// Local deploy targets: end after the smoke tests instead of waiting for Ctrl-C
+    #[arg(long = "exit_when_ready")]
+    pub exit_when_ready: bool,
+    /// Flags of smoke tests.
+    #[command(flatten)]
+    pub test: TestFlags,
+}
+
+/// `build query`.
+#[derive(Debug, Args)]
+pub struct QueryArguments {
+    /// The question; several words are one expression
+    #[arg(required = true, value_name = "EXPRESSION", value_parser = pattern)]
+    pub expression: Vec<String>,
+    /// How to print the targets
+    #[arg(long = "output", value_name = "FORMAT", value_enum, default_value_t = QueryOutput::Label)]
+    pub output: QueryOutput,
+}
+
+/// `--output` of a query.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum QueryOutput {
+    /// One label a line.
+    #[default]
+    Label,
+    /// The rule before each label.
+    LabelKind,
+    /// Targets with their attributes.
+    Json,
+    /// A graph for graphviz.
+    Dot,
+}
+
+/// `build fetch`.
+#[derive(Debug, Args)]
+pub struct FetchArguments {
+    /// Labels or patterns; -PATTERN excludes
+    #[arg(value_name = "PATTERN", default_value = "//...", value_parser = pattern)]
+    pub patterns: Vec<String>,
+}
+
+/// `build show`.
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// The label of a deploy target
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+}
+
+/// `build clean`.
+#[derive(Debug, Args)]
+pub struct CleanArguments {
+    /// Remove the store too, which all workspaces of this user share
+    #[arg(long = "expunge")]
+    pub expunge: bool,
+}
+
+/// `build info`.
+#[derive(Debug, Args)]
+pub struct InfoArguments {
+    /// Print only this fact
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// `build completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// For which shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+impl Command {
+    /// How the tests of the command are run and shown.
+    pub fn test_flags(&self) -> TestFlags {
+        match self {
+            Self::Test(arguments) => arguments.test.clone(),
+            Self::Run(arguments) => arguments.test.clone(),
+            _ => TestFlags::default(),
+        }
+    }
+}
+
+/// Parses the arguments of the process. A failure carries its text and its exit code (0 for help).
+pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<CommandLine, clap::Error> {
+    let mut after_separator = false;
+    let arguments = arguments.into_iter().map(|argument| {
+        after_separator |= argument == "--";
+        match argument.strip_prefix('-') {
+            Some(rest) if !after_separator && is_label_start(rest) => format!("{EXCLUDE}{rest}"),
+            _ => argument,
+        }
+    });
+    CommandLine::try_parse_from(arguments)
+}
+
+/// Whether what follows a `-` can only be a label: no flag begins like this.
+fn is_label_start(text: &str) -> bool {
+    text.starts_with("//") || text.starts_with('@') || text.starts_with(':')
+}
+
+fn pattern(text: &str) -> Result<String, std::convert::Infallible> {
+    Ok(text.strip_prefix(EXCLUDE).map_or_else(|| text.to_owned(), |rest| format!("-{rest}")))
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".into()),
+    }
+}
+
+fn jobs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a number from 1".into()),
+        Ok(jobs) => Ok(jobs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parsed(line: &str) -> CommandLine {
+        parse(line.split_whitespace().map(str::to_owned)).unwrap()
+    }
+
+    fn refused(line: &str) -> String {
+        parse(line.split_whitespace().map(str::to_owned)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn excluding_patterns_are_not_taken_for_flags() {
+        let line = parsed("build build -k //... -//a:b -@r//x -:c -j 3 -- -pkg/...");
+        let Command::Build(arguments) = &line.command else { panic!("{line:?}") };
+        assert_eq!(arguments.patterns, ["//...", "-//a:b", "-@r//x", "-:c", "-pkg/..."]);
+        assert!(line.global.keep_going);
+        assert_eq!(line.global.jobs, Some(3));
+    }
+
+    #[test]
+    fn flags_stand_before_or_after_the_command() {
+        for text in ["build -c opt --define=a=b=c test //x", "build test //x -c opt --define a=b=c"] {
+            let line = parsed(text);
+            assert_eq!(line.global.compilation_mode, Some(CompilationMode::Opt));
+            assert_eq!(line.global.define, [("a".to_owned(), "b=c".to_owned())]);
+        }
+    }
+
+    #[test]
+    fn a_program_gets_what_follows_the_separator() {
+        let line = parsed("build run x:y --plan -- --plan -//z -- -k");
+        let Command::Run(arguments) = &line.command else { panic!("{line:?}") };
+        assert!(arguments.plan && !line.global.keep_going);
+        assert_eq!(arguments.arguments, ["--plan", "-//z", "--", "-k"]);
+    }
+
+    #[test]
+    fn the_last_of_contrary_flags_wins() {
+        let cached = |text: &str| !parsed(text).command.test_flags().nocache_test_results;
+        assert!(!cached("build test //x --nocache_test_results"));
+        assert!(cached("build test //x --nocache_test_results --cache_test_results"));
+    }
+
+    #[test]
+    fn mistakes_name_what_is_near() {
+        assert!(refused("build test //x --test_outputs=all").contains("--test_output"));
+        assert!(refused("build buld //x").contains("'build'"));
+        assert!(refused("build build //x --jobs=0").contains("expected a number from 1"));
+        assert!(refused("build build //x --define=a").contains("expected NAME=VALUE"));
+        assert!(refused("build build").contains("<PATTERN>"));
+        assert!(refused("build run x:y stray").contains("stray"));
+    }
+}

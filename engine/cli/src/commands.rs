@@ -1,0 +1,102 @@
+//! The commands: what each asks of `driver`, and what it prints of the answer.
+
+use std::io::Write;
+
+use clap::CommandFactory as _;
+use driver::{Error, ErrorKind, Session};
+use model::TestStatus;
+
+use crate::arguments::{BuildArguments, Command, CommandLine, InfoArguments};
+use crate::exit_code::ExitCode;
+use crate::options;
+
+/// The process's exit code: one of ours, or that of a program that `build run` started.
+pub type Ending = u8;
+
+/// A command that needs no workspace, carried out; `None` for all others.
+pub fn without_workspace(command: &Command) -> Option<Result<Ending, Error>> {
+    match command {
+        Command::Version => Some(data(&format!("build {}\n", env!("CARGO_PKG_VERSION")))),
+        Command::Completions(arguments) => {
+            let mut script = Vec::new();
+            clap_complete::generate(arguments.shell, &mut CommandLine::command(), "build", &mut script);
+            Some(data(&String::from_utf8_lossy(&script)))
+        }
+        _ => None,
+    }
+}
+
+/// Carries a command out in an open workspace.
+pub async fn in_workspace(command: &Command, session: &Session) -> Result<Ending, Error> {
+    match command {
+        Command::Build(arguments) => build(arguments, session).await,
+        Command::Test(arguments) => {
+            let report = driver::test(session, &arguments.patterns).await?;
+            Ok(test_ending(&report) as Ending)
+        }
+        Command::Run(arguments) => {
+            let code = driver::run(session, &options::run_request(arguments)).await?;
+            // Codes beyond a byte do not exist on this system; should one come, it must not turn into success.
+            Ok(Ending::try_from(code).unwrap_or(ExitCode::Internal as Ending))
+        }
+        Command::Query(arguments) => {
+            let expression = arguments.expression.join(" ");
+            data(&driver::query(session, &expression, options::query_format(arguments.output))?)
+        }
+        Command::Fetch(arguments) => {
+            driver::fetch(session, &arguments.patterns).await?;
+            Ok(ExitCode::Success as Ending)
+        }
+        Command::Show(arguments) => data(&driver::show(session, &arguments.target).await?),
+        Command::Clean(arguments) => {
+            driver::clean(session, arguments.expunge)?;
+            Ok(ExitCode::Success as Ending)
+        }
+        Command::Info(arguments) => info(arguments, session),
+        Command::Version | Command::Completions(_) => without_workspace(command).unwrap_or(Ok(0)),
+    }
+}
+
+async fn build(arguments: &BuildArguments, session: &Session) -> Result<Ending, Error> {
+    let report = driver::build(session, &arguments.patterns).await?;
+    if report.targets.len() > arguments.show_result {
+        return Ok(ExitCode::Success as Ending);
+    }
+    let paths = report.targets.iter().flat_map(|(_, paths)| paths);
+    data(&paths.map(|path| format!("{}\n", path.display())).collect::<String>())
+}
+
+fn test_ending(report: &driver::TestReport) -> ExitCode {
+    let all = report.results.len();
+    match (report.count(TestStatus::NotBuilt), report.count(TestStatus::Passed)) {
+        (not_built, _) if not_built > 0 => ExitCode::BuildFailed,
+        (_, passed) if passed == all => ExitCode::Success,
+        _ => ExitCode::TestsFailed,
+    }
+}
+
+fn info(arguments: &InfoArguments, session: &Session) -> Result<Ending, Error> {
+    let facts = driver::info(session);
+    let Some(wanted) = &arguments.name else {
+        return data(&facts.iter().map(|(name, value)| format!("{name}: {value}\n")).collect::<String>());
+    };
+    match facts.iter().find(|(name, _)| name == wanted) {
+        Some((_, value)) => data(&format!("{value}\n")),
+        None => {
+            let names: Vec<&str> = facts.iter().map(|(name, _)| name.as_str()).collect();
+            let error = Error::new(ErrorKind::CommandLine, format!("there is no fact `{wanted}`"));
+            Err(error.hint(format!("one of {}", names.join(", "))))
+        }
+    }
+}
+
+/// Prints to standard output. A reader that has seen enough (`| head`) is no failure.
+fn data(text: &str) -> Result<Ending, Error> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::new(ErrorKind::Environment, format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(ExitCode::Success as Ending),
+    }
+}

@@ -1,0 +1,64 @@
+//! From arguments to the plain data that `driver` takes. The only file that knows both.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use driver::{Options, QueryFormat, RunRequest, TestOptions};
+
+use crate::arguments::{GlobalFlags, QueryOutput, RunArguments, TestFlags};
+
+/// The settings of a command.
+pub fn options(global: &GlobalFlags, test: &TestFlags) -> Options {
+    Options {
+        directory: global.directory.clone(),
+        store: global.store.clone(),
+        jobs: global.jobs,
+        keep_going: global.keep_going,
+        compilation_mode: global.compilation_mode.map(|mode| value_name(&mode)),
+        platform: global.platforms.clone(),
+        defines: global.define.iter().cloned().collect(),
+        override_repositories: global
+            .override_repository
+            .iter()
+            .map(|(name, folder)| (name.trim_start_matches('@').to_owned(), PathBuf::from(folder)))
+            .collect(),
+        sandbox_debug: global.sandbox_debug,
+        test: test_options(test),
+    }
+}
+
+fn test_options(flags: &TestFlags) -> TestOptions {
+    TestOptions {
+        filter: flags.test_filter.clone(),
+        arguments: flags.test_arg.clone(),
+        cached: !flags.nocache_test_results,
+        timeout: flags.test_timeout.map(Duration::from_secs),
+        env: flags.test_env.iter().cloned().collect(),
+    }
+}
+
+/// What `build run` is to do.
+pub fn run_request(arguments: &RunArguments) -> RunRequest {
+    RunRequest {
+        target: arguments.target.clone(),
+        arguments: arguments.arguments.clone(),
+        plan: arguments.plan,
+        logs: arguments.logs,
+        exit_when_ready: arguments.exit_when_ready,
+    }
+}
+
+/// How a query's answer is printed.
+pub fn query_format(output: QueryOutput) -> QueryFormat {
+    match output {
+        QueryOutput::Label => QueryFormat::Label,
+        QueryOutput::LabelKind => QueryFormat::LabelKind,
+        QueryOutput::Json => QueryFormat::Json,
+        QueryOutput::Dot => QueryFormat::Dot,
+    }
+}
+
+fn value_name(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
