@@ -1,6 +1,7 @@
 //! The order of things: starts actions as their inputs are done, and notes what came of them.
 //!
-//! One task owns the state; actions run on blocking threads, as many at once as there are jobs.
+//! One task owns the state. First, results are looked up, many actions to a thread at a time since that is short work;
+//! what is not found is carried out on blocking threads, as many at once as there are jobs.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,12 +15,14 @@ use tokio::task::JoinSet;
 
 use crate::failure::{Failure, FailureKind};
 use crate::outcome::{ExecutionError, Outcome, Record};
-use crate::worker::{Done, Stop, Worker};
+use crate::worker::{Done, Found, Prepared, Stop, Worker};
 
 /// How many built-in functions may wait for the network at once.
 const WAITING: usize = 16;
 /// How often an action is tried again because an input was lost from the store.
 const TRIES: usize = 3;
+/// How many actions are looked up in one go, at most.
+const CHUNK: usize = 64;
 
 /// Where an action stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,7 @@ pub(crate) struct Schedule {
     /// Nodes to be started; `true` ignores a kept result.
     ready: VecDeque<(NodeIndex, bool)>,
     tries: Vec<usize>,
+    lookups: Arc<Semaphore>,
     jobs: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     /// Set by the first failure without `keep_going`.
@@ -45,8 +49,11 @@ pub(crate) struct Schedule {
     outcome: Outcome,
 }
 
-/// What a task brings back; `None` when it was not begun.
-type Ended = (NodeIndex, Option<Result<Done, Stop>>);
+/// What a task brings back.
+enum Ended {
+    LookedUp(Vec<(NodeIndex, Result<Found, Stop>)>),
+    CarriedOut(NodeIndex, Result<Done, Stop>),
+}
 
 impl Schedule {
     pub(crate) fn new(worker: Arc<Worker>) -> Self {
@@ -58,6 +65,7 @@ impl Schedule {
             ready: free.map(|node| (*node, false)).collect(),
             tries: vec![0; nodes.len()],
             states,
+            lookups: Arc::new(Semaphore::new(worker.executor.jobs.max(1))),
             jobs: Arc::new(Semaphore::new(worker.executor.jobs.max(1))),
             waiting: Arc::new(Semaphore::new(WAITING)),
             stop: Arc::default(),
@@ -71,12 +79,11 @@ impl Schedule {
         self.report(Event::ActionsPlanned { total: self.worker.graph.len() });
         let mut tasks = JoinSet::new();
         loop {
-            while let Some((node, again)) = self.ready.pop_front() {
-                self.states[node.index()] = State::Started;
-                self.start(&mut tasks, node, again);
+            while !self.ready.is_empty() {
+                self.look_up(&mut tasks);
             }
             match tasks.join_next().await {
-                Some(ended) => self.end(ended?),
+                Some(ended) => self.end(ended?, &mut tasks),
                 None => break,
             }
         }
@@ -88,25 +95,43 @@ impl Schedule {
         Ok(self.outcome)
     }
 
-    fn start(&self, tasks: &mut JoinSet<Ended>, node: NodeIndex, again: bool) {
-        let worker = Arc::clone(&self.worker);
-        let permits = Arc::clone(if self.waits(node) { &self.waiting } else { &self.jobs });
-        let stop = Arc::clone(&self.stop);
+    /// Starts a look-up of the first ready actions.
+    fn look_up(&mut self, tasks: &mut JoinSet<Ended>) {
+        let count = (self.ready.len() / self.worker.executor.jobs.max(1)).clamp(1, CHUNK).min(self.ready.len());
+        let chunk: Vec<(NodeIndex, bool)> = self.ready.drain(..count).collect();
+        chunk.iter().for_each(|(node, _)| self.states[node.index()] = State::Started);
+        let (worker, stop) = (Arc::clone(&self.worker), Arc::clone(&self.stop));
+        self.spawn(tasks, &self.lookups, move || {
+            let look_up = |(node, again)| {
+                let found = unless_stopped(&worker, &stop, || worker.look_up(node, again));
+                (node, found)
+            };
+            Ended::LookedUp(chunk.into_iter().map(look_up).collect())
+        });
+    }
+
+    /// Starts to carry out an action.
+    fn carry_out(&self, tasks: &mut JoinSet<Ended>, node: NodeIndex, prepared: Prepared) {
+        let (worker, stop) = (Arc::clone(&self.worker), Arc::clone(&self.stop));
+        let permits = if self.waits(node) { &self.waiting } else { &self.jobs };
+        self.spawn(tasks, permits, move || {
+            let made = unless_stopped(&worker, &stop, || worker.carry_out(node, &prepared));
+            Ended::CarriedOut(node, made)
+        });
+    }
+
+    /// Runs `work` on a blocking thread as soon as there is a permit.
+    fn spawn(
+        &self,
+        tasks: &mut JoinSet<Ended>,
+        permits: &Arc<Semaphore>,
+        work: impl FnOnce() -> Ended + Send + 'static,
+    ) {
+        let permits = Arc::clone(permits);
         tasks.spawn(async move {
             let _permit = permits.acquire_owned().await.expect("the semaphore is never closed");
-            if stop.load(Ordering::SeqCst) || worker.executor.cancel.is_cancelled() {
-                return (node, None);
-            }
-            let keep_going = worker.executor.keep_going;
-            let step = tokio::task::spawn_blocking(move || worker.step(node, again));
-            match step.await {
-                Ok(result) => {
-                    // Before the permit is given back, so that nothing else is begun after a failure.
-                    if !keep_going && ends_the_build(&result) {
-                        stop.store(true, Ordering::SeqCst);
-                    }
-                    (node, Some(result))
-                }
+            match tokio::task::spawn_blocking(work).await {
+                Ok(ended) => ended,
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             }
         });
@@ -117,12 +142,27 @@ impl Schedule {
         self.worker.executor.builtins.get(name).is_some_and(|builtin| builtin.waits())
     }
 
-    fn end(&mut self, (node, result): Ended) {
-        match result {
-            Some(Ok(done)) => self.succeed(node, done),
-            Some(Err(Stop::Failure(id, failure))) => self.fail(node, id, *failure),
-            Some(Err(Stop::Lost(path))) => self.restore(node, &path),
-            Some(Err(Stop::Cancelled)) | None => self.states[node.index()] = State::Waiting(0),
+    fn end(&mut self, ended: Ended, tasks: &mut JoinSet<Ended>) {
+        match ended {
+            Ended::CarriedOut(node, Ok(done)) => self.succeed(node, done),
+            Ended::CarriedOut(node, Err(stop)) => self.stopped(node, stop),
+            Ended::LookedUp(found) => {
+                for (node, found) in found {
+                    match found {
+                        Ok(Found::Kept(done)) => self.succeed(node, done),
+                        Ok(Found::Nothing(prepared)) => self.carry_out(tasks, node, prepared),
+                        Err(stop) => self.stopped(node, stop),
+                    }
+                }
+            }
+        }
+    }
+
+    fn stopped(&mut self, node: NodeIndex, stop: Stop) {
+        match stop {
+            Stop::Failure(id, failure) => self.fail(node, id, *failure),
+            Stop::Lost(path) => self.restore(node, &path),
+            Stop::Cancelled => self.states[node.index()] = State::Waiting(0),
         }
     }
 
@@ -247,8 +287,17 @@ impl Schedule {
     }
 }
 
-fn ends_the_build(result: &Result<Done, Stop>) -> bool {
-    matches!(result, Err(Stop::Failure(_, failure)) if !failure.is_test_result())
+/// Does a piece of work, unless the build was stopped; stops it if the work fails and nothing is to follow a failure.
+/// This happens before the piece's permit is given back, so that nothing else is begun after a failure.
+fn unless_stopped<T>(worker: &Worker, stop: &AtomicBool, work: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
+    if stop.load(Ordering::SeqCst) || worker.executor.cancel.is_cancelled() {
+        return Err(Stop::Cancelled);
+    }
+    let result = work();
+    if matches!(&result, Err(Stop::Failure(_, failure)) if !failure.is_test_result()) && !worker.executor.keep_going {
+        stop.store(true, Ordering::SeqCst);
+    }
+    result
 }
 
 fn finished(id: u64, action: &Action, outcome: ActionOutcome, log: Arc<str>, duration: Duration) -> Event {

@@ -40,19 +40,34 @@ pub(crate) struct Done {
     pub duration: Duration,
 }
 
+/// What a look-up gave.
+pub(crate) enum Found {
+    /// A kept result.
+    Kept(Done),
+    /// None; what is needed to carry the action out.
+    Nothing(Prepared),
+}
+
+/// An action with the contents it reads.
+pub(crate) struct Prepared {
+    inputs: BTreeMap<RelPath, Content>,
+    /// Its key, if a result is to be kept.
+    key: Option<Digest>,
+}
+
 /// Why an action did not succeed.
 pub(crate) enum Stop {
     /// It failed.
     Failure(u64, Box<Failure>),
     /// The content of this input is no longer in the store.
     Lost(RelPath),
-    /// The command was stopped while it ran.
+    /// The build was stopped before it began or while it ran.
     Cancelled,
 }
 
 impl Stop {
     pub(crate) fn failure(failure: Failure) -> Self {
-        Self::Failure(0, Box::new(failure))
+        Self::Failure(Worker::id(), Box::new(failure))
     }
 
     /// An error of the store about the content of the input at `path`.
@@ -71,16 +86,8 @@ impl Worker {
         NEXT_ID.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Carries out one action whose dependencies are done. `again` ignores a kept result.
-    pub(crate) fn step(&self, node: NodeIndex, again: bool) -> Result<Done, Stop> {
-        let id = Self::id();
-        match self.try_step(id, node, again) {
-            Err(Stop::Failure(_, failure)) => Err(Stop::Failure(id, failure)),
-            other => other,
-        }
-    }
-
-    fn try_step(&self, id: u64, node: NodeIndex, again: bool) -> Result<Done, Stop> {
+    /// Looks for the kept result of an action whose dependencies are done. `again` ignores it.
+    pub(crate) fn look_up(&self, node: NodeIndex, again: bool) -> Result<Found, Stop> {
         let action = self.graph.action(node);
         let inputs = self.inputs(node)?;
         let builtin = self.builtin(action)?;
@@ -89,17 +96,31 @@ impl Worker {
         if kept && !again {
             if let Some(result) = self.remembered(action, &key)? {
                 let (log, duration) = (Arc::from(""), Duration::ZERO);
-                return Ok(Done { id, outputs: result.outputs, cached: true, log, duration });
+                return Ok(Found::Kept(Done { id: Self::id(), outputs: result.outputs, cached: true, log, duration }));
             }
         }
+        Ok(Found::Nothing(Prepared { inputs, key: kept.then_some(key) }))
+    }
+
+    /// Carries out an action and keeps its result.
+    pub(crate) fn carry_out(&self, node: NodeIndex, prepared: &Prepared) -> Result<Done, Stop> {
+        let action = self.graph.action(node);
+        let id = Self::id();
         self.executor.reporter.report(Event::ActionStarted { id, description: describe(action) });
         let started = Instant::now();
-        let (result, log) = self.make(action, &inputs, builtin).map_err(|stop| timed(stop, started))?;
-        if kept {
-            let put = memo::put(&self.executor.store, &key, &result);
-            put.map_err(|error| Stop::failure(Failure::engine(action, &error)))?;
+        let made = self.make(action, &prepared.inputs, self.builtin(action)?).and_then(|(result, log)| {
+            if let Some(key) = &prepared.key {
+                let put = memo::put(&self.executor.store, key, &result);
+                put.map_err(|error| Stop::failure(Failure::engine(action, &error)))?;
+            }
+            Ok((result.outputs, log))
+        });
+        let duration = started.elapsed();
+        match made {
+            Ok((outputs, log)) => Ok(Done { id, outputs, cached: false, log, duration }),
+            Err(Stop::Failure(_, failure)) => Err(Stop::Failure(id, Box::new(Failure { duration, ..*failure }))),
+            Err(other) => Err(other),
         }
-        Ok(Done { id, outputs: result.outputs, cached: false, log, duration: started.elapsed() })
     }
 
     /// A kept result. One that is not hermetic counts only where none could be.
@@ -244,14 +265,4 @@ fn describe(action: &Action) -> Arc<str> {
         return Arc::from(format!("{} {}", action.mnemonic, action.owner.label));
     }
     Arc::clone(&action.progress)
-}
-
-fn timed(stop: Stop, started: Instant) -> Stop {
-    match stop {
-        Stop::Failure(id, mut failure) => {
-            failure.duration = started.elapsed();
-            Stop::Failure(id, failure)
-        }
-        other => other,
-    }
 }
