@@ -134,8 +134,7 @@ impl Command {
             cwd: WORK.to_owned(),
             search_path: false,
             limits: self.limits,
-            listeners: Vec::new(),
-            low_ports: false,
+            wire: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The few files of /etc that the C library and language runtimes ask for.
 
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 
 const LOCALHOST: &str = "127.0.0.1 localhost\n::1 localhost\n";
 
@@ -23,7 +23,7 @@ pub(crate) fn group(group: u32) -> String {
 }
 
 /// /etc/hosts with localhost and the names given.
-pub(crate) fn hosts(names: &[(String, IpAddr)]) -> String {
+pub(crate) fn hosts(names: &[(String, Ipv4Addr)]) -> String {
     names.iter().fold(LOCALHOST.to_owned(), |text, (name, address)| text + &format!("{address} {name}\n"))
 }
 

@@ -17,7 +17,7 @@ mod support;
 mod unsandboxed;
 
 pub use command::{Command, Exit, Limits, Mount, Status};
-pub use container::{Container, ContainerSpec, Handle, LogSink, StateFolder};
+pub use container::{Call, Container, ContainerSpec, Handle, LogSink, StateFolder};
 pub use error::SandboxError;
 pub use init::init_if_requested;
 pub use launcher::Launcher;

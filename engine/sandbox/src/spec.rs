@@ -1,7 +1,7 @@
 //! What the engine tells the init of a sandbox, and what that reports. Plain data, serialised over the channel.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,11 +32,21 @@ pub(crate) struct Spec {
     /// Whether a program without `/` is looked for in `PATH`.
     pub search_path: bool,
     pub limits: Limits,
-    /// Listeners to be bound inside and handed to the engine.
-    pub listeners: Vec<SocketAddr>,
-    /// Whether ports below 1024 may be bound.
-    pub low_ports: bool,
+    /// The network of a container. Without one, it is what `network` says.
+    pub wire: Option<Wire>,
 }
+
+/// The network of a container: one device, at whose other end the engine accepts connections.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Wire {
+    /// The container's own address.
+    pub address: Ipv4Addr,
+    /// Listeners to be bound at the other end and handed to the engine.
+    pub listeners: Vec<SocketAddrV4>,
+}
+
+/// The length of the network prefix that all addresses of a wire share.
+pub(crate) const PREFIX: u8 = 16;
 
 /// A file or folder of the host at a path inside.
 #[derive(Debug, Serialize, Deserialize)]

@@ -76,8 +76,7 @@ impl Spec {
             cwd: "/".to_owned(),
             search_path: false,
             limits: Limits::default(),
-            listeners: Vec::new(),
-            low_ports: false,
+            wire: None,
         }
     }
 }

@@ -1,23 +1,12 @@
 //! The wires of the local system: from a listener on one side to connections made inside a container.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use sandbox::Handle;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-
-/// The address by which every caller knows a service, inside its own network: one of 127.1.0.0/16.
-pub(super) fn addresses<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<String, IpAddr> {
-    // Never 127.1.0.0, and far fewer services than addresses.
-    let address = |index: usize| {
-        let [.., high, low] = u32::try_from(index + 1).unwrap_or(u32::MAX).to_be_bytes();
-        IpAddr::V4(Ipv4Addr::new(127, 1, high, low))
-    };
-    names.enumerate().map(|(index, name)| (name.to_owned(), address(index))).collect()
-}
 
 /// A listener on this machine's loopback: at `port` if that is free, else anywhere.
 pub(super) async fn publish(port: u16) -> io::Result<(TcpListener, SocketAddr)> {

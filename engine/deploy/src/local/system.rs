@@ -1,13 +1,13 @@
 //! Starting all services, waiting until they are ready, and ending them.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use model::{Cancel, Event, Reporter};
-use sandbox::{Container, ContainerSpec, Handle, Launcher, LogSink, StateFolder, Status};
+use sandbox::{Call, Container, ContainerSpec, Handle, Launcher, LogSink, StateFolder, Status};
 use tokio::task::JoinSet;
 
 use super::error::LocalError;
@@ -187,11 +187,10 @@ fn start_all(
     launcher: &Launcher,
     logs: Option<&Arc<dyn Reporter>>,
 ) -> Result<Vec<Running>, LocalError> {
-    let addresses = network::addresses(services.iter().map(|service| service.name.as_str()));
     let start = |service: LocalService| {
         let lines = LastLines::default();
         let log = lines.sink(&service.name, logs.cloned());
-        match Container::start(launcher, container_spec(&service, &addresses, log)) {
+        match Container::start(launcher, container_spec(&service, log)) {
             Ok(container) => Ok(Running { service, container, lines }),
             Err(source) => Err(LocalError::Start { service: service.name, source }),
         }
@@ -199,9 +198,8 @@ fn start_all(
     services.into_iter().map(start).collect()
 }
 
-fn container_spec(service: &LocalService, addresses: &BTreeMap<String, IpAddr>, log: LogSink) -> ContainerSpec {
-    let named = service.calls.iter().filter_map(|call| Some((call.name.clone(), *addresses.get(&call.name)?)));
-    let outgoing = targets(service).filter_map(|(callee, port)| Some(SocketAddr::new(*addresses.get(callee)?, port)));
+fn container_spec(service: &LocalService, log: LogSink) -> ContainerSpec {
+    let calls = targets(service).map(|(name, port)| Call { name: name.to_owned(), port });
     let state = service.state.iter();
     let kept = state
         .clone()
@@ -214,8 +212,7 @@ fn container_spec(service: &LocalService, addresses: &BTreeMap<String, IpAddr>, 
         workdir: service.workdir.clone(),
         user: USER,
         group: USER,
-        hosts: named.collect(),
-        outgoing: outgoing.collect(),
+        calls: calls.collect(),
         writable: state.filter(|state| state.folder.is_none()).map(|state| state.path.clone()).collect(),
         state: kept.collect(),
         log,

@@ -17,7 +17,7 @@ async fn services_talk_where_calls_say_so_and_nowhere_else() {
         service("front", "relay", "back:8443", &["back"]),
         service("back", "say", "hello", &["front"]),
         service("stranger", "relay", "back:8443", &[]),
-        service("spy", "relay", "127.1.0.2:8443", &["front"]),
+        service("spy", "relay", "front:9999", &["front"]),
     ];
     let local = start(services).await.unwrap();
     assert_eq!(ask(&local, "front").await, "relayed hello");

@@ -1,8 +1,8 @@
 //! Containers of the local system: a program on an image's file system with a network of its own.
 //!
-//! A container has loopback only, and nothing is routed. What it may reach is a listener that init binds inside its network
-//! on an address of its own and hands to the engine; what reaches it is a connection that init makes inside and hands to
-//! the engine. So no privileges are needed, and exactly the declared calls exist.
+//! A container has loopback and one device, and nothing is routed. What it may reach is a listener that init binds at the
+//! device's other end, on an address for that name, and hands to the engine; what reaches it is a connection that init makes
+//! inside and hands to the engine. So no privileges are needed, and exactly the declared calls exist.
 
 mod log;
 mod spec;
@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use log::LogSink;
-pub use spec::{ContainerSpec, StateFolder};
+pub use spec::{Call, ContainerSpec, StateFolder};
 
 use crate::channel::{Channel, Received};
 use crate::command::Status;
@@ -85,7 +85,7 @@ impl Container {
         Ok(container)
     }
 
-    /// The listeners bound inside, in the order of [`ContainerSpec::outgoing`]. The engine accepts on them. Given once.
+    /// The listeners for its calls, in the order of [`ContainerSpec::calls`]. The engine accepts on them. Given once.
     pub fn take_listeners(&mut self) -> Vec<TcpListener> {
         std::mem::take(&mut self.listeners)
     }

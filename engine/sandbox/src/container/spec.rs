@@ -1,6 +1,7 @@
 //! What a container is.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use model::Network;
@@ -8,7 +9,10 @@ use model::Network;
 use super::log::LogSink;
 use crate::command::Limits;
 use crate::etc;
-use crate::spec::{Bind, Spec};
+use crate::spec::{Bind, Spec, Wire};
+
+/// The address of every container in its own network. What it calls has addresses of the same network, from the start on.
+const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 255, 254);
 
 /// A container: an image's file system and how to run its program. Paths inside are absolute.
 #[derive(Debug, Clone)]
@@ -27,16 +31,23 @@ pub struct ContainerSpec {
     pub user: u32,
     /// The group it runs as.
     pub group: u32,
-    /// Names that it can resolve, besides `localhost` and its own.
-    pub hosts: Vec<(String, IpAddr)>,
-    /// Addresses on its loopback where the engine accepts connections that it makes.
-    pub outgoing: Vec<SocketAddr>,
+    /// What it may call. Each name gets an address of its own; the engine accepts there.
+    pub calls: Vec<Call>,
     /// Empty folders in memory, besides /tmp and /dev/shm.
     pub writable: Vec<String>,
     /// Folders of the host that keep what it writes.
     pub state: Vec<StateFolder>,
     /// Takes what it prints.
     pub log: LogSink,
+}
+
+/// A name and port that a container may connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The name, which it can resolve.
+    pub name: String,
+    /// The port.
+    pub port: u16,
 }
 
 /// A folder of the host that a container may write to.
@@ -50,8 +61,11 @@ pub struct StateFolder {
 
 impl ContainerSpec {
     pub(crate) fn init_spec(&self) -> Spec {
-        let own_name = (self.name.clone(), IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let hosts: Vec<_> = std::iter::once(own_name).chain(self.hosts.iter().cloned()).collect();
+        let names = self.names();
+        let own_name = (self.name.clone(), OWN_ADDRESS);
+        let hosts: Vec<_> =
+            names.iter().map(|(name, address)| ((*name).to_owned(), *address)).chain([own_name]).collect();
+        let listeners = self.calls.iter().map(|call| SocketAddrV4::new(names[call.name.as_str()], call.port)).collect();
         let mut files = vec![
             ("/etc/hosts".to_owned(), etc::hosts(&hosts)),
             ("/etc/hostname".to_owned(), format!("{}\n", self.name)),
@@ -86,9 +100,19 @@ impl ContainerSpec {
             cwd: self.workdir.clone(),
             search_path: true,
             limits: Limits::default(),
-            listeners: self.outgoing.clone(),
-            low_ports: true,
+            wire: Some(Wire { address: OWN_ADDRESS, listeners }),
         }
+    }
+
+    /// The address of each name that it may call.
+    fn names(&self) -> BTreeMap<&str, Ipv4Addr> {
+        let names: BTreeSet<&str> = self.calls.iter().map(|call| call.name.as_str()).collect();
+        let [first, second, ..] = OWN_ADDRESS.octets();
+        let address = |index: u16| {
+            let [third, fourth] = index.to_be_bytes();
+            Ipv4Addr::new(first, second, third, fourth)
+        };
+        names.into_iter().zip((1..).map(address)).collect()
     }
 
     /// Whether the image brings this file.

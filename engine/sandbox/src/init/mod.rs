@@ -5,6 +5,7 @@
 //! may live here, since it forks.
 
 mod namespaces;
+mod netlink;
 mod network;
 mod privileges;
 mod program;

@@ -1,65 +1,73 @@
-//! The sandbox's own network: loopback, and listeners that the engine serves.
+//! The sandbox's own network: loopback; for a container also one device that leads to the engine's listeners.
+//!
+//! The listeners are bound in a network namespace of their own, since a program that listens on a port of all addresses could
+//! not do so beside a listener on that port. Two connected devices join the namespaces; nothing is forwarded further.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket};
+use nix::sched::{CloneFlags, setns, unshare};
 
+use super::netlink::Netlink;
 use super::step::Step;
-use crate::spec::Failure;
+use crate::channel::Channel;
+use crate::spec::{Failure, PREFIX, Report, Wire};
 
 /// Answers wait for each other, so none may take long.
 const LONGEST_CONNECT: Duration = Duration::from_millis(500);
 
-/// Brings loopback up, by the one netlink message that this takes (rtnetlink(7), RTM_NEWLINK).
+/// The device inside the container, and its other end.
+const DEVICES: (&str, &str) = ("eth0", "wire");
+
+/// Brings loopback up.
 pub(super) fn loopback_up() -> Result<(), Failure> {
-    let step = || "bring loopback up";
-    let netlink =
-        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute).step(step)?;
-    sendto(netlink.as_raw_fd(), &link_up(1), &NetlinkAddr::new(0, 0), MsgFlags::empty()).step(step)?;
-    let mut answer = [0; 256];
-    let length = recv(netlink.as_raw_fd(), &mut answer, MsgFlags::empty()).step(step)?;
-    // An acknowledgement is an error message whose error, after the 16 bytes of its header, is 0.
-    let error = answer[..length]
-        .get(16..20)
-        .and_then(|bytes| bytes.try_into().ok())
-        .map_or(-(Errno::EIO as i32), i32::from_ne_bytes);
-    match error {
-        0 => Ok(()),
-        errno => Err(io::Error::from_raw_os_error(-errno)).step(step),
-    }
+    Netlink::new().and_then(|netlink| netlink.up("lo")).step(|| "bring loopback up")
 }
 
-/// struct nlmsghdr, then struct ifinfomsg, that set IFF_UP on an interface and ask for an acknowledgement.
-fn link_up(interface: i32) -> Vec<u8> {
-    const RTM_NEWLINK: u16 = 16;
-    const NLM_F_REQUEST_AND_ACK: u16 = 1 | 4;
-    const IFF_UP: u32 = 1;
-    let mut message = Vec::with_capacity(32);
-    message.extend(32_u32.to_ne_bytes());
-    message.extend(RTM_NEWLINK.to_ne_bytes());
-    message.extend(NLM_F_REQUEST_AND_ACK.to_ne_bytes());
-    message.extend(1_u32.to_ne_bytes()); // sequence
-    message.extend(0_u32.to_ne_bytes()); // sender
-    message.extend([0; 4]); // family, padding, device type
-    message.extend(interface.to_ne_bytes());
-    message.extend(IFF_UP.to_ne_bytes()); // flags
-    message.extend(IFF_UP.to_ne_bytes()); // which flags change
-    message
+/// Makes the container's network, and hands the listeners of its other end to the engine. Afterwards this process is inside.
+pub(super) fn connect_wire(wire: &Wire, channel: &Channel) -> Result<(), Failure> {
+    let here = || File::open("/proc/self/ns/net");
+    let outside = here().step(|| "open the network namespace")?;
+    unshare(CloneFlags::CLONE_NEWNET).step(|| "make the container's network namespace")?;
+    let inside = here().step(|| "open the container's network namespace")?;
+    let netlink = Netlink::new().step(|| "configure the container's network")?;
+    netlink.pair(DEVICES.0, DEVICES.1, outside.as_fd()).step(|| "make a pair of network devices (veth)")?;
+
+    setns(&outside, CloneFlags::CLONE_NEWNET).step(|| "enter the network of the listeners")?;
+    listen(wire, channel)?;
+
+    setns(&inside, CloneFlags::CLONE_NEWNET).step(|| "enter the container's network")?;
+    let configure = || -> io::Result<()> {
+        netlink.address(DEVICES.0, wire.address, PREFIX)?;
+        netlink.up(DEVICES.0)
+    };
+    configure().step(|| format!("give the container the address {}", wire.address))?;
+    loopback_up()
+}
+
+/// Binds the listeners at their addresses, and hands them over.
+fn listen(wire: &Wire, channel: &Channel) -> Result<(), Failure> {
+    let netlink = Netlink::new().step(|| "configure the network of the listeners")?;
+    netlink.up(DEVICES.1).step(|| "bring the wire up")?;
+    let mut known = Vec::new();
+    for (index, listener) in wire.listeners.iter().enumerate() {
+        if !known.contains(listener.ip()) {
+            let step = || format!("make the address {}", listener.ip());
+            netlink.address(DEVICES.1, *listener.ip(), PREFIX).step(step)?;
+            known.push(*listener.ip());
+        }
+        let listener = TcpListener::bind(listener).step(|| format!("listen on {listener}"))?;
+        channel.send(&Report::Listening(index), &[listener.as_fd()]).step(|| "hand over a listener")?;
+    }
+    Ok(())
 }
 
 /// Lets programs without privileges bind ports below 1024, as container engines do.
 pub(super) fn allow_low_ports() -> Result<(), Failure> {
     fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0").step(|| "allow ports below 1024")
-}
-
-/// Binds a listener inside.
-pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).step(|| format!("listen on {address} inside the container"))
 }
 
 /// Connects to a port on loopback. There this succeeds or fails at once, unless the listener accepts nothing.

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::process::exit;
 use std::time::Instant;
 
+use model::Network;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -30,17 +31,15 @@ pub(super) fn run(spec: &Spec, as_root: bool, channel: &Channel) -> i32 {
 fn supervise(spec: &Spec, as_root: bool, channel: &Channel) -> Result<Option<Report>, Failure> {
     set_pdeathsig(Signal::SIGKILL).step(|| "tie the sandbox to its parent")?;
     root::build(spec)?;
-    if spec.network == model::Network::Loopback {
-        network::loopback_up()?;
-    }
-    if spec.low_ports {
-        network::allow_low_ports()?;
+    match &spec.wire {
+        Some(wire) => {
+            network::connect_wire(wire, channel)?;
+            network::allow_low_ports()?;
+        }
+        None if spec.network == Network::Loopback => network::loopback_up()?,
+        None => {}
     }
     root::seal(as_root)?;
-    for (index, address) in spec.listeners.iter().enumerate() {
-        let listener = network::listen(*address)?;
-        channel.send(&Report::Listening(index), &[listener.as_fd()]).step(|| "hand over a listener")?;
-    }
     let signals = child_signals()?;
     let started = Instant::now();
     if spec.argv.is_empty() {
