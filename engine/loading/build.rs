@@ -1,4 +1,5 @@
-//! Embeds the top-level folder `rules/` in the crate: a sorted table of paths and contents, which is the repository `@rules`.
+//! Embeds the top-level folder `rules/` in the crate: a sorted table of paths and contents, which is the repository
+//! `@rules`.
 #![allow(clippy::disallowed_methods, reason = "a build script runs on the developer's machine, not in the engine")]
 
 use std::fmt::Write;
@@ -14,12 +15,17 @@ fn main() -> io::Result<()> {
         collect(&rules, "", &mut files)?;
     }
     files.sort();
-    let mut table = String::from("pub(crate) static FILES: &[(&str, &[u8])] = &[\n");
+    // The contents are copied to one file, so that an edit between this script and the compiler cannot tear the table.
+    let mut contents = Vec::new();
+    let mut table = String::from("static TABLE: &[(&str, std::ops::Range<usize>)] = &[\n");
     for (name, path) in files {
-        let _ = writeln!(table, "    ({name:?}, include_bytes!({:?})),", path.display().to_string());
+        let from = contents.len();
+        contents.extend(fs::read(path)?);
+        let _ = writeln!(table, "    ({name:?}, {from}..{}),", contents.len());
     }
     table.push_str("];\n");
     let out = PathBuf::from(env::var("OUT_DIR").map_err(io::Error::other)?);
+    fs::write(out.join("rules.bin"), contents)?;
     fs::write(out.join("rules.rs"), table)
 }
 

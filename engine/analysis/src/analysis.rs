@@ -25,7 +25,8 @@ pub struct Options {
 /// The result of an analysis; equal for equal inputs, also in its order.
 #[derive(Debug, Clone, Default)]
 pub struct Analysis {
-    /// All configured targets that were reached. An alias is listed under its own key with the actual target as its value.
+    /// All configured targets that were reached. An alias is listed under its own key with the actual target as its
+    /// value.
     pub targets: BTreeMap<TargetKey, Arc<ConfiguredTarget>>,
     /// All actions of these, dependencies first.
     pub actions: Vec<Arc<Action>>,

@@ -1,7 +1,7 @@
 //! From targets to configured targets: selects resolved, dependencies checked, rule functions run, actions collected.
 //!
-//! The way in is [`analyse`]. It finds all configured targets first, so that cycles and invisible targets are known before
-//! any rule runs, then runs the rules level by level. What an action does is not known here.
+//! The way in is [`analyse`]. It finds all configured targets first, so that cycles and invisible targets are known
+//! before any rule runs, then runs the rules level by level. What an action does is not known here.
 
 mod analysis;
 mod check;

@@ -10,6 +10,7 @@ pub trait External: Send + Sync {
     /// The text of a package's BUILD.star; `None` when there is no such package. May download.
     fn build_file(&self, package: &PackageId) -> Result<Option<String>, Diagnostics>;
 
-    /// The paths of a repository's packages, as far as they are known without downloading; for nearest names and patterns.
+    /// The paths of a repository's packages, as far as they are known without downloading, for nearest names and
+    /// patterns.
     fn packages(&self, repository: &str) -> Result<Vec<String>, Diagnostics>;
 }

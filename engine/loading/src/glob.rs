@@ -1,5 +1,5 @@
-//! `glob()`: Bazel's meanings. `*` matches within a segment, `**` any number of whole segments; folders that are packages
-//! of their own are never entered; results are sorted.
+//! `glob()`: Bazel's meanings. `*` matches within a segment, `**` any number of whole segments; folders that are
+//! packages of their own are never entered; results are sorted.
 
 use std::collections::BTreeSet;
 

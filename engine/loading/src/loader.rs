@@ -11,12 +11,13 @@ use model::{
 };
 use script::{Library, Source};
 
+use crate::embedded;
 use crate::external::External;
 use crate::glob::{Globber, join};
 use crate::libraries::LibraryFile;
 use crate::memo::Memo;
 use crate::packages::{BUILD_FILE, PackageFilter};
-use crate::source_tree::{SourceTree, embedded};
+use crate::source_tree::SourceTree;
 use crate::workspace::Workspace;
 
 /// Loads packages and .star files. Shared by reference between threads.
@@ -27,7 +28,8 @@ pub struct Loader {
     trees: BTreeMap<String, SourceTree>,
     pub(crate) files: Memo<Label, Arc<LibraryFile>>,
     pub(crate) libraries: Memo<Label, Library>,
-    /// `None` for a folder that is no package; what to say about it is found outside the memo, since that may use threads.
+    /// `None` for a folder that is no package; what to say about it is found outside the memo, since that may use
+    /// threads, which might then wait for this very package.
     packages: Memo<PackageId, Option<Arc<LoadedPackage>>>,
     texts: Mutex<HashMap<Arc<str>, Arc<str>>>,
     loaded: AtomicUsize,
@@ -50,7 +52,8 @@ pub enum SourceContent {
 }
 
 impl Loader {
-    /// A loader for a workspace. `overrides` (`--override_repository`) gives repositories, `rules` among them, as folders.
+    /// A loader for a workspace. `overrides` (`--override_repository`) gives repositories, `rules` among them, as
+    /// folders.
     pub fn new(
         workspace: Workspace,
         external: Option<Arc<dyn External>>,
@@ -99,7 +102,7 @@ impl Loader {
         let path = join(label.package().path(), label.name());
         match self.tree(label.repository()) {
             Some(SourceTree::Disk(root)) => Ok(SourceContent::Path(root.join(path))),
-            Some(SourceTree::Embedded) => embedded(&path)
+            Some(SourceTree::Embedded) => embedded::read(&path)
                 .map(SourceContent::Bytes)
                 .ok_or_else(|| Diagnostic::error(format!("there is no file {label}")).into()),
             None => Err(Diagnostic::error(format!("{label} is not a source file: its repository has none")).into()),
@@ -163,7 +166,7 @@ impl Loader {
             let package = self.evaluate_package(id, text)?;
             let loaded = self.loaded.fetch_add(1, Ordering::Relaxed) + 1;
             self.reporter.report(Event::PackageLoaded { loaded });
-            let outputs = self.index_outputs(&package)?;
+            let outputs = index_outputs(&package);
             Ok(Some(Arc::new(LoadedPackage { outputs, package: Arc::new(package) })))
         })?;
         loaded.ok_or_else(|| self.unknown_package(id))
@@ -214,22 +217,13 @@ impl Loader {
         self.texts.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(&path), Arc::clone(&text));
         Source { label, path, text }
     }
+}
 
-    fn index_outputs(&self, package: &Package) -> Result<BTreeMap<Arc<str>, Arc<str>>, Diagnostics> {
-        let mut outputs: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
-        let mut wrong = Vec::new();
-        for (name, target) in &package.targets {
-            for output in &target.outputs {
-                let message = match (package.targets.get(output), outputs.insert(output.clone(), name.clone())) {
-                    (Some(_), _) => format!("the output `{output}` of {} has the name of a target", target.label),
-                    (None, Some(other)) if other != *name => {
-                        format!("`{output}` is an output of both {} and {}:{other}", target.label, package.id)
-                    }
-                    _ => continue,
-                };
-                wrong.push(self.locate(Diagnostic::error(message), target.location.as_ref()));
-            }
-        }
-        if wrong.is_empty() { Ok(outputs) } else { Err(Diagnostics(wrong)) }
-    }
+/// Output name -> target; that no two are equal was checked by the evaluation.
+fn index_outputs(package: &Package) -> BTreeMap<Arc<str>, Arc<str>> {
+    let outputs = |(name, target): (&Arc<str>, &Arc<model::Target>)| {
+        let name = Arc::clone(name);
+        target.outputs.iter().map(move |output| (Arc::clone(output), Arc::clone(&name))).collect::<Vec<_>>()
+    };
+    package.targets.iter().flat_map(outputs).collect()
 }

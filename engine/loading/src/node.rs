@@ -26,7 +26,8 @@ pub enum Node {
 }
 
 impl Loader {
-    /// The label that is meant: `@toolchains//:x` stands for the target that WORKSPACE.star or `@rules//toolchains` names.
+    /// The label that is meant: `@toolchains//:x` stands for the target that WORKSPACE.star or `@rules//toolchains`
+    /// names.
     pub fn resolve(&self, label: &Label) -> Result<Label, Diagnostics> {
         if label.repository() == "toolchains" && label.package().path().is_empty() {
             return self.workspace().toolchain(label.name());
@@ -34,7 +35,8 @@ impl Loader {
         Ok(label.clone())
     }
 
-    /// What the label stands for. The errors of a label that names nothing have no place; the caller knows who named it.
+    /// What the label stands for. The errors of a label that names nothing have no place; the caller knows who named
+    /// it.
     pub fn node(&self, label: &Label) -> Result<Node, Diagnostics> {
         let label = &self.resolve(label)?;
         let loaded = self.loaded_package(label.package())?;

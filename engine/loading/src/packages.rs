@@ -38,7 +38,8 @@ impl PackageFilter<'_> {
 }
 
 impl Loader {
-    /// All packages at and below a folder of a repository, sorted. A folder that is a workspace of its own is not entered.
+    /// All packages at and below a folder of a repository, sorted. A folder that is a workspace of its own is not
+    /// entered.
     pub fn packages_below(&self, folder: &PackageId) -> Result<Vec<PackageId>, Diagnostics> {
         let mut paths = match self.tree(folder.repository()) {
             Some(tree) => folders_with_packages(tree, self.filter(folder.repository()), folder.path())?,

@@ -19,7 +19,8 @@ pub enum Wildcards {
 }
 
 impl Loader {
-    /// The labels that the patterns match, each once, in the order of the patterns; wildcards leave out `manual` targets.
+    /// The labels that the patterns match, each once, in the order of the patterns; wildcards leave out `manual`
+    /// targets.
     pub fn expand(&self, patterns: &[TargetPattern]) -> Result<Vec<Label>, Diagnostics> {
         self.expand_with(patterns, Wildcards::NotManual)
     }

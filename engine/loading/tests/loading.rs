@@ -1,0 +1,245 @@
+//! Packages, labels, globs, patterns and load statements, on workspaces written in one string.
+
+mod fixture;
+
+use fixture::{Fixture, expand, label, show};
+use loading::{External, Loader, Node, Workspace};
+use model::{Configurable, Data, Diagnostics, PackageId};
+
+const SHOP: &str = r#"
+//- BUILD.star
+filegroup(name = "root", srcs = glob(["*.txt"]))
+//- a.txt
+//- cart/BUILD.star
+filegroup(name = "cart", srcs = ["//cart/lib"])
+filegroup(name = "slow", tags = ["manual"])
+//- cart/lib/BUILD.star
+filegroup(name = "lib", srcs = glob(["**/*.txt"], exclude = ["x/skip.txt"]))
+genrule(name = "gen", outs = ["made.txt"], cmd = "echo > $@")
+//- cart/lib/z.txt
+//- cart/lib/x/y.txt
+//- cart/lib/x/skip.txt
+//- cart/lib/sub/BUILD.star
+//- cart/lib/sub/no.txt
+//- target/BUILD.star
+//- build-out/BUILD.star
+//- nested/WORKSPACE.star
+//- nested/BUILD.star
+"#;
+
+fn node(loader: &Loader, text: &str) -> String {
+    match loader.node(&label(text)) {
+        Ok(Node::Target(target, schema)) => format!("{} {}", schema.id.name, target.label),
+        Ok(Node::SourceFile(file)) => format!("source {}", file.path()),
+        Ok(Node::OutputFile { generator, name }) => format!("output {name} of {generator}"),
+        Err(errors) => errors.to_string(),
+    }
+}
+
+#[test]
+fn patterns() {
+    let fixture = Fixture::new(SHOP);
+    let loader = fixture.loader();
+    assert_eq!(expand(&loader, "//..."), "//:root //cart:cart //cart/lib:gen //cart/lib:lib");
+    assert_eq!(expand(&loader, "cart:all"), "//cart:cart");
+    assert_eq!(expand(&loader, "cart:slow cart/lib:lib"), "//cart:slow //cart/lib:lib");
+    assert_eq!(expand(&loader, "//... -cart/..."), "//:root");
+    insta::assert_snapshot!(expand(&loader, "carts/..."), @"");
+}
+
+#[test]
+fn labels_stand_for_targets_files_and_outputs() {
+    let fixture = Fixture::new(SHOP);
+    let loader = fixture.loader();
+    assert_eq!(node(&loader, "//cart"), "filegroup //cart:cart");
+    assert_eq!(node(&loader, "//:a.txt"), "source a.txt");
+    assert_eq!(node(&loader, "//cart/lib:x/y.txt"), "source cart/lib/x/y.txt");
+    assert_eq!(node(&loader, "//cart/lib:made.txt"), "output made.txt of //cart/lib:gen");
+    insta::assert_snapshot!(node(&loader, "//cart/lib:sub/no.txt"), @"");
+    insta::assert_snapshot!(node(&loader, "//cart/lib:x"), @"");
+}
+
+#[test]
+fn unknown_names_come_with_the_nearest() {
+    let fixture = Fixture::new(SHOP);
+    let loader = fixture.loader();
+    insta::assert_snapshot!(node(&loader, "//cart:crat"), @"");
+    insta::assert_snapshot!(node(&loader, "//cart/lib:x/yy.txt"), @"");
+    insta::assert_snapshot!(node(&loader, "//lib:lib"), @"");
+    insta::assert_snapshot!(node(&loader, "//cart/lib/x:y"), @"");
+    insta::assert_snapshot!(node(&loader, "@rulez//core:x"), @"");
+    insta::assert_snapshot!(node(&loader, "//target:x"), @"");
+}
+
+#[test]
+fn globs_stay_in_their_package() {
+    let fixture = Fixture::new(SHOP);
+    let loader = fixture.loader();
+    let package = loader.package(&PackageId::new("", "cart/lib").unwrap()).unwrap();
+    let Some(Configurable::Plain(Data::List(srcs))) = package.targets["lib"].attributes.get("srcs") else { panic!() };
+    assert_eq!(format!("{srcs:?}"), "[Label(//cart/lib:x/y.txt), Label(//cart/lib:z.txt)]");
+}
+
+#[test]
+fn ignored_folders_have_no_packages() {
+    let fixture = Fixture::new(
+        r#"
+//- WORKSPACE.star
+workspace(name = "test", ignore = ["third/party"])
+//- BUILD.star
+filegroup(name = "root", srcs = glob(["**"]))
+//- third/party/BUILD.star
+filegroup(name = "x")
+"#,
+    );
+    let loader = fixture.loader();
+    assert_eq!(expand(&loader, "//..."), "//:root");
+    insta::assert_snapshot!(node(&loader, "//third/party:x"), @"");
+}
+
+#[test]
+fn load_statements() {
+    let fixture = Fixture::new(
+        r#"
+//- BUILD.star
+load("//lib:defs.star", "files")
+files("a")
+//- lib/defs.star
+load(":names.star", "PREFIX")
+def files(name):
+    native.filegroup(name = PREFIX + name)
+//- lib/names.star
+PREFIX = "x_"
+//- missing/BUILD.star
+load("//lib:def.star", "files")
+//- cycle/BUILD.star
+load("//cycle:a.star", "A")
+//- cycle/a.star
+load(":b.star", "B")
+A = B
+//- cycle/b.star
+load("//cycle:a.star", "A")
+B = A
+//- secret/BUILD.star
+load("@rules//core/private/alias.star", "alias")
+"#,
+    );
+    let loader = fixture.loader();
+    assert_eq!(expand(&loader, "//:all"), "//:x_a");
+    insta::assert_snapshot!(expand(&loader, "missing:all"), @"");
+    insta::assert_snapshot!(expand(&loader, "cycle:all"), @"");
+    insta::assert_snapshot!(expand(&loader, "secret:all"), @"");
+}
+
+#[test]
+fn errors_of_several_packages_are_collected_and_shown_once() {
+    let fixture = Fixture::new(
+        r#"
+//- a/BUILD.star
+load("//:broken.star", "x")
+//- b/BUILD.star
+load("//:broken.star", "x")
+//- c/BUILD.star
+filegroup(name = "c", srcs = 1)
+//- broken.star
+x = 1 +
+"#,
+    );
+    insta::assert_snapshot!(expand(&fixture.loader(), "//..."), @"");
+}
+
+#[test]
+fn two_targets_cannot_have_one_output() {
+    let fixture = Fixture::new(
+        r#"
+//- BUILD.star
+genrule(name = "a", outs = ["x.txt"], cmd = "")
+genrule(name = "b", outs = ["x.txt"], cmd = "")
+"#,
+    );
+    insta::assert_snapshot!(expand(&fixture.loader(), "//..."), @"");
+}
+
+#[test]
+fn suites_stand_for_their_tests() {
+    let fixture = Fixture::new(
+        r#"
+//- defs.star
+def _impl(ctx):
+    out = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.write(out, "", is_executable = True)
+    return [DefaultInfo(executable = out)]
+probe_test = rule(implementation = _impl, test = True)
+//- BUILD.star
+load(":defs.star", "probe_test")
+probe_test(name = "fast_test", tags = ["fast"])
+probe_test(name = "slow_test")
+probe_test(name = "hand_test", tags = ["manual"])
+test_suite(name = "all")
+test_suite(name = "fast", tags = ["fast"])
+test_suite(name = "both", tests = [":fast", ":hand_test"])
+filegroup(name = "files")
+"#,
+    );
+    let loader = fixture.loader();
+    let tests = |name: &str| show(loader.tests(&[label(name)]));
+    assert_eq!(tests("//:all"), "//:fast_test //:slow_test");
+    assert_eq!(tests("//:fast"), "//:fast_test");
+    assert_eq!(tests("//:both"), "//:fast_test //:hand_test");
+    assert_eq!(tests("//:files"), "");
+}
+
+struct Modules;
+
+impl External for Modules {
+    fn names(&self) -> Vec<String> {
+        vec!["go".to_owned()]
+    }
+
+    fn build_file(&self, package: &PackageId) -> Result<Option<String>, Diagnostics> {
+        let known = package.path() == "example.org/pkg";
+        let text = "filegroup(name = \"pkg\", visibility = [\"//visibility:public\"])";
+        Ok(known.then(|| text.to_owned()))
+    }
+
+    fn packages(&self, _repository: &str) -> Result<Vec<String>, Diagnostics> {
+        Ok(vec!["example.org/pkg".to_owned()])
+    }
+}
+
+#[test]
+fn external_packages_are_generated() {
+    let fixture = Fixture::new("").with_external(Modules);
+    let loader = fixture.loader();
+    assert_eq!(node(&loader, "@go//example.org/pkg"), "filegroup @go//example.org/pkg:pkg");
+    assert_eq!(expand(&loader, "@go//..."), "@go//example.org/pkg:pkg");
+    insta::assert_snapshot!(node(&loader, "@go//example.org/pgk"), @"");
+}
+
+#[test]
+fn toolchains_are_named_by_the_workspace() {
+    let fixture = Fixture::new(
+        r#"
+//- WORKSPACE.star
+workspace(name = "test")
+toolchain(name = "go", target = "//tools:go")
+//- tools/BUILD.star
+filegroup(name = "go")
+"#,
+    );
+    let loader = fixture.loader();
+    assert_eq!(loader.resolve(&label("@toolchains//:go")).unwrap(), label("//tools:go"));
+    assert_eq!(loader.resolve(&label("@toolchains//:shell")).unwrap(), label("@rules//toolchains:shell"));
+    assert_eq!(node(&loader, "@toolchains//:go"), "filegroup //tools:go");
+}
+
+#[test]
+fn a_workspace_is_found_from_below_or_missed_with_help() {
+    let fixture = Fixture::new("//- a/b/BUILD.star\n");
+    let workspace = Workspace::discover(&fixture.root().join("a/b")).unwrap();
+    assert_eq!(workspace.package_at(&fixture.root().join("a/b")).to_string(), "//a/b");
+    let outside = tempfile::tempdir().unwrap();
+    let errors = Workspace::discover(outside.path()).unwrap_err().to_string();
+    let errors = errors.replace(&outside.path().canonicalize().unwrap().display().to_string(), "<folder>");
+    insta::assert_snapshot!(errors, @"");
+}
