@@ -257,6 +257,12 @@ pub struct RunArguments {
     /// Deploy targets: show what would change, change nothing
     #[arg(long = "plan")]
     pub plan: bool,
+    /// Deploy targets: the branch, for environments that have a namespace for each; the one checked out by default
+    #[arg(long = "branch", value_name = "NAME")]
+    pub branch: Option<String>,
+    /// Deploy targets: take fields and objects over that others set
+    #[arg(long = "take_over")]
+    pub take_over: bool,
     /// Local deploy targets: print the services' logs
     #[arg(long = "logs")]
     pub logs: bool,

@@ -44,6 +44,8 @@ pub fn run_request(arguments: &RunArguments) -> RunRequest {
         target: arguments.target.clone(),
         arguments: arguments.arguments.clone(),
         plan: arguments.plan,
+        branch: arguments.branch.clone(),
+        take_over: arguments.take_over,
         logs: arguments.logs,
         exit_when_ready: arguments.exit_when_ready,
     }

@@ -1,25 +1,122 @@
-//! `build run` of a deploy target.
+//! `build run` of a deploy target: build the bundle and all it names, then hand it to a cluster or to this machine.
+//!
+//! The build is pure and cached like any other; only what follows it touches the world.
+
+mod cluster;
+mod local;
+mod smoke;
+mod target;
+
+use std::sync::Arc;
 
 use analysis::Analysis;
-use model::ConfiguredTarget;
+use deploy::{Bundle, DeployError, Smoke};
+use execution::Outcome;
+use model::{Event, Tree};
 
+use crate::build::{self, analyse};
 use crate::error::{Error, ErrorKind};
 use crate::options::RunRequest;
+use crate::revision::Revision;
 use crate::session::Session;
 
-pub(crate) struct DeployTarget;
+pub(crate) use target::DeployTarget;
 
-impl DeployTarget {
-    pub(crate) fn of(_target: &ConfiguredTarget) -> Result<Option<Self>, Error> {
-        Ok(None)
+/// A deploy target after its build.
+struct Prepared<'a> {
+    session: &'a Session,
+    analysis: &'a Analysis,
+    target: &'a DeployTarget,
+    bundle: Bundle,
+    built: Outcome,
+    revision: Option<Revision>,
+}
+
+/// Builds and rolls out; 0 when everything runs and its smoke tests passed.
+pub(crate) async fn run(
+    session: &Session,
+    analysis: &Analysis,
+    target: &DeployTarget,
+    request: &RunRequest,
+) -> Result<i32, Error> {
+    let prepared = prepare(session, analysis, target).await?;
+    match target.local {
+        true => local::run(&prepared, request).await,
+        false => cluster::run(&prepared, request).await,
     }
 }
 
-pub(crate) async fn run(_: &Session, _: &Analysis, _: &DeployTarget, _: &RunRequest) -> Result<i32, Error> {
-    Err(Error::new(ErrorKind::Internal, "not there yet"))
+/// The YAML of a deploy target's objects, with the attribute that each field comes from.
+pub async fn show(session: &Session, text: &str) -> Result<String, Error> {
+    let label = session.label(text)?;
+    let analysis = analyse(session, &[session.key(&label), session.shell_key()])?;
+    let target = match analysis.requested_target(0) {
+        Some(target) => DeployTarget::of(target)?,
+        None => None,
+    };
+    let Some(target) = target else {
+        let error = Error::new(ErrorKind::CommandLine, format!("{label} is not a deploy target"));
+        return Err(error.hint("`build query 'kind(deploy, //...)'` lists them"));
+    };
+    let prepared = prepare(session, &analysis, &target).await?;
+    let branch = prepared.revision.as_ref().and_then(|revision| revision.branch.clone());
+    let namespace = deploy::namespace(&prepared.bundle, branch.as_deref());
+    // The registry's address is the machine's business; its name stands for it here.
+    let registry = match prepared.bundle.environment.registry.as_str() {
+        "" => "<registry>",
+        name => name,
+    };
+    let place = deploy::Place { namespace, registry: registry.to_owned() };
+    let objects = deploy::render(&prepared.bundle, &place).map_err(|error| failed(&DeployError::from(error)))?;
+    Ok(deploy::show(&objects))
 }
 
-/// x
-pub async fn show(_: &Session, _: &str) -> Result<String, Error> {
-    Err(Error::new(ErrorKind::Internal, "not there yet"))
+async fn prepare<'a>(
+    session: &'a Session,
+    analysis: &'a Analysis,
+    target: &'a DeployTarget,
+) -> Result<Prepared<'a>, Error> {
+    let mut wanted = target.artifacts();
+    wanted.extend(smoke::inputs(session, analysis, target)?);
+    let built = build::run_actions(session, &analysis.actions, &wanted).await?;
+    build::fail_if_failed(&built)?;
+    let execution::Content::File { digest, .. } = &built.contents[target.bundle.path()] else {
+        return Err(Error::new(ErrorKind::Internal, format!("the bundle of {} is not a file", target.label)));
+    };
+    let bytes = session.store.read(digest)?;
+    let bundle = Bundle::from_bytes(&bytes).map_err(|error| failed(&DeployError::from(error)))?;
+    Ok(Prepared { session, analysis, target, bundle, built, revision: Revision::of(&session.root) })
+}
+
+impl Prepared<'_> {
+    /// The tree of an image, in the OCI image layout.
+    fn image(&self, image: &target::ImageOf) -> Result<Tree, Error> {
+        match &self.built.contents[image.tree.path()] {
+            execution::Content::Tree(digest) => Ok(self.session.store.tree(digest)?),
+            execution::Content::File { .. } => {
+                Err(Error::new(ErrorKind::Internal, format!("the image of {} is not a tree", image.service)))
+            }
+        }
+    }
+
+    fn say(&self, phase: &str, message: impl Into<String>) {
+        let message = Arc::from(message.into());
+        self.session.reporter.report(Event::Progress { phase: Arc::from(phase), message });
+    }
+
+    /// Runs the smoke tests with the addresses of the services in their environment.
+    async fn smoke(&self, env: std::collections::BTreeMap<String, String>) -> Result<Smoke, Error> {
+        smoke::run(self, env).await
+    }
+}
+
+/// A rollout that ended early, as an error of the command.
+fn failed(error: &DeployError) -> Error {
+    let kind = match error {
+        DeployError::Cluster(_) | DeployError::Api(_) => ErrorKind::Environment,
+        DeployError::Cancelled => ErrorKind::Interrupted,
+        DeployError::NoBranch(_) => ErrorKind::CommandLine,
+        _ => ErrorKind::Rollout,
+    };
+    Error { kind, diagnostics: error.diagnostics() }
 }

@@ -59,6 +59,10 @@ pub struct RunRequest {
     pub arguments: Vec<String>,
     /// `--plan`: for a deploy target, show what would change and change nothing.
     pub plan: bool,
+    /// `--branch`: for environments with a namespace for each branch; `None` for the one checked out.
+    pub branch: Option<String>,
+    /// `--take_over`: take fields and objects over that others set.
+    pub take_over: bool,
     /// `--logs`: for a local deploy target, print the services' logs.
     pub logs: bool,
     /// `--exit_when_ready`: for a local deploy target, end after the smoke tests instead of waiting for Ctrl-C.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use analysis::Analysis;
 use execution::Content;
-use model::{Artifact, ConfiguredTarget, Data, Event};
+use model::{Artifact, ConfiguredTarget, Data, Event, Tree};
 use oci::{PushReport, PushRequest, Registry};
 
 use crate::build;
@@ -37,7 +37,11 @@ pub(crate) async fn run(session: &Session, analysis: &Analysis, info: PushInfo) 
     let built = build::run_actions(session, &analysis.actions, std::slice::from_ref(&info.image)).await?;
     build::fail_if_failed(&built)?;
     let address = session.registry(&info.registry)?;
-    let report = image(session, &built.contents[info.image.path()], address, &info.repository, &info.tags).await?;
+    let Content::Tree(digest) = &built.contents[info.image.path()] else {
+        return Err(Error::new(ErrorKind::Internal, format!("the image for `{}` is not a tree", info.repository)));
+    };
+    let tree = session.store.tree(digest)?;
+    let report = image(session, &tree, &address.address, &info.repository, &info.tags).await?;
     let message = format!(
         "{}/{}@{}: {} blobs sent, {} there already",
         address.address, info.repository, report.digest, report.uploaded, report.skipped
@@ -49,20 +53,16 @@ pub(crate) async fn run(session: &Session, analysis: &Analysis, info: PushInfo) 
 /// Sends an image to a registry.
 pub(crate) async fn image(
     session: &Session,
-    content: &Content,
-    address: &fetch::Registry,
+    tree: &Tree,
+    address: &str,
     repository: &str,
     tags: &[String],
 ) -> Result<PushReport, Error> {
-    let Content::Tree(digest) = content else {
-        return Err(Error::new(ErrorKind::Internal, format!("the image for `{repository}` is not a tree")));
-    };
-    let tree = session.store.tree(digest)?;
     let failed = |error: oci::OciError| {
         let kind = if error.is_environment() { ErrorKind::Environment } else { ErrorKind::Rollout };
         Error { kind, diagnostics: vec![error.to_diagnostic()] }
     };
-    let registry = Registry::from_machine(&address.address).map_err(failed)?;
-    let request = PushRequest { image: &tree, registry: &registry, repository, tags };
+    let registry = Registry::from_machine(address).map_err(failed)?;
+    let request = PushRequest { image: tree, registry: &registry, repository, tags };
     oci::push(&request, &session.store, &session.reporter).await.map_err(failed)
 }

@@ -4,7 +4,7 @@ use execution::Outcome;
 use model::{Artifact, ConfiguredTarget, Label};
 
 use crate::build::{self, analyse};
-use crate::deploy;
+use crate::deploy::{self, DeployTarget};
 use crate::error::{Error, ErrorKind};
 use crate::options::RunRequest;
 use crate::outputs;
@@ -18,7 +18,7 @@ pub async fn run(session: &Session, request: &RunRequest) -> Result<i32, Error> 
     let Some(target) = analysis.requested_target(0) else {
         return Err(Error::new(ErrorKind::Internal, format!("{label} was not analysed")));
     };
-    if let Some(info) = deploy::DeployTarget::of(target)? {
+    if let Some(info) = DeployTarget::of(target)? {
         return deploy::run(session, &analysis, &info, request).await;
     }
     if let Some(info) = crate::push::info(target)? {

@@ -84,7 +84,9 @@ impl Session {
 
     /// How targets are analysed.
     pub(crate) fn analysis_options(&self) -> analysis::Options {
-        let shell = Label::absolute("@toolchains//:shell").expect("the label is well formed");
+        let alias = Label::absolute("@toolchains//:shell").expect("the label is well formed");
+        // The analysis lists targets by the labels that toolchains stand for.
+        let shell = self.loader.workspace().toolchain("shell").unwrap_or(alias);
         analysis::Options { exec_platform: self.exec_platform.clone(), shell }
     }
 

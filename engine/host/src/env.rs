@@ -42,3 +42,9 @@ pub fn cache_home() -> Option<PathBuf> {
 pub fn config_home() -> Option<PathBuf> {
     var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| home().map(|home| home.join(".config")))
 }
+
+/// The machine's name, if it has one.
+pub fn hostname() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
