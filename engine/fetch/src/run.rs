@@ -1,5 +1,7 @@
 //! The built-in action `fetch`: from parameters to a tree of the store, downloaded once and then found by its key.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use model::{Digest, RelPath, Reporter, Tree, TreeEntry};
 use store::Store;
 
@@ -65,10 +67,30 @@ pub(crate) fn tree(params: &Params, context: &Context<'_>) -> Result<Digest, Fet
     Ok(digest)
 }
 
+/// How many packages are fetched at a time.
+const PARALLEL: usize = 6;
+
+/// Fetches the parts side by side. Their errors are found again, and in order, by whoever needs them.
+fn prefetch(parts: &[Params], context: &Context<'_>) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..PARALLEL.min(parts.len()) {
+            scope.spawn(|| {
+                while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if tree(part, context).is_err() {
+                        next.store(parts.len(), Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+}
+
 fn merge(merge: &Merge, context: &Context<'_>) -> Result<Tree, FetchError> {
     let mut all = Tree::default();
     let exclude = Exclude(&merge.exclude);
     let mut empty = Vec::new();
+    prefetch(&merge.parts, context);
     for part in &merge.parts {
         let archive = |error: ArchiveError| FetchError::archive(&part.describe(), error);
         let tree = context.store.tree(&tree(part, context)?)?;

@@ -38,8 +38,6 @@ pub(crate) struct Downloaded {
     pub url: Url,
     /// The type that the endpoint declares.
     pub content_type: String,
-    /// Its SHA-256, in hexadecimal.
-    pub sha256: String,
 }
 
 /// How long to wait and how often to try.
@@ -352,7 +350,7 @@ fn receive(
             got: sha256,
         }));
     }
-    Ok(Downloaded { url, content_type, sha256 })
+    Ok(Downloaded { url, content_type })
 }
 
 fn write_error(path: &Path, source: std::io::Error) -> host::fs::FileError {
@@ -374,3 +372,6 @@ pub(crate) fn shown(url: &Url) -> String {
     let _ = url.set_password(None);
     url.to_string()
 }
+
+#[cfg(test)]
+mod tests;
