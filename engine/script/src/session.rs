@@ -17,9 +17,9 @@ use crate::source::Source;
 use crate::workspace::WorkspaceState;
 
 /// Function calls and loop turns that one file or one rule implementation may take.
-const MAX_TICKS: u64 = 50_000_000;
+const MAX_TICKS: u64 = 10_000_000;
 /// Bytes of Starlark values that one evaluation may hold.
-const MAX_HEAP: usize = 1 << 30;
+const MAX_HEAP: usize = 512 << 20;
 /// Nested calls.
 const MAX_DEPTH: usize = 200;
 

@@ -33,7 +33,13 @@ impl<'v> StarlarkValue<'v> for FunctionValue {
         args: &Arguments<'v, '_>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        let library = session(eval)?.libraries.get(&self.0.file);
+        let session = session(eval)?;
+        if self.0.file == session.file
+            && let Some(function) = eval.module().get(&self.0.name)
+        {
+            return ValueLike::invoke(function, args, eval);
+        }
+        let library = session.libraries.get(&self.0.file);
         let Some(function) = library.and_then(|library| library.get(&self.0.name)) else {
             return Err(Problem::new(format!("the function `{}` of {} is not loaded", self.0.name, self.0.file))
                 .hint(format!("add `load(\"{}\", ...)` to the file that defines the rule", self.0.file))
