@@ -113,7 +113,7 @@ async fn stop_on_signal(cancel: Cancel, terminal: Arc<Terminal>) {
             process::exit(ExitCode::Interrupted as i32);
         }
         asked = true;
+        terminal.stopping();
         cancel.cancel();
-        terminal.print("stopping; press Ctrl-C again to end at once");
     }
 }

@@ -55,6 +55,12 @@ impl Terminal {
         self.screen.print(text);
     }
 
+    /// Says that the command is being stopped; what fails from now on is not worth a word.
+    pub fn stopping(&self) {
+        lock(&self.state).stopping = true;
+        self.print("stopping; press Ctrl-C again to end at once");
+    }
+
     /// Ends the status and prints the summary, if there is something to sum up.
     pub fn finish(&self) {
         self.screen.finish();

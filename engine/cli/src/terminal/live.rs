@@ -83,7 +83,6 @@ impl Status {
                 self.screen.add(ProgressBar::new_spinner().with_style(template))
             });
             bar.set_message(text);
-            bar.tick();
         }
     }
 }

@@ -60,6 +60,7 @@ impl Speech {
     ) -> Option<String> {
         let (style, log) = (self.0.style, log.trim_end());
         match outcome {
+            ActionOutcome::Failed if state.stopping => None,
             ActionOutcome::Failed => {
                 let head = format!("{}: {mnemonic} {}", style.bad("FAILED"), style.strong(&label.to_string()));
                 Some(with_log(head, log))

@@ -19,6 +19,8 @@ pub struct State {
     pub running: BTreeMap<u64, Running>,
     pub transfers: BTreeMap<u64, Transfer>,
     pub tests: BTreeMap<(u8, bool), usize>,
+    /// Whether the user asked to stop: what fails from then on was stopped.
+    pub stopping: bool,
     /// What the actions of failed tests reported, until the test's own event comes.
     pub test_reports: BTreeMap<Label, Arc<str>>,
 }
@@ -52,6 +54,7 @@ impl Default for State {
             running: BTreeMap::new(),
             transfers: BTreeMap::new(),
             tests: BTreeMap::new(),
+            stopping: false,
             test_reports: BTreeMap::new(),
         }
     }
