@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -13,6 +14,8 @@ use crate::wait::{Cause, CauseKind, Expected, how_it_ended, is_ready};
 
 /// How many lines of a log are shown.
 pub(crate) const LOG_LINES: i64 = 40;
+/// How long to wait before a log is asked for again.
+const LOG_RETRY: Duration = Duration::from_millis(200);
 /// How many events are shown.
 const EVENTS: usize = 6;
 
@@ -53,8 +56,8 @@ pub(crate) async fn diagnose(
     let pod_name = pod.as_ref().and_then(|pod| pod["metadata"]["name"].as_str()).map(str::to_owned);
     let status = pod.as_ref().and_then(|pod| container_status(pod, cause.container.as_deref())).cloned();
     let container = status.as_ref().and_then(|status| status["name"].as_str()).map(str::to_owned);
-    let log = match (&pod_name, &container) {
-        (Some(pod), Some(container)) => last_log(cluster, namespace, pod, container).await,
+    let log = match (&pod_name, &status) {
+        (Some(pod), Some(status)) => last_log(cluster, namespace, pod, status).await,
         _ => Vec::new(),
     };
     let uid = pod.as_ref().and_then(|pod| pod["metadata"]["uid"].as_str()).map(str::to_owned);
@@ -97,22 +100,36 @@ fn container_status<'a>(pod: &'a Json, name: Option<&str>) -> Option<&'a Json> {
 }
 
 fn exit_of(status: &Json) -> Option<String> {
-    let ended = [&status["lastState"]["terminated"], &status["state"]["terminated"]];
+    let ended = [&status["state"]["terminated"], &status["lastState"]["terminated"]];
     ended.into_iter().find(|terminated| terminated.is_object()).map(how_it_ended)
 }
 
-/// The log of the instance that ended, else of the one that runs.
-async fn last_log(cluster: &Cluster, namespace: &str, pod: &str, container: &str) -> Vec<String> {
-    for previous in [true, false] {
-        if let Ok(text) = cluster.log(namespace, pod, container, previous).await
-            && !text.trim().is_empty()
-        {
-            let lines: Vec<&str> = text.lines().collect();
-            let from = lines.len().saturating_sub(usize::try_from(LOG_LINES).unwrap_or(usize::MAX));
-            return lines[from..].iter().map(|line| (*line).to_owned()).collect();
+/// The log of the instance that ended. That is the current one while it is not started again, then the previous one; it
+/// changes under our eyes, and the node removes old logs, so both are tried, and again.
+async fn last_log(cluster: &Cluster, namespace: &str, pod: &str, status: &Json) -> Vec<String> {
+    let Some(container) = status["name"].as_str() else { return Vec::new() };
+    let ended = status["state"]["terminated"].is_object() || !status["lastState"]["terminated"].is_object();
+    for previous in [!ended, ended, !ended] {
+        match cluster.log(namespace, pod, container, previous).await {
+            Ok(text) if is_log(&text) => return tail(&text),
+            _ => tokio::time::sleep(LOG_RETRY).await,
         }
     }
     Vec::new()
+}
+
+/// The node answers with a text of its own when the log is gone.
+fn is_log(text: &str) -> bool {
+    let text = text.trim();
+    let excuse =
+        text.starts_with("unable to retrieve container logs") || text.starts_with("failed to try resolving symlinks");
+    !text.is_empty() && !(excuse && text.lines().count() == 1)
+}
+
+fn tail(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(usize::try_from(LOG_LINES).unwrap_or(usize::MAX));
+    lines[from..].iter().map(|line| (*line).to_owned()).collect()
 }
 
 /// Warnings about the pod, or about what should have made one; the most frequent first.

@@ -27,7 +27,9 @@ impl Context<'_> {
             "volumeMounts": self.mounts(),
         });
         if !self.service.args.is_empty() {
-            container["args"] = json!(self.service.args);
+            // Kubernetes would replace `$(NAME)`; arguments mean what they say.
+            let literal = |argument: &String| argument.replace('$', "$$");
+            container["args"] = json!(self.service.args.iter().map(literal).collect::<Vec<_>>());
         }
         if let Some(config) = config {
             container["envFrom"] = json!([{"configMapRef": {"name": config.key().name}}]);

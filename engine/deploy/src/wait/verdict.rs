@@ -97,7 +97,8 @@ pub fn verdict(expected: &Expected, snapshot: &Snapshot) -> Verdict {
     if let Some(failure) = condition_failure(deployment) {
         return with_pod(failure, pods().find(|pod| !is_ready(pod)));
     }
-    progress(deployment, pods().filter_map(pod_wait).next())
+    let ready = pods().filter(|pod| is_ready(pod)).count();
+    progress(deployment, ready, pods().find_map(pod_wait))
 }
 
 /// The newest ReplicaSet, if it is made from our template: the one with the Deployment's own revision.
@@ -112,20 +113,18 @@ fn our_replica_set<'a>(expected: &Expected, deployment: &'a Json, snapshot: &'a 
     })
 }
 
-fn progress(deployment: &Json, pod_wait: Option<String>) -> Verdict {
+/// The Deployment's own counts include pods of the old ReplicaSet, so `ready`, of our pods, is what is told.
+fn progress(deployment: &Json, ready: usize, pod_wait: Option<String>) -> Verdict {
     let status = &deployment["status"];
     let desired = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
     let (updated, total) = (number(&status["updatedReplicas"]), number(&status["replicas"]));
     let available = number(&status["availableReplicas"]);
-    let because = pod_wait.map(|wait| format!(": {wait}")).unwrap_or_default();
-    if updated < desired || available < desired.min(updated) {
-        return Verdict::Waiting(format!("{available} of {desired} ready{because}"));
-    }
-    if total > updated {
+    if updated >= desired && total > updated {
         return Verdict::Waiting(format!("{} old to end", total - updated));
     }
-    if available < desired {
-        return Verdict::Waiting(format!("{available} of {desired} ready{because}"));
+    if updated < desired || available < desired {
+        let because = pod_wait.map(|wait| format!(": {wait}")).unwrap_or_default();
+        return Verdict::Waiting(format!("{ready} of {desired} ready{because}"));
     }
     match condition(deployment, "Progressing").map(|condition| text(&condition["reason"])) {
         Some("NewReplicaSetAvailable") => Verdict::Ready,

@@ -1,0 +1,203 @@
+//! What the tests against a real cluster share: the connection, an image, bundles, and a client of the API.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deploy::{Bundle, Cluster, DeployError, Holder, Options, Registry, Report, Rollout, Smoke, Source, bundle};
+use model::{Cancel, Event, NoReporter, Reporter};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::OnceCell;
+
+/// A real cluster, and an image in its registry.
+pub struct Setup {
+    pub cluster: Cluster,
+    pub kubeconfig: std::path::PathBuf,
+    pub registry: String,
+    pub digest: String,
+    _folder: tempfile::TempDir,
+}
+
+static SETUP: OnceCell<()> = OnceCell::const_new();
+
+/// Connects. These tests are only built when they are asked for, so a cluster that is missing is a failure.
+pub async fn setup() -> Setup {
+    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let path = env("BUILD_TEST_KUBECONFIG").or_else(|| env("KUBECONFIG"));
+    let path = path.expect("set BUILD_TEST_KUBECONFIG to the kubeconfig of a test cluster");
+    let registry = env("BUILD_TEST_REGISTRY").unwrap_or_else(|| "127.0.0.1:5000".into());
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, renamed(&std::fs::read_to_string(path).unwrap())).unwrap();
+    let cluster = Cluster::connect(Some(&kubeconfig), "minikube").await.unwrap();
+    let digest = push_busybox(&registry).await;
+    SETUP.get_or_init(|| async {}).await;
+    Setup { cluster, kubeconfig, registry, digest, _folder: folder }
+}
+
+/// The kubeconfig with its current context named `minikube`.
+fn renamed(text: &str) -> String {
+    let mut config: Value = serde_saphyr::from_str(text).unwrap();
+    let current = config["current-context"].as_str().unwrap_or_default().to_owned();
+    for context in config["contexts"].as_array_mut().unwrap() {
+        if context["name"] == current.as_str() {
+            context["name"] = json!("minikube");
+        }
+    }
+    config["current-context"] = json!("minikube");
+    config.to_string()
+}
+
+/// Pushes an image that holds a static busybox only.
+async fn push_busybox(registry: &str) -> String {
+    let program = std::path::Path::new("/bin/busybox");
+    assert!(program.exists(), "install Debian's busybox-static");
+    let folder = tempfile::tempdir().unwrap();
+    let store = store::Store::open(folder.path()).unwrap();
+    let bytes = std::fs::read(program).unwrap();
+    let digest = store.put_bytes(&bytes).unwrap();
+    let content = oci::LayerContent::File { digest, size: bytes.len() as u64, executable: true };
+    let entries = vec![oci::LayerEntry { target: "bin/busybox".into(), content }];
+    let layer = oci::layer(&oci::LayerRequest { entries, owner: oci::Owner::default() }, &store).unwrap();
+    let overrides = oci::Overrides { entrypoint: Some(vec!["/bin/busybox".into()]), ..oci::Overrides::default() };
+    let platform = model::Platform { os: "linux".into(), arch: "amd64".into() };
+    let request = oci::ImageRequest { base: None, layers: vec![layer], overrides, platform };
+    let image = oci::image(&request, &store).unwrap();
+    let registry = oci::Registry::from_machine(registry).unwrap();
+    let request = oci::PushRequest { image: &image.tree, registry: &registry, repository: "test/busybox", tags: &[] };
+    let reporter: Arc<dyn Reporter> = Arc::new(NoReporter);
+    oci::push(&request, &store, &reporter).await.unwrap().digest.to_string()
+}
+
+impl Setup {
+    /// The parameters of a bundle with the services given, in a namespace of the test's own.
+    pub fn parameters(&self, namespace: &str, services: &[(&str, Value)]) -> Value {
+        let services: BTreeMap<&str, Value> = services.iter().map(|(name, value)| (*name, value.clone())).collect();
+        json!({
+            "target": "//deploy:to-minikube",
+            "environment": {
+                "label": "//deploy:minikube", "name": "minikube", "kind": "cluster", "cluster": "minikube",
+                "namespace": namespace, "create_namespace": true, "values": {}, "timeout": 60,
+            },
+            "services": services,
+            "smoke_tests": ["//services/web:smoke"],
+        })
+    }
+
+    /// A service that runs a shell script.
+    pub fn service(&self, name: &str, script: &str) -> Value {
+        json!({
+            "label": format!("//services/{name}:{name}"),
+            "image": {"label": format!("//services/{name}:image"), "repository": "test/busybox", "digest": "digest"},
+            "ports": {"http": 8080},
+            "args": ["sh", "-c", script],
+            "probe": {"kind": "http", "path": "/"},
+            "resources": {"cpu": "5m", "memory": "8Mi", "memory_limit": "32Mi"},
+        })
+    }
+
+    /// A service that answers with a text.
+    pub fn web(&self, name: &str, answer: &str) -> Value {
+        self.service(name, &serve(answer))
+    }
+
+    pub fn bundle(&self, parameters: &Value) -> Bundle {
+        let inputs = BTreeMap::from([("digest".to_owned(), self.digest.clone().into_bytes())]);
+        Bundle::from_bytes(&bundle(parameters, &inputs).unwrap()).unwrap()
+    }
+
+    pub fn options(&self) -> Options {
+        Options {
+            registry: Registry { push: self.registry.clone(), pull: self.registry.clone() },
+            branch: None,
+            source: Source { revision: Some("abc".into()), dirty: Some(false) },
+            holder: Holder { who: "test@here".into(), process: std::process::id() },
+            patience: Duration::ZERO,
+            take_over: false,
+        }
+    }
+
+    pub async fn prepare(&self, parameters: &Value) -> Result<Rollout, DeployError> {
+        Rollout::prepare(self.bundle(parameters), self.cluster.clone(), self.options()).await
+    }
+
+    /// The whole rollout, with passing smoke tests.
+    pub async fn roll_out(&self, parameters: &Value) -> Result<Report, DeployError> {
+        let mut rollout = self.prepare(parameters).await?;
+        let cancel = Cancel::default();
+        rollout.apply(&Loud, &cancel).await?;
+        rollout.wait(&Loud, &cancel).await?;
+        rollout.finish(Smoke::Passed, &Loud, &cancel).await
+    }
+
+    /// Runs kubectl's part: a client that is not the engine.
+    pub async fn client(&self) -> kube::Client {
+        let config = kube::config::Kubeconfig::read_from(&self.kubeconfig).unwrap();
+        let config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await.unwrap();
+        kube::Client::try_from(config).unwrap()
+    }
+
+    /// Name and resource version of all objects of a kind in a namespace.
+    pub async fn versions(&self, namespace: &str, group: &str, kind: &str) -> BTreeMap<String, String> {
+        let api = self.api(namespace, group, kind).await;
+        let list = api.list(&Default::default()).await.unwrap();
+        let entry = |object: kube::core::DynamicObject| {
+            (object.metadata.name.unwrap_or_default(), object.metadata.resource_version.unwrap_or_default())
+        };
+        list.items.into_iter().map(entry).collect()
+    }
+
+    pub async fn api(&self, namespace: &str, group: &str, kind: &str) -> kube::Api<kube::core::DynamicObject> {
+        let gvk = kube::core::GroupVersionKind::gvk(group, "v1", kind);
+        let resource = kube::core::ApiResource::from_gvk(&gvk);
+        kube::Api::namespaced_with(self.client().await, namespace, &resource)
+    }
+
+    /// Removes the namespace of a test; it goes in the background.
+    pub async fn clean_up(&self, namespace: &str) {
+        let api: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(self.client().await);
+        let _ = api.delete(namespace, &Default::default()).await;
+    }
+}
+
+/// Prints progress, which the harness shows when a test fails.
+pub struct Loud;
+
+impl Reporter for Loud {
+    fn report(&self, event: Event) {
+        if let Event::Progress { phase, message } = event {
+            println!("{phase}: {message}");
+        }
+    }
+}
+
+/// A script that serves a text over HTTP.
+pub fn serve(answer: &str) -> String {
+    format!("b=/bin/busybox; $b mkdir -p /tmp/w; echo {answer} >/tmp/w/index.html; exec $b httpd -f -p 8080 -h /tmp/w")
+}
+
+/// A namespace name of this run's own.
+pub fn namespace(test: &str) -> String {
+    format!("t-{test}-{}", std::process::id())
+}
+
+/// The body of an HTTP answer; tries again while there is none.
+pub async fn http_get(address: std::net::SocketAddr) -> String {
+    for _ in 0..50 {
+        if let Some(body) = try_get(address).await {
+            return body;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("no answer from {address}");
+}
+
+async fn try_get(address: std::net::SocketAddr) -> Option<String> {
+    let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.ok()?;
+    let mut answer = String::new();
+    tokio::time::timeout(Duration::from_secs(2), stream.read_to_string(&mut answer)).await.ok()?.ok()?;
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    Some(body.trim().to_owned())
+}
