@@ -55,7 +55,7 @@ pub(crate) fn check_visibility(
             .note(format!("visibility of {owner}{place}: {}", describe(&visibility)))
             .hint(format!("add \"{entry}\" to `visibility` of {owner}"))
     };
-    Err(loader.locate(diagnostic, target.location.as_ref()).into())
+    Err(loader.locate(diagnostic, loader.place_of(target, written).as_ref()).into())
 }
 
 fn describe(visibility: &Visibility) -> String {
@@ -89,7 +89,7 @@ pub(crate) fn check_dependency(
             if !attribute.doc.is_empty() {
                 diagnostic = diagnostic.note(format!("`{}`: {}", edge.attribute, attribute.doc));
             }
-            Err(loader.locate(diagnostic, target.location.as_ref()).into())
+            Err(loader.locate(diagnostic, loader.place_of(target, &edge.label).as_ref()).into())
         }
     }
 }

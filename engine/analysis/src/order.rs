@@ -41,21 +41,25 @@ fn cycles(loader: &Loader, discovery: &Discovery<'_>, graph: &DiGraph<usize, ()>
         if group.len() == 1 && !graph.contains_edge(start, start) {
             continue;
         }
-        let path: Vec<(Label, Option<Location>)> = cycle_through(graph, start)
-            .into_iter()
-            .map(|node| {
-                let label = discovery.units[node.index()].key.label.clone();
-                let location = match loader.node(&label) {
-                    Ok(Node::Target(target, _)) => target.location.clone(),
-                    _ => None,
-                };
-                (label, location)
-            })
+        let path: Vec<&Label> =
+            cycle_through(graph, start).into_iter().map(|node| &discovery.units[node.index()].key.label).collect();
+        let path: Vec<(Label, Option<Location>)> = path
+            .iter()
+            .enumerate()
+            .map(|(index, label)| ((*label).clone(), place(loader, label, path[(index + 1) % path.len()])))
             .collect();
         diagnostics.push(cycle_diagnostic(loader, &path));
     }
     diagnostics.sort_by(|a, b| a.message.cmp(&b.message));
     Diagnostics(diagnostics)
+}
+
+/// Where a target of a cycle names the next.
+fn place(loader: &Loader, label: &Label, next: &Label) -> Option<Location> {
+    match loader.node(label) {
+        Ok(Node::Target(target, _)) => loader.place_of(&target, next),
+        _ => None,
+    }
 }
 
 fn cycle_through(graph: &DiGraph<usize, ()>, start: NodeIndex) -> Vec<NodeIndex> {

@@ -97,7 +97,7 @@ filegroup(name = "all", srcs = [":gen", ":sub/y.txt", "a.txt"])
     let gen_action = analysis.actions.iter().find(|action| action.owner.label == label("//:gen")).unwrap();
     let ActionKind::Spawn(spawn) = &gen_action.kind else { panic!() };
     assert_eq!(
-        spawn.argv.last().unwrap(),
+        spawn.argv[2],
         "set -eu; tool.sh a.txt out/linux-amd64/part.txt a.txt out/linux-amd64/x.txt out/linux-amd64/sub/y.txt \
          out/linux-amd64 $HOME"
     );
@@ -165,9 +165,28 @@ lib(name = "wrong", text = select({{":a": "a", "//conditions:default": "b"}}))
     assert_eq!(show("//:a", fast("arm64", true)), "always,arm fast-linux");
     assert_eq!(show("//:same", fast("arm64", true)), " a");
     assert_eq!(show("//:none", fast("arm64", true)), " b");
-    insta::assert_snapshot!(show("//:ambiguous", fast("amd64", true)), @"");
-    insta::assert_snapshot!(show("//:none", fast("amd64", true)), @"");
-    insta::assert_snapshot!(show("//:wrong", fast("amd64", true)), @"");
+    insta::assert_snapshot!(show("//:ambiguous", fast("amd64", true)), @r#"
+    BUILD.star:13:1: error: `text` of //:ambiguous has several matching conditions
+        lib(name = "ambiguous", text = select({":linux": "a", ":fast": "b"}))
+        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      note: none of //:linux, //:fast demands more than the others
+      hint: add a condition that demands what these demand together
+    "#);
+    insta::assert_snapshot!(show("//:none", fast("amd64", true)), @r#"
+    BUILD.star:15:1: error: no condition of the select in `text` of //:none matches
+        lib(name = "none", text = select({":opt": "a", ":arm": "b"}))
+        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      note: //:opt demands compilation_mode = opt
+      note: //:arm demands arch = arm64, os = linux
+      note: the configuration has os = linux, arch = amd64, compilation_mode = fastbuild
+      hint: "//conditions:default": ... takes all other configurations
+    "#);
+    insta::assert_snapshot!(show("//:wrong", fast("amd64", true)), @r#"
+    BUILD.star:16:1: error: //:a cannot be a condition of a select: it is a lib
+        lib(name = "wrong", text = select({":a": "a", "//conditions:default": "b"}))
+        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      hint: config_setting(name = ..., os = "linux") declares a condition
+    "#);
 }
 
 #[test]
@@ -182,8 +201,22 @@ exports_files(["open.txt"])
 //- lib/open.txt
 //- lib/closed.txt
 "#;
-    insta::assert_snapshot!(check(&format!("{lib}//- app/BUILD.star\nfilegroup(name = \"app\", srcs = [\"//lib\"])\n"), "//app"), @"");
-    insta::assert_snapshot!(check(&format!("{lib}//- app/BUILD.star\nfilegroup(name = \"app\", srcs = [\"//lib:closed.txt\"])\n"), "//app"), @"");
+    insta::assert_snapshot!(check(&format!("{lib}//- app/BUILD.star\nfilegroup(name = \"app\", srcs = [\"//lib\"])\n"), "//app"), @r#"
+    app/BUILD.star:1:33: error: //lib:lib is not visible to //app:app
+        filegroup(name = "app", srcs = ["//lib"])
+                                        ^^^^^^^
+      note: `srcs` of //app:app names it
+      note: visibility of //lib:lib (lib/BUILD.star:2:1): ["//other:__subpackages__"]
+      hint: add "//app:__pkg__" to `visibility` of //lib:lib
+    "#);
+    insta::assert_snapshot!(check(&format!("{lib}//- app/BUILD.star\nfilegroup(name = \"app\", srcs = [\"//lib:closed.txt\"])\n"), "//app"), @r#"
+    app/BUILD.star:1:33: error: //lib:closed.txt is not visible to //app:app
+        filegroup(name = "app", srcs = ["//lib:closed.txt"])
+                                        ^^^^^^^^^^^^^^^^^^
+      note: `srcs` of //app:app names it
+      note: a source file is visible to its own package, unless it is exported
+      hint: in //lib: exports_files(["closed.txt"], visibility = ["//app:__pkg__"])
+    "#);
     let open = "filegroup(name = \"app\", srcs = [\"//lib:open\", \"//lib:door\", \"//lib:open.txt\"])\n";
     assert_eq!(check(&format!("{lib}//- app/BUILD.star\n{open}"), "//app"), "lib/open.txt");
     let other = "filegroup(name = \"app\", srcs = [\"//lib\"])\n";
@@ -217,7 +250,18 @@ filegroup(name = "own", srcs = [":own"])
 filegroup(name = "c", srcs = ["//:a"], visibility = ["//visibility:public"])
 "#;
     let text = text.replace("srcs = [\":b\"]", "srcs = [\":b\"], visibility = [\"//visibility:public\"]");
-    insta::assert_snapshot!(check(&text, "//:a //:own"), @"");
+    insta::assert_snapshot!(check(&text, "//:a //:own"), @r#"
+    BUILD.star:1:31: error: //:a depends on itself
+        filegroup(name = "a", srcs = [":b"], visibility = ["//visibility:public"])
+                                      ^^^^
+      note: BUILD.star:1:31: //:a depends on //:b
+      note: BUILD.star:2:31: //:b depends on //sub:c
+      note: sub/BUILD.star:1:31: //sub:c depends on //:a
+    BUILD.star:3:33: error: //:own depends on itself
+        filegroup(name = "own", srcs = [":own"])
+                                        ^^^^^^
+      note: BUILD.star:3:33: //:own depends on //:own
+    "#);
 }
 
 #[test]
@@ -237,10 +281,32 @@ filegroup(name = "files", srcs = ["a.h"])
 //- a.h
 "#
     );
-    insta::assert_snapshot!(check(&text, "//:no_provider"), @"");
-    insta::assert_snapshot!(check(&text, "//:file_in_deps"), @"");
-    insta::assert_snapshot!(check(&text, "//:wrong_file"), @"");
-    insta::assert_snapshot!(check(&text, "//:no_such_files"), @"");
+    insta::assert_snapshot!(check(&text, "//:no_provider"), @r#"
+    BUILD.star:2:35: error: //:files is a filegroup (`deps` of //:no_provider)
+        lib(name = "no_provider", deps = [":files"])
+                                          ^^^^^^^^
+      note: expected a target that provides InfoA
+      note: `deps`: Other libraries.
+    "#);
+    insta::assert_snapshot!(check(&text, "//:file_in_deps"), @r#"
+    BUILD.star:3:36: error: //:a.c is a file (`deps` of //:file_in_deps)
+        lib(name = "file_in_deps", deps = ["a.c"])
+                                           ^^^^^
+      note: expected a target, not a file
+      note: `deps`: Other libraries.
+    "#);
+    insta::assert_snapshot!(check(&text, "//:wrong_file"), @r#"
+    BUILD.star:4:34: error: //:a.h has the wrong type (`srcs` of //:wrong_file)
+        lib(name = "wrong_file", srcs = ["a.h"])
+                                         ^^^^^
+      note: expected .c
+    "#);
+    insta::assert_snapshot!(check(&text, "//:no_such_files"), @r#"
+    BUILD.star:5:37: error: //:files makes no such file (`srcs` of //:no_such_files)
+        lib(name = "no_such_files", srcs = [":files"])
+                                            ^^^^^^^^
+      note: expected .c
+    "#);
     assert_eq!(check(&text, "//:fine"), "out/linux-amd64/fine.o");
 }
 
@@ -253,7 +319,25 @@ filegroup(name = "b")
 //- missing.txt
 //- sub/BUILD.star
 "#;
-    insta::assert_snapshot!(check(text, "//:a"), @"");
+    insta::assert_snapshot!(check(text, "//:a"), @r#"
+    BUILD.star:1:31: error: //:mising.txt is missing: // has neither such a file nor such a target
+        filegroup(name = "a", srcs = ["mising.txt", ":bb", "//sbu:x"])
+                                      ^^^^^^^^^^^^
+      note: `srcs` of //:a names it
+      hint: did you mean `//:missing.txt`?
+      hint: to see what there is: build query //:all
+    BUILD.star:1:45: error: there is no target `bb` in the package //
+        filegroup(name = "a", srcs = ["mising.txt", ":bb", "//sbu:x"])
+                                                    ^^^^^
+      note: `srcs` of //:a names it
+      hint: did you mean `//:b`?
+      hint: to see what there is: build query //:all
+    BUILD.star:1:52: error: there is no package `//sbu`: there is no folder `sbu`
+        filegroup(name = "a", srcs = ["mising.txt", ":bb", "//sbu:x"])
+                                                           ^^^^^^^^^
+      note: `srcs` of //:a names it
+      hint: did you mean `//sub`?
+    "#);
 }
 
 #[test]
@@ -271,8 +355,19 @@ make(name = "a", out = "x")
 make(name = "b", out = "x")
 make(name = "c", out = "x/y")
 "#;
-    insta::assert_snapshot!(check(text, "//:a //:b"), @"");
-    insta::assert_snapshot!(check(text, "//:a //:c"), @"");
+    insta::assert_snapshot!(check(text, "//:a //:b"), @r#"
+    BUILD.star:3:1: error: //:a and //:b both make `out/linux-amd64/x`
+        make(name = "b", out = "x")
+        ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      note: BUILD.star:2:1: //:a is declared here
+      hint: rename one of the outputs
+    "#);
+    insta::assert_snapshot!(check(text, "//:a //:c"), @r#"
+    BUILD.star:4:1: error: `out/linux-amd64/x/y` of //:c lies inside `out/linux-amd64/x` of //:a
+        make(name = "c", out = "x/y")
+        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      hint: rename one of the outputs
+    "#);
 }
 
 #[test]
@@ -290,7 +385,12 @@ bad(name = "above", deps = [":a"])
 "#;
     let errors = run(&Fixture::new(text), "//:a //:b //:above").unwrap_err();
     assert_eq!(errors.0.len(), 2, "{errors}");
-    insta::assert_snapshot!(errors.0[0], @"");
+    insta::assert_snapshot!(errors.0[0], @r#"
+    defs.star:2:5: error: no a
+            fail("no " + ctx.label.name)
+            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      note: while analysing //:a (bad), declared at BUILD.star:2:1
+    "#);
 }
 
 #[test]
@@ -311,7 +411,12 @@ probe_test(name = "y_test", args = ["$(location a.txt)"])
     let analysis = run(&Fixture::new(text), "//:x_test").unwrap();
     let attributes = analysis.attributes_of(&analysis.requested[0]).unwrap();
     assert_eq!(attributes["args"].as_list().unwrap()[0].as_str(), Some("--in=a.txt"));
-    insta::assert_snapshot!(check(text, "//:y_test"), @"");
+    insta::assert_snapshot!(check(text, "//:y_test"), @r#"
+    BUILD.star:3:1: error: `$(location a.txt)`: //:a.txt is no dependency of //:y_test
+        probe_test(name = "y_test", args = ["$(location a.txt)"])
+        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      hint: add "//:a.txt" to `data`
+    "#);
 }
 
 #[test]

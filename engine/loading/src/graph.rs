@@ -105,10 +105,18 @@ impl Loader {
         let Some(from) = from else { return errors };
         let Ok(Node::Target(target, _)) = self.node(from) else { return errors };
         let attribute = attribute_naming(&target, label);
-        Diagnostics(errors.0.into_iter().map(|error| self.placed(error, &target, attribute.as_deref())).collect())
+        let place = self.place_of(&target, label);
+        let placed = |error| self.placed(error, &target, attribute.as_deref(), place.as_ref());
+        Diagnostics(errors.0.into_iter().map(placed).collect())
     }
 
-    fn placed(&self, error: Diagnostic, target: &Target, attribute: Option<&str>) -> Diagnostic {
+    fn placed(
+        &self,
+        error: Diagnostic,
+        target: &Target,
+        attribute: Option<&str>,
+        place: Option<&Location>,
+    ) -> Diagnostic {
         if error.location.is_some() {
             return error;
         }
@@ -116,7 +124,7 @@ impl Loader {
             Some(attribute) => format!("`{attribute}` of {} names it", target.label),
             None => format!("{} names it", target.label),
         };
-        self.locate(error.note(note), target.location.as_ref())
+        self.locate(error.note(note), place)
     }
 }
 

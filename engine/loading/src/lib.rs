@@ -14,6 +14,7 @@ mod missing;
 mod node;
 mod packages;
 mod patterns;
+mod place;
 mod query;
 mod source_tree;
 mod workspace;

@@ -120,14 +120,18 @@ impl Loader {
     /// The same diagnostic at a place, with the text of the line when the file was evaluated before.
     pub fn locate(&self, diagnostic: Diagnostic, location: Option<&Location>) -> Diagnostic {
         let Some(location) = location else { return diagnostic };
-        let texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = (location.line as usize).saturating_sub(1);
-        let line = texts.get(&location.file).and_then(|text| text.lines().nth(index));
+        let text = self.text_of(&location.file);
+        let line = text.as_deref().and_then(|text| text.lines().nth((location.line as usize).saturating_sub(1)));
         let diagnostic = diagnostic.at(Some(location.clone()));
         match line {
             Some(line) => diagnostic.line(line),
             None => diagnostic,
         }
+    }
+
+    /// The text of a file that was evaluated before.
+    pub(crate) fn text_of(&self, file: &Arc<str>) -> Option<Arc<str>> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).get(file).cloned()
     }
 
     pub(crate) fn tree(&self, repository: &str) -> Option<&SourceTree> {

@@ -21,17 +21,22 @@ impl Loader {
     }
 
     pub(crate) fn unknown_package(&self, id: &PackageId) -> Diagnostics {
-        let known: Vec<String> = match self.packages_below(&package_root(id)) {
-            Ok(packages) => packages.iter().map(ToString::to_string).collect(),
+        let known = match self.packages_below(&package_root(id)) {
+            Ok(packages) => packages,
             Err(errors) => return errors,
         };
         let diagnostic = Diagnostic::error(format!("there is no package `{id}`: {}", self.why_no_package(id)));
+        let known: Vec<String> =
+            known.iter().filter(|known| !known.path().is_empty()).map(ToString::to_string).collect();
         let wanted = id.to_string();
-        let mut close = nearest(&wanted, known.iter().map(String::as_str));
         // A wrong folder with the right last segment is a common slip.
         let last = |text: &str| text.rsplit('/').next().unwrap_or("").to_owned();
-        let same_end = known.iter().filter(|name| last(name) == last(&wanted) && !close.contains(name)).take(2);
-        close.splice(0..0, same_end.cloned().collect::<Vec<_>>());
+        let mut close: Vec<String> = known.iter().filter(|name| last(name) == last(&wanted)).take(2).cloned().collect();
+        for name in nearest(&wanted, known.iter().map(String::as_str)) {
+            if !close.contains(&name) {
+                close.push(name);
+            }
+        }
         close.truncate(3);
         diagnostic.did_you_mean(&close).into()
     }

@@ -3,8 +3,11 @@
 mod fixture;
 
 use fixture::{Fixture, expand, label, show};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use loading::{External, Loader, Node, Workspace};
-use model::{Configurable, Data, Diagnostics, PackageId};
+use model::{Configurable, Data, Diagnostics, NoReporter, PackageId};
 
 const SHOP: &str = r#"
 //- BUILD.star
@@ -44,7 +47,10 @@ fn patterns() {
     assert_eq!(expand(&loader, "cart:all"), "//cart:cart");
     assert_eq!(expand(&loader, "cart:slow cart/lib:lib"), "//cart:slow //cart/lib:lib");
     assert_eq!(expand(&loader, "//... -cart/..."), "//:root");
-    insta::assert_snapshot!(expand(&loader, "carts/..."), @"");
+    insta::assert_snapshot!(expand(&loader, "carts/..."), @"
+    error: no targets match `//carts/...`: no folder there has a BUILD.star
+      hint: did you mean `//cart` or `//cart/lib/sub` or `//cart/lib`?
+    ");
 }
 
 #[test]
@@ -55,20 +61,47 @@ fn labels_stand_for_targets_files_and_outputs() {
     assert_eq!(node(&loader, "//:a.txt"), "source a.txt");
     assert_eq!(node(&loader, "//cart/lib:x/y.txt"), "source cart/lib/x/y.txt");
     assert_eq!(node(&loader, "//cart/lib:made.txt"), "output made.txt of //cart/lib:gen");
-    insta::assert_snapshot!(node(&loader, "//cart/lib:sub/no.txt"), @"");
-    insta::assert_snapshot!(node(&loader, "//cart/lib:x"), @"");
+    insta::assert_snapshot!(node(&loader, "//cart/lib:sub/no.txt"), @r#"
+    error: //cart/lib:sub/no.txt crosses into the package //cart/lib/sub
+      hint: write //cart/lib/sub:no.txt, and exports_files(["no.txt"]) in that package
+    "#);
+    insta::assert_snapshot!(node(&loader, "//cart/lib:x"), @r#"
+    error: //cart/lib:x is a folder, not a target or a file
+      hint: name its files: glob(["x/**"])
+    "#);
 }
 
 #[test]
 fn unknown_names_come_with_the_nearest() {
     let fixture = Fixture::new(SHOP);
     let loader = fixture.loader();
-    insta::assert_snapshot!(node(&loader, "//cart:crat"), @"");
-    insta::assert_snapshot!(node(&loader, "//cart/lib:x/yy.txt"), @"");
-    insta::assert_snapshot!(node(&loader, "//lib:lib"), @"");
-    insta::assert_snapshot!(node(&loader, "//cart/lib/x:y"), @"");
-    insta::assert_snapshot!(node(&loader, "@rulez//core:x"), @"");
-    insta::assert_snapshot!(node(&loader, "//target:x"), @"");
+    insta::assert_snapshot!(node(&loader, "//cart:crat"), @"
+    error: there is no target `crat` in the package //cart
+      hint: did you mean `//cart:cart`?
+      hint: to see what there is: build query //cart:all
+    ");
+    insta::assert_snapshot!(node(&loader, "//cart/lib:x/yy.txt"), @"
+    error: //cart/lib:x/yy.txt is missing: //cart/lib has neither such a file nor such a target
+      hint: did you mean `//cart/lib:x/y.txt` or `//cart/lib:x/skip.txt`?
+      hint: to see what there is: build query //cart/lib:all
+    ");
+    insta::assert_snapshot!(node(&loader, "//lib:lib"), @"
+    error: there is no package `//lib`: there is no folder `lib`
+      hint: did you mean `//cart/lib` or `//cart/lib/sub`?
+    ");
+    insta::assert_snapshot!(node(&loader, "//cart/lib/x:y"), @"
+    error: there is no package `//cart/lib/x`: the folder `cart/lib/x` has no BUILD.star
+      hint: did you mean `//cart/lib` or `//cart/lib/sub` or `//cart`?
+    ");
+    insta::assert_snapshot!(node(&loader, "@rulez//core:x"), @"
+    error: there is no repository `@rulez`
+      note: repositories: @rules, @toolchains; WORKSPACE.star declares them
+      hint: did you mean `@rules`?
+    ");
+    insta::assert_snapshot!(node(&loader, "//target:x"), @"
+    error: there is no package `//target`: the folder `target` is never searched for packages
+      hint: did you mean `//cart`?
+    ");
 }
 
 #[test]
@@ -94,7 +127,7 @@ filegroup(name = "x")
     );
     let loader = fixture.loader();
     assert_eq!(expand(&loader, "//..."), "//:root");
-    insta::assert_snapshot!(node(&loader, "//third/party:x"), @"");
+    insta::assert_snapshot!(node(&loader, "//third/party:x"), @"error: there is no package `//third/party`: WORKSPACE.star ignores the folder `third/party`");
 }
 
 #[test]
@@ -126,9 +159,26 @@ load("@rules//core/private/alias.star", "alias")
     );
     let loader = fixture.loader();
     assert_eq!(expand(&loader, "//:all"), "//:x_a");
-    insta::assert_snapshot!(expand(&loader, "missing:all"), @"");
-    insta::assert_snapshot!(expand(&loader, "cycle:all"), @"");
-    insta::assert_snapshot!(expand(&loader, "secret:all"), @"");
+    insta::assert_snapshot!(expand(&loader, "missing:all"), @r#"
+    missing/BUILD.star:1:6: error: there is no file //lib:def.star
+        load("//lib:def.star", "files")
+             ^^^^^^^^^^^^^^^^
+      hint: did you mean `//lib:defs.star`?
+    "#);
+    insta::assert_snapshot!(expand(&loader, "cycle:all"), @r#"
+    cycle/a.star:1:6: error: //cycle:a.star loads itself
+        load(":b.star", "B")
+             ^^^^^^^^^
+      note: cycle/a.star:1:6: //cycle:a.star loads //cycle:b.star
+      note: cycle/b.star:1:6: //cycle:b.star loads //cycle:a.star
+      hint: move what both need to a file that loads neither
+    "#);
+    insta::assert_snapshot!(expand(&loader, "secret:all"), @r#"
+    secret/BUILD.star:1:6: error: @rules//core/private:alias.star is private to the repository `@rules`
+        load("@rules//core/private/alias.star", "alias")
+             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      hint: load what `@rules//core:defs.star` exports
+    "#);
 }
 
 #[test]
@@ -145,7 +195,14 @@ filegroup(name = "c", srcs = 1)
 x = 1 +
 "#,
     );
-    insta::assert_snapshot!(expand(&fixture.loader(), "//..."), @"");
+    insta::assert_snapshot!(expand(&fixture.loader(), "//..."), @r#"
+    broken.star:1:8: error: unexpected new line, expected expression
+        x = 1 +
+               ^
+    c/BUILD.star:1:23: error: `srcs` of `filegroup`: expected a list of labels, but got the int 1
+        filegroup(name = "c", srcs = 1)
+                              ^^^^^^^^
+    "#);
 }
 
 #[test]
@@ -157,7 +214,12 @@ genrule(name = "a", outs = ["x.txt"], cmd = "")
 genrule(name = "b", outs = ["x.txt"], cmd = "")
 "#,
     );
-    insta::assert_snapshot!(expand(&fixture.loader(), "//..."), @"");
+    insta::assert_snapshot!(expand(&fixture.loader(), "//..."), @r#"
+    BUILD.star:2:1: error: the output `x.txt` has the name of //:a, or of an output of it
+        genrule(name = "b", outs = ["x.txt"], cmd = "")
+        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      note: the other is declared at BUILD.star:1:1
+    "#);
 }
 
 #[test]
@@ -213,7 +275,10 @@ fn external_packages_are_generated() {
     let loader = fixture.loader();
     assert_eq!(node(&loader, "@go//example.org/pkg"), "filegroup @go//example.org/pkg:pkg");
     assert_eq!(expand(&loader, "@go//..."), "@go//example.org/pkg:pkg");
-    insta::assert_snapshot!(node(&loader, "@go//example.org/pgk"), @"");
+    insta::assert_snapshot!(node(&loader, "@go//example.org/pgk"), @"
+    error: there is no package `@go//example.org/pgk`: the lockfile of `@go` does not have it
+      hint: did you mean `@go//example.org/pkg`?
+    ");
 }
 
 #[test]
@@ -241,5 +306,19 @@ fn a_workspace_is_found_from_below_or_missed_with_help() {
     let outside = tempfile::tempdir().unwrap();
     let errors = Workspace::discover(outside.path()).unwrap_err().to_string();
     let errors = errors.replace(&outside.path().canonicalize().unwrap().display().to_string(), "<folder>");
-    insta::assert_snapshot!(errors, @"");
+    insta::assert_snapshot!(errors, @r#"
+    error: no WORKSPACE.star in <folder> or a folder above it
+      hint: `cd` into a workspace, or start one in this folder:
+      hint: echo 'workspace(name = "my_project")' > WORKSPACE.star
+    "#);
+}
+
+#[test]
+fn the_embedded_rules_load() {
+    let fixture = Fixture::new("//- BUILD.star\nfilegroup(name = \"x\")\n");
+    let workspace = Workspace::discover(&fixture.root()).unwrap();
+    let loader = Loader::new(workspace, None, Arc::new(NoReporter), &BTreeMap::new());
+    assert_eq!(node(&loader, "//:x"), "filegroup //:x");
+    let rules = expand(&loader, "@rules//...");
+    assert!(rules.contains("@rules//toolchains:shell"), "{rules}");
 }

@@ -62,10 +62,29 @@ fn functions() {
 fn errors_point_into_the_query() {
     let fixture = Fixture::new(SHOP);
     let loader = fixture.loader();
-    insta::assert_snapshot!(run(&loader, "deps($y)"), @"");
-    insta::assert_snapshot!(run(&loader, "kind(\"(\", //...)"), @"");
-    insta::assert_snapshot!(run(&loader, "deps(//:ap)"), @"");
-    insta::assert_snapshot!(run(&loader, "dep(//:app)"), @"");
+    insta::assert_snapshot!(run(&loader, "deps($y)"), @"
+    query:1:6: error: `$y` is not defined
+        deps($y)
+             ^
+      hint: let y = ... in ...
+    ");
+    insta::assert_snapshot!(run(&loader, "kind(\"(\", //...)"), @r#"
+    query:1:6: error: `(` is not a regex: found open group without closing ')'
+        kind("(", //...)
+             ^
+    "#);
+    insta::assert_snapshot!(run(&loader, "deps(//:ap)"), @"
+    error: there is no target `ap` in the package //
+      hint: did you mean `:app`?
+      hint: to see what there is: build query :all
+    ");
+    insta::assert_snapshot!(run(&loader, "dep(//:app)"), @"
+    query:1:1: error: there is no query function `dep`
+        dep(:app)
+        ^
+      note: functions: deps, rdeps, allpaths, somepath, kind, attr, filter, labels, tests, some, set
+      hint: did you mean `deps` or `rdeps`?
+    ");
 }
 
 #[test]
@@ -74,14 +93,87 @@ fn formats() {
     let loader = fixture.loader();
     let found = query(&loader, "deps(//:right)", &PackageId::root()).unwrap();
     let render = |format| found.render(&loader, format).unwrap();
-    insta::assert_snapshot!(render(QueryFormat::LabelKind), @"");
-    insta::assert_snapshot!(render(QueryFormat::Dot), @"");
-    insta::assert_snapshot!(render(QueryFormat::Json), @"");
+    insta::assert_snapshot!(render(QueryFormat::LabelKind), @"
+    source file //:b.txt
+    filegroup rule //:base
+    genrule rule //:gen
+    filegroup rule //:right
+    ");
+    insta::assert_snapshot!(render(QueryFormat::Dot), @r#"
+    digraph targets {
+      node [shape=box];
+      "//:b.txt";
+      "//:base";
+      "//:base" -> "//:b.txt";
+      "//:gen";
+      "//:gen" -> "//:base";
+      "//:right";
+      "//:right" -> "//:gen";
+    }
+    "#);
+    insta::assert_snapshot!(render(QueryFormat::Json), @r#"
+    [
+      {
+        "kind": "source file",
+        "label": "//:b.txt"
+      },
+      {
+        "attributes": {
+          "srcs": [
+            "//:b.txt"
+          ]
+        },
+        "kind": "filegroup rule",
+        "label": "//:base",
+        "location": "BUILD.star:5:1",
+        "rule": "filegroup",
+        "rule_file": "@rules//core/private:filegroup.star",
+        "test": false
+      },
+      {
+        "attributes": {
+          "cmd": "cat $(SRCS) > $@",
+          "outs": [
+            "g.txt"
+          ],
+          "srcs": [
+            "//:base"
+          ]
+        },
+        "kind": "genrule rule",
+        "label": "//:gen",
+        "location": "BUILD.star:4:1",
+        "rule": "genrule",
+        "rule_file": "@rules//core/private:genrule.star",
+        "test": false
+      },
+      {
+        "attributes": {
+          "srcs": [
+            "//:gen"
+          ]
+        },
+        "kind": "filegroup rule",
+        "label": "//:right",
+        "location": "BUILD.star:3:1",
+        "rule": "filegroup",
+        "rule_file": "@rules//core/private:filegroup.star",
+        "test": false
+      }
+    ]
+    "#);
 }
 
 #[test]
 fn what_names_nothing_is_shown_where_it_is_named() {
     let fixture =
         Fixture::new("//- BUILD.star\nfilegroup(name = \"app\", srcs = [\":bse\"])\nfilegroup(name = \"base\")\n");
-    insta::assert_snapshot!(run(&fixture.loader(), "deps(//:app)"), @"");
+    insta::assert_snapshot!(run(&fixture.loader(), "deps(//:app)"), @r#"
+    BUILD.star:1:33: error: there is no target `bse` in the package //
+        filegroup(name = "app", srcs = [":bse"])
+                                        ^^^^^^
+      note: `srcs` of :app names it
+      hint: did you mean `:base`?
+      hint: to see what there is: build query :all
+    "#);
 }

@@ -257,7 +257,7 @@ impl Parser<'_> {
         self.symbol('(')?;
         let mut arguments = Vec::new();
         for (index, wanted) in wanted.iter().enumerate() {
-            if *wanted == Wanted::Number && *self.peek() == Token::Symbol(')') {
+            if *wanted == Wanted::Number && *self.peek() != Token::Symbol(',') {
                 break;
             }
             if index > 0 {
