@@ -3,9 +3,10 @@
 
     ci/lock/debian.py NAME... > debian.lock
     ci/lock/debian.py --closure NAME... > debian.lock        with all they depend on
-    ci/lock/debian.py --starlark NAME... > rules/toolchains/debian.star
+    ci/lock/debian.py --starlark --released NAME... > rules/toolchains/debian.star
 
-Run `apt-get update` first. What is written names no place to fetch from.
+With --released, security updates are left out: they replace each other in the pool, while what a release holds
+stays there. Run `apt-get update` first. What is written names no place to fetch from.
 """
 
 import argparse
@@ -26,21 +27,22 @@ def closure(names: list[str]) -> list[str]:
     return sorted({line for line in listing.splitlines() if line and line[0] not in " |<"})
 
 
-def candidate(name: str, architecture: str) -> dict[str, str]:
-    """The record of the version that apt would install."""
-    policy = apt("policy", f"{name}:{architecture}").splitlines()
-    versions = [line.split(":", 1)[1].strip() for line in policy if line.strip().startswith("Candidate:")]
-    if not versions or versions[0] == "(none)":
-        sys.exit(f"{name}: apt knows no version for {architecture}; run `apt-get update`")
-    stanza = apt("show", f"{name}:{architecture}={versions[0]}").split("\n\n")[0]
-    fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and not line.startswith(" "))
-    return {
-        "name": name,
-        "version": fields["Version"],
-        "architecture": fields["Architecture"],
-        "filename": fields["Filename"],
-        "sha256": fields["SHA256"],
-    }
+def record(name: str, architecture: str, released: bool) -> dict[str, str]:
+    """The newest version that apt knows; if `released`, of those in the distribution itself."""
+    stanzas = apt("show", "--all-versions", f"{name}:{architecture}").strip().split("\n\n")
+    for stanza in stanzas:
+        lines = [line for line in stanza.splitlines() if ": " in line and not line.startswith(" ")]
+        fields = dict(line.split(": ", 1) for line in lines)
+        path = fields.get("Filename", "")
+        if path.startswith("pool/main/") or (path and not released):
+            return {
+                "name": name,
+                "version": fields["Version"],
+                "architecture": fields["Architecture"],
+                "filename": path,
+                "sha256": fields["SHA256"],
+            }
+    sys.exit(f"{name}: apt knows no version for {architecture}; run `apt-get update`")
 
 
 def starlark(packages: list[dict[str, str]]) -> str:
@@ -58,10 +60,11 @@ def main() -> None:
     parser.add_argument("names", nargs="+", metavar="NAME")
     parser.add_argument("--architecture", default="amd64")
     parser.add_argument("--closure", action="store_true")
+    parser.add_argument("--released", action="store_true")
     parser.add_argument("--starlark", action="store_true")
     options = parser.parse_args()
     names = closure(options.names) if options.closure else sorted(set(options.names))
-    packages = [candidate(name, options.architecture) for name in names]
+    packages = [record(name, options.architecture, options.released) for name in names]
     print(starlark(packages) if options.starlark else json.dumps({"packages": packages}, indent=2), end="")
     if not options.starlark:
         print()
