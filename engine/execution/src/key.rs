@@ -9,7 +9,8 @@ use model::{Action, ActionKind, Artifact, Digest, KeyBuilder, Network, RelPath, 
 
 use crate::content::Content;
 
-/// The version of everything that is not in the action: the sandbox's folders, fixed environment, collection of outputs.
+/// The version of everything that is not in the action: the sandbox's folders, fixed environment, collection of
+/// outputs.
 const SEMANTICS: u32 = 1;
 
 /// The key of `action` on these inputs. `version` is the built-in function's.

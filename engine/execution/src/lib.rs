@@ -1,8 +1,8 @@
 //! Runs an action graph: what is wanted and not in the store is made, in parallel, each action once.
 //!
-//! An action is a pure function of content. Its key ([`key`]) covers all that it can see; its result is kept in the store's
-//! memo table. An action sees blobs of the store, never the workspace, so that an edit during the build cannot give a
-//! result a wrong key. Labels are only for people here; no rule and no language is known.
+//! An action is a pure function of content. Its key ([`key`]) covers all that it can see; its result is kept in the
+//! store's memo table. An action sees blobs of the store, never the workspace, so that an edit during the build cannot
+//! give a result a wrong key. Labels are only for people here; no rule and no language is known.
 
 mod compose;
 mod content;

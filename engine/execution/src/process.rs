@@ -16,7 +16,8 @@ use crate::outputs;
 use crate::undeclared;
 use crate::worker::{Stop, Worker};
 
-/// Variables of every process, where the action does not set them itself. A change here is a change of the key's version.
+/// Variables of every process, where the action does not set them itself. A change here is a change of the key's
+/// version.
 const FIXED: [(&str, &str); 6] = [
     ("HOME", "/tmp"),
     ("LANG", "C.UTF-8"),

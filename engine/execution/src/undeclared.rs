@@ -73,7 +73,8 @@ fn hint(worker: &Worker, action: &Action, inputs: &BTreeMap<RelPath, Content>, p
             ),
             ArtifactRoot::Output => {
                 format!(
-                    "{path} is made by {label}, which is not declared: add \"{written}\" to `deps`, `srcs` or `data` of {owner}"
+                    "{path} is made by {label}, which is not declared: add \"{written}\" to \
+                     `deps`, `srcs` or `data` of {owner}"
                 )
             }
         });

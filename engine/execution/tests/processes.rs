@@ -1,4 +1,5 @@
-//! Real processes in real sandboxes. This program is the tests, the init of their sandboxes, and the tool that actions run.
+//! Real processes in real sandboxes. This program is the tests, the init of their sandboxes, and the tool that actions
+//! run.
 
 mod fixture;
 

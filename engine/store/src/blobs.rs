@@ -1,8 +1,9 @@
 //! Blobs: contents by digest, as read-only files.
 //!
-//! `blobs/xx/<digest>` has mode 0444, `blobs/xx/<digest>.x` is its executable twin with mode 0555; either suffices for the
-//! content to be there. A blob's modification time is always `SEALED`, so that one stat tells a file that was written to
-//! in place (through a hard link, by a fault) from one that was not; only suspicious files are hashed again before use.
+//! `blobs/xx/<digest>` has mode 0444, `blobs/xx/<digest>.x` is its executable twin with mode 0555; either suffices for
+//! the content to be there. A blob's modification time is always `SEALED`, so that one stat tells a file that was
+//! written to in place (through a hard link, by a fault) from one that was not; only suspicious files are hashed again
+//! before use.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -152,7 +153,8 @@ impl Store {
         matches!(self.find(digest), Ok(Some(_)))
     }
 
-    /// The whole content, checked against the digest. Damaged content is removed and reported as [`StoreError::Corrupt`].
+    /// The whole content, checked against the digest. Damaged content is removed and reported as
+    /// [`StoreError::Corrupt`].
     pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
         let path = self.find(digest)?.ok_or(StoreError::Missing(*digest))?;
         let bytes = fs::read(&path)?;
@@ -230,7 +232,8 @@ impl Store {
         Ok(None)
     }
 
-    /// The size of the file if it can hold the content: unchanged since it was put, or hashed again. Removes it otherwise.
+    /// The size of the file if it can hold the content: unchanged since it was put, or hashed again. Removes it
+    /// otherwise.
     fn sound(&self, path: &Path, digest: &Digest) -> Result<Option<u64>, StoreError> {
         let stat = match fs::lstat(path) {
             Ok(stat) => stat,

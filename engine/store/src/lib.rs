@@ -1,7 +1,7 @@
 //! The content-addressed store and the memo table, on disk, shared by any number of processes.
 //!
-//! Everything is written aside and renamed into place, so that a process killed at any moment leaves a valid store; nothing
-//! is ever changed in place. Contents are found by digest only; no path of the machine is part of a key.
+//! Everything is written aside and renamed into place, so that a process killed at any moment leaves a valid store;
+//! nothing is ever changed in place. Contents are found by digest only; no path of the machine is part of a key.
 
 mod blobs;
 mod error;

@@ -1,7 +1,7 @@
 //! Scratch space: one folder a process under `tmp/`, removed with it, or by the next process if it was killed.
 //!
-//! A folder `tmp/<name>` belongs to whoever holds the lock on `tmp/<name>.lock`. Locks, not process ids: they end with the
-//! process and hold across pid namespaces.
+//! A folder `tmp/<name>` belongs to whoever holds the lock on `tmp/<name>.lock`. Locks, not process ids: they end with
+//! the process and hold across pid namespaces.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

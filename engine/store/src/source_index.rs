@@ -1,8 +1,8 @@
 //! The index of source files: which content a file had when its stat was last seen.
 //!
-//! `sources` is a log of records of fixed length, each with a checksum, appended under a lock by whole records; the last
-//! record of an inode counts. A torn or foreign record is skipped and costs one more hash. The log is rewritten when most
-//! of it is stale.
+//! `sources` is a log of records of fixed length, each with a checksum, appended under a lock by whole records; the
+//! last record of an inode counts. A torn or foreign record is skipped and costs one more hash. The log is rewritten
+//! when most of it is stale.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -64,13 +64,14 @@ impl Store {
         Ok(path)
     }
 
-    /// Puts the tree at `to`, which must not exist or be an empty folder. Files are read-only hard links where possible.
+    /// Puts the tree at `to`, which must not exist or be an empty folder. Files are read-only hard links where
+    /// possible.
     pub fn materialise_tree(&self, digest: &Digest, to: &Path) -> Result<(), StoreError> {
         self.fill(&self.tree(digest)?, to)
     }
 
-    /// Moves the content of a folder into the store: afterwards the folder holds no files. Links are kept as links, modes
-    /// reduced to executable or not.
+    /// Moves the content of a folder into the store: afterwards the folder holds no files. Links are kept as links,
+    /// modes reduced to executable or not.
     pub fn capture_tree(&self, folder: &Path) -> Result<(Digest, Tree), StoreError> {
         let mut found = Found::default();
         list(folder, &RelPath::new("").expect("the root is a path"), &mut found)?;

@@ -272,7 +272,9 @@ proptest! {
                     if blobs.remove(&digest).is_some() {
                         let files = [false, true].map(|executable| store.blob_path(&digest, executable).unwrap());
                         let damage = matches!(step, Step::Damage(_));
-                        files.iter().for_each(|file| if damage { overwrite(file, b"?") } else { fs::remove_file(file).unwrap() });
+                        for file in &files {
+                            if damage { overwrite(file, b"?") } else { fs::remove_file(file).unwrap() }
+                        }
                     }
                 }
                 Step::Memo(key, value) => {

@@ -1,5 +1,5 @@
-//! Many processes share a store, some are killed at any moment; what is there stays valid. Run with arguments, this program
-//! is one of those processes.
+//! Many processes share a store, some are killed at any moment; what is there stays valid. Run with arguments, this
+//! program is one of those processes.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
