@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use model::{
-    Action, Artifact, AttributeSchema, Configuration, ConfiguredTarget, DEFAULT_INFO, Data, DefaultInfo, Depset,
-    Diagnostic, Diagnostics, Label, Platform, ProviderInstance, RelPath, RuleSchema, Target, TargetKey,
+    Action, Artifact, Configuration, ConfiguredTarget, DEFAULT_INFO, Data, DefaultInfo, Depset, Diagnostic,
+    Diagnostics, FunctionRef, Label, Platform, ProviderInstance, RelPath, RuleSchema, Target, TargetKey,
 };
 use starlark::environment::Module;
-use starlark::eval::Evaluator;
 
 use crate::diagnose;
 use crate::library::Library;
-use crate::problem::Problem;
-use crate::session::{Mode, Rule, Session, limit};
+use crate::problem::{Problem, a};
+use crate::session::{Mode, Rule, Session, evaluator};
 use crate::source::Source;
 use crate::values::{ActionState, ContextData, ContextValue, Output, instances};
 
@@ -42,38 +41,64 @@ pub struct Analysed {
     pub actions: Vec<Action>,
 }
 
-/// Runs the implementation of the rule that `library` defines as `rule_name`.
+/// Runs the implementation of the rule that `library` defines as `rule_name`. Whether the dependencies may be ones
+/// (visibility, providers, files) is for the caller to check before.
 pub fn analyse(library: &Library, rule_name: &str, cx: &RuleContext<'_>) -> Result<Analysed, Diagnostics> {
     let Some(rule) = library.exported_rule(rule_name) else {
         return Err(Diagnostic::error(format!("{} defines no rule `{rule_name}`", library.label())).into());
     };
-    check_dependencies(cx)?;
     let data = Arc::new(context(rule, cx)?);
     let providers = run(library, rule, &data).map_err(|error| Diagnostics::from(while_analysing(error, cx)))?;
     let mut errors = Vec::new();
     let state = std::mem::take(&mut *data.state());
     for output in state.outputs.values().filter(|output| output.writer.is_none()) {
         let name = output.artifact.short_path();
-        let error = Diagnostic::error(format!("no action writes the output `{name}`"));
-        let location = output.location.clone().or_else(|| rule.schema.location.clone());
-        errors.push(error.at(location).hint("write it with an action, or do not declare it"));
+        let error = Diagnostic::error(format!("no action writes the output `{name}`"))
+            .hint("write it with an action, or do not declare it");
+        errors.push(match &output.declared {
+            Some(span) => diagnose::at(error, span),
+            None => at_implementation(library, rule, error),
+        });
     }
+    errors.extend(nested(&state).into_iter().map(|error| at_implementation(library, rule, error)));
     match complete(providers, rule, &state) {
         Ok(providers) if errors.is_empty() => return Ok(Analysed { providers, actions: state.actions }),
         Ok(_) => {}
         Err(found) => {
-            errors.extend(found.iter().map(|found| diagnose::problem(found).at(rule.schema.location.clone())));
+            errors.extend(found.iter().map(|found| at_implementation(library, rule, diagnose::problem(found))));
         }
     }
     Err(Diagnostics(errors.into_iter().map(|error| while_analysing(error, cx)).collect()))
 }
 
+/// An error at the signature of the rule's implementation.
+fn at_implementation(library: &Library, rule: &Rule, error: Diagnostic) -> Diagnostic {
+    let FunctionRef { file, name } = &rule.implementation;
+    let mut libraries = BTreeMap::new();
+    library.collect(&mut libraries);
+    match libraries.get(file).and_then(|library| library.place(name)) {
+        Some(span) => diagnose::at(error, span),
+        None => error.at(rule.schema.location.clone()),
+    }
+}
+
+/// Outputs that lie inside of an output directory.
+fn nested(state: &ActionState) -> Vec<Diagnostic> {
+    let trees = state.outputs.values().filter(|output| output.artifact.is_tree());
+    let inside = |tree: &RelPath| {
+        let below =
+            state.outputs.keys().filter(move |path| *path != tree && path.strip_prefix(tree.as_str()).is_some());
+        below
+            .map(|path| Diagnostic::error(format!("the output `{path}` lies inside of the output directory `{tree}`")))
+            .collect()
+    };
+    trees.flat_map(|tree| -> Vec<Diagnostic> { inside(tree.artifact.path()) }).collect()
+}
+
 fn while_analysing(error: Diagnostic, cx: &RuleContext<'_>) -> Diagnostic {
     let rule = &cx.schema.id.name;
     match &cx.target.location {
-        Some(location) => {
-            error.note(format!("while analysing {} ({rule}), declared at {location}", cx.target.label))
-        }
+        Some(location) => error.note(format!("while analysing {} ({rule}), declared at {location}", cx.target.label)),
         None => error.note(format!("while analysing {} ({rule})", cx.target.label)),
     }
 }
@@ -95,7 +120,7 @@ fn context(rule: &Rule, cx: &RuleContext<'_>) -> Result<ContextData, Diagnostics
     };
     for name in &cx.target.outputs {
         let artifact = context.output(name, false).map_err(|problem| diagnose::problem(&problem))?;
-        let output = Output { artifact: artifact.clone(), location: None, writer: None };
+        let output = Output { artifact: artifact.clone(), declared: None, writer: None };
         context.state().outputs.insert(artifact.path().clone(), output);
     }
     Ok(context)
@@ -110,13 +135,11 @@ fn run(library: &Library, rule: &Rule, data: &Arc<ContextData>) -> Result<Vec<Ar
         return Err(Diagnostic::error(format!("{} defines no function `{name}`", rule.implementation.file)));
     };
     Module::with_temp_heap(|module| {
-        let mut eval = Evaluator::new(&module);
-        limit(&mut eval);
-        eval.extra = Some(&session);
+        let mut eval = evaluator(&module, &session);
         let function = eval.heap().access_owned_frozen_value(&function);
         let context = eval.heap().alloc(ContextValue(Arc::clone(data)));
-        let result = eval.eval_function(function, &[context], &[]).map_err(|error| diagnose::error(&error))?;
-        instances(result).map_err(|found| diagnose::problem(&found).at(rule.schema.location.clone()))
+        let result = eval.eval_function(function, &[context], &[]).map_err(|error| session.diagnose(&error))?;
+        instances(result).map_err(|found| at_implementation(library, rule, diagnose::problem(&found)))
     })
 }
 
@@ -150,7 +173,7 @@ fn complete(
     }
     for (field, set) in [("files", &info.files), ("runfiles", &info.runfiles)] {
         if let Some(other) = set.direct.iter().find(|data| data.as_file().is_none()) {
-            problems.push(Problem::new(format!("`{field}` of DefaultInfo holds a {}", other.type_name())));
+            problems.push(Problem::new(format!("`{field}` of DefaultInfo holds {}", a(other.type_name()))));
         }
     }
     if !problems.is_empty() {
@@ -162,72 +185,10 @@ fn complete(
 
 /// The outputs that the BUILD.star names, or else the executable.
 fn default_files(state: &ActionState, executable: Option<&Artifact>) -> Depset {
-    let named = state.outputs.values().filter(|output| output.location.is_none());
+    let named = state.outputs.values().filter(|output| output.declared.is_none());
     let mut files: Vec<Data> = named.map(|output| Data::File(output.artifact.clone())).collect();
     if files.is_empty() {
         files.extend(executable.map(|file| Data::File(file.clone())));
     }
     Depset::of(files)
-}
-
-/// Whether each dependency is what its attribute asks for.
-fn check_dependencies(cx: &RuleContext<'_>) -> Result<(), Diagnostics> {
-    let mut errors = Vec::new();
-    for (name, schema) in cx.schema.attributes.iter().filter(|(_, schema)| schema.kind.is_label()) {
-        let Some(data) = cx.attributes.get(name) else { continue };
-        data.for_each_label(&mut |label| {
-            let found = match cx.dependencies.get(&(Arc::clone(name), label.clone())) {
-                Some(dependency) => check_dependency(schema, dependency),
-                None => Err(Problem::new("it was not analysed")),
-            };
-            if let Err(problem) = found {
-                let rule = &cx.schema.id.name;
-                let message = format!("`{name}` of {} ({rule}): {label}: {}", cx.target.label, problem.message);
-                let problem = Problem { message, ..problem };
-                errors.push(diagnose::problem(&problem).at(cx.target.location.clone()));
-            }
-        });
-    }
-    if errors.is_empty() { Ok(()) } else { Err(Diagnostics(errors)) }
-}
-
-fn check_dependency(schema: &AttributeSchema, dependency: &ConfiguredTarget) -> Result<(), Problem> {
-    let info = dependency.default_info();
-    if dependency.key.configuration.is_none() {
-        if schema.files.allowed {
-            check_ending(schema, dependency)?;
-        } else if !schema.executable {
-            return Err(Problem::new("it is a file, but the attribute takes targets only"));
-        }
-    } else if !schema.providers.is_empty() {
-        let has = |all: &Vec<_>| all.iter().all(|id| dependency.providers.contains_key(id));
-        let files = schema.files.allowed && !info.files.is_empty();
-        if !schema.providers.iter().any(has) && !files {
-            let wanted = schema.providers.iter().map(|all| {
-                all.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(" and ")
-            });
-            let wanted: Vec<String> = wanted.collect();
-            return Err(Problem::new(format!("it is a {} without {}", dependency.kind, wanted.join(", or "))));
-        }
-    }
-    if schema.executable && dependency.key.configuration.is_some() && info.executable.is_none() {
-        return Err(Problem::new(format!("it is a {}, which is not executable", dependency.kind)));
-    }
-    if schema.files.single {
-        let count = info.files.to_list().len();
-        if count != 1 {
-            return Err(Problem::new(format!("it has {count} files, but the attribute takes exactly one")));
-        }
-    }
-    Ok(())
-}
-
-fn check_ending(schema: &AttributeSchema, dependency: &ConfiguredTarget) -> Result<(), Problem> {
-    let endings = &schema.files.extensions;
-    let name = dependency.label().name();
-    if endings.is_empty() || endings.iter().any(|ending| name.ends_with(&**ending)) {
-        return Ok(());
-    }
-    let endings: Vec<String> = endings.iter().map(|ending| format!("`{ending}`")).collect();
-    Err(Problem::new(format!("its name does not end in {}", endings.join(" or "))))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{AttributeKind, AttributeSchema, Configurable, Data, FileFilter, Label, PackageId};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, a};
 
 /// The value of an attribute of this kind that was not set and has no default.
 pub(crate) fn zero(kind: AttributeKind) -> Data {
@@ -96,7 +96,11 @@ pub(crate) fn coerce(kind: AttributeKind, data: &Data, package: &PackageId) -> R
         }
         (AttributeKind::Output, Data::Str(text)) => output_name(text, package).map(|name| Data::text(&name)),
         (AttributeKind::Data, _) => {
-            if is_plain(data) { Ok(data.clone()) } else { Err(wrong()) }
+            if is_plain(data) {
+                Ok(data.clone())
+            } else {
+                Err(wrong())
+            }
         }
         _ => Err(wrong()),
     }
@@ -106,7 +110,8 @@ fn coerce_list(inner: AttributeKind, list: &[Data], package: &PackageId) -> Resu
     let mut seen = BTreeSet::new();
     let mut coerced = Vec::with_capacity(list.len());
     for (index, data) in list.iter().enumerate() {
-        let data = coerce(inner, data, package).map_err(|problem| prefix(&format!("element {}", index + 1), problem))?;
+        let data =
+            coerce(inner, data, package).map_err(|problem| prefix(&format!("element {}", index + 1), problem))?;
         if let Data::Label(label) = &data
             && !seen.insert(label.clone())
         {
@@ -170,7 +175,7 @@ pub(crate) fn describe(data: &Data) -> String {
         Data::Int(number) => format!("the int {number}"),
         Data::Str(text) if text.chars().count() <= 60 => format!("the string {text:?}"),
         Data::Label(label) => format!("the label {label}"),
-        other => format!("a {}", other.type_name()),
+        other => a(other.type_name()),
     }
 }
 

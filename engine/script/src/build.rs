@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use model::{Diagnostic, Diagnostics, Location, Package, PackageId, Target, Visibility};
 use starlark::environment::Module;
-use starlark::eval::Evaluator;
 use starlark::syntax::AstModule;
 
 use crate::library::Library;
-use crate::session::{Loads, Mode, Session, limit};
+use crate::session::{Loads, Mode, Session, evaluator};
 use crate::source::{BUILD_DIALECT, Source};
-use crate::{check, diagnose, globals};
+use crate::{check, globals};
 
 /// What a BUILD.star asks about its folder; answered by the loader, which knows what it asked for.
 pub trait PackageContext {
@@ -57,11 +56,7 @@ pub fn eval_build(
     let mut errors = check::build(&ast, &run.known_names());
     let (declared, stopped) = run.whole(ast);
     if errors.is_empty() && stopped.is_none() && declared.errors.is_empty() {
-        return Ok(Package {
-            id: package.clone(),
-            targets: declared.targets,
-            exported_files: declared.exported_files,
-        });
+        return Ok(Package { id: package.clone(), targets: declared.targets, exported_files: declared.exported_files });
     }
     match stopped {
         // Whatever stopped the evaluation hides what follows: go on after it, statement by statement.
@@ -109,7 +104,7 @@ impl Run<'_> {
 
     /// Evaluates the file; also returns what stopped it.
     fn whole(&self, ast: AstModule) -> (Declarations, Option<Diagnostic>) {
-        let (declared, mut stops) = self.evaluate(vec![ast]);
+        let (declared, mut stops) = self.evaluate(vec![ast], BTreeSet::new());
         (declared, stops.pop())
     }
 
@@ -117,12 +112,12 @@ impl Run<'_> {
     fn by_statement(&self) -> Vec<Diagnostic> {
         let Ok(ast) = self.source.parse(&BUILD_DIALECT) else { return Vec::new() };
         let known = self.known_names();
-        let statements = check::statements(&ast, self.source, &known);
-        let (declared, stops) = self.evaluate(statements);
+        let (statements, undefined) = check::statements(&ast, self.source, &known);
+        let (declared, stops) = self.evaluate(statements, undefined);
         stops.into_iter().chain(declared.errors).collect()
     }
 
-    fn evaluate(&self, modules: Vec<AstModule>) -> (Declarations, Vec<Diagnostic>) {
+    fn evaluate(&self, modules: Vec<AstModule>, mut undefined: BTreeSet<String>) -> (Declarations, Vec<Diagnostic>) {
         let session = self.session();
         let loader = Loads(self.loaded);
         let mut stops = Vec::new();
@@ -130,17 +125,17 @@ impl Run<'_> {
             if let Some(prelude) = self.prelude {
                 module.import_public_symbols(prelude.module());
             }
-            let mut undefined = BTreeSet::new();
-            let mut eval = Evaluator::new(&module);
-            limit(&mut eval);
-            eval.extra = Some(&session);
+            let mut eval = evaluator(&module, &session);
             eval.set_loader(&loader);
             for ast in modules {
+                if session.is_stopped() {
+                    break;
+                }
                 let names = check::Names::of(&ast);
                 if names.uses.iter().any(|name| undefined.contains(name)) {
                     undefined.extend(names.assigns);
                 } else if let Err(error) = eval.eval_module(ast, globals::build()) {
-                    stops.push(diagnose::error(&error));
+                    stops.push(session.diagnose(&error));
                     undefined.extend(names.assigns);
                 }
             }

@@ -64,13 +64,17 @@ pub(crate) fn library(ast: &AstModule) -> Result<(), Diagnostics> {
     if errors.is_empty() { Ok(()) } else { Err(Diagnostics(errors)) }
 }
 
-/// The functions defined at the top level.
-pub(crate) fn functions(ast: &AstModule) -> BTreeSet<String> {
-    defs(ast).into_iter().map(|def| def.name.ident.clone()).collect()
+/// The functions defined at the top level, with their places.
+pub(crate) fn functions(ast: &AstModule) -> BTreeMap<String, FileSpan> {
+    let place = |def: &Def| ast.file_span(def.signature_span());
+    defs(ast).into_iter().map(|def| (def.name.ident.clone(), place(def))).collect()
 }
 
 fn defs(ast: &AstModule) -> Vec<&Def> {
-    top(ast).into_iter().filter_map(|statement| if let StmtP::Def(def) = &statement.node { Some(def) } else { None }).collect()
+    top(ast)
+        .into_iter()
+        .filter_map(|statement| if let StmtP::Def(def) = &statement.node { Some(def) } else { None })
+        .collect()
 }
 
 /// Functions that call themselves, directly or through others of the file. What goes through values is left to the
@@ -109,7 +113,8 @@ fn called<'a>(expr: &'a AstExpr, found: &mut Vec<(&'a str, Span)>) {
     expr.visit_expr(|inner| called(inner, found));
 }
 
-/// Follows calls from `at` until `start` is called again; `path` then holds the way, and the last call's place is returned.
+/// Follows calls from `at` until `start` is called again; `path` then holds the way, and the last call's place is
+/// returned.
 fn cycle<'a>(
     start: &str,
     at: &'a str,
@@ -156,7 +161,8 @@ impl Names {
 pub(crate) fn build(ast: &AstModule, known: &BTreeSet<String>) -> Vec<Diagnostic> {
     let mut errors = Vec::new();
     let statements = top(ast);
-    let bound: BTreeSet<&str> = statements.iter().flat_map(|statement| bound(statement)).map(|(name, _)| name).collect();
+    let bound: BTreeSet<&str> =
+        statements.iter().flat_map(|statement| bound(statement)).map(|(name, _)| name).collect();
     for statement in statements {
         free(statement, &mut |name, span| {
             if !known.contains(name) && !bound.contains(name) {
@@ -240,10 +246,17 @@ fn comprehension(
 }
 
 /// The statements of a BUILD.star as files of their own, each at its own lines; those with unknown names are left out.
-pub(crate) fn statements(ast: &AstModule, source: &Source, known: &BTreeSet<String>) -> Vec<AstModule> {
+/// Also returns the names that those would define.
+pub(crate) fn statements(
+    ast: &AstModule,
+    source: &Source,
+    known: &BTreeSet<String>,
+) -> (Vec<AstModule>, BTreeSet<String>) {
     let statements = top(ast);
-    let bound: BTreeSet<&str> = statements.iter().flat_map(|statement| bound(statement)).map(|(name, _)| name).collect();
+    let bound: BTreeSet<&str> =
+        statements.iter().flat_map(|statement| bound(statement)).map(|(name, _)| name).collect();
     let mut modules = Vec::new();
+    let mut undefined = BTreeSet::new();
     for statement in statements {
         let mut defined = true;
         free(statement, &mut |name, _| defined &= known.contains(name) || bound.contains(name));
@@ -253,11 +266,12 @@ pub(crate) fn statements(ast: &AstModule, source: &Source, known: &BTreeSet<Stri
         let indent = " ".repeat(resolved.begin.column);
         // Only a statement after a `;` is indented; the parser refuses the indent, and the statement is passed over.
         let text = format!("{lines}{indent}{}\n", span.source_span());
-        if defined && let Ok(module) = AstModule::parse(&source.path, text, &BUILD_DIALECT) {
-            modules.push(module);
+        match AstModule::parse(&source.path, text, &BUILD_DIALECT) {
+            Ok(module) if defined => modules.push(module),
+            _ => undefined.extend(self::bound(statement).into_iter().map(|(name, _)| name.to_owned())),
         }
     }
-    modules
+    (modules, undefined)
 }
 
 /// The place of a named argument of the call at `call`.

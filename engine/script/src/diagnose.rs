@@ -72,20 +72,30 @@ fn plain(text: &str) -> Diagnostic {
     let text = text.trim().trim_start_matches("Parse error: ");
     if let Some((message, rest)) = text.split_once(", did you mean `") {
         let name = rest.trim_end_matches(['?', '`']);
-        return Diagnostic::error(message).hint(format!("did you mean `{name}`?"));
+        return plain(message).hint(format!("did you mean `{name}`?"));
     }
-    let diagnostic = Diagnostic::error(text);
-    if text.starts_with("`def`") || text.starts_with("`lambda`") {
-        diagnostic.hint("move the function to a .star file and load() it")
-    } else if text.contains("cannot be used outside `def`") {
-        diagnostic.hint("use a list comprehension, or a function in a .star file")
-    } else if text.contains("ticks has been exceeded") {
-        Diagnostic::error("evaluation took too many steps").note(text.to_owned())
-    } else if text.starts_with("Heap memory limit") {
-        Diagnostic::error("evaluation took too much memory").note("the place is near, not always at, the cause")
-    } else if text.contains("Starlark call stack overflow") {
-        diagnostic.hint("recursion is not allowed; use a loop over a list")
-    } else {
-        diagnostic
+    if let Some(name) = text.strip_prefix("Variable ").and_then(|rest| rest.strip_suffix(" not found")) {
+        return Diagnostic::error(format!("the name {name} is not defined"));
+    }
+    let error = |message: &str, hint: &str| Diagnostic::error(message).hint(hint);
+    match text {
+        "`def` is not allowed in this dialect" | "`lambda` is not allowed in this dialect" => {
+            error(&text.replace(" in this dialect", " here"), "move the function to a .star file and load() it")
+        }
+        "`for` cannot be used outside `def` in this dialect" => {
+            error("`for` can stand only inside a function", "use a list comprehension, or a function in a .star file")
+        }
+        "`if` cannot be used outside `def` in this dialect" => {
+            error("`if` can stand only inside a function", "use `x if condition else y`, or a function in a .star file")
+        }
+        "Your Starlark dialect must enable f-strings to use them" => {
+            error("there are no f-strings", "write `\"{}\".format(x)` or `\"%s\" % x`")
+        }
+        "Immutable" => Diagnostic::error("this value cannot be changed any more")
+            .note("what a .star file defines is frozen when the file has been loaded"),
+        "Starlark call stack overflow" => {
+            error("calls are nested too deeply", "recursion is not allowed; use a loop over a list")
+        }
+        _ => Diagnostic::error(text.replace(" in this dialect", " here")),
     }
 }

@@ -57,9 +57,8 @@ static LIBRARY: LazyLock<Globals> = LazyLock::new(|| {
         .build()
 });
 
-static BUILD: LazyLock<Globals> = LazyLock::new(|| {
-    common().with(values::label_globals).with(values::select_globals).with(package_globals).build()
-});
+static BUILD: LazyLock<Globals> =
+    LazyLock::new(|| common().with(values::label_globals).with(values::select_globals).with(package_globals).build());
 
 static WORKSPACE: LazyLock<Globals> = LazyLock::new(|| common().with(workspace::workspace_globals).build());
 
@@ -147,9 +146,7 @@ fn package_globals(builder: &mut GlobalsBuilder) {
         let state = state(eval, "glob()")?;
         let exclude_directories = exclude_directories.into_option().is_none_or(|value| value.to_bool());
         match state.context.glob(&include.items, &exclude.items, exclude_directories) {
-            Ok(files) if files.is_empty() && !allow_empty => {
-                fail(format!("no file matches {:?}", include.items))
-            }
+            Ok(files) if files.is_empty() && !allow_empty => fail(format!("no file matches {:?}", include.items)),
             Ok(files) => Ok(strings(eval, files)),
             Err(reason) => fail(reason),
         }
@@ -163,9 +160,7 @@ fn package_globals(builder: &mut GlobalsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         match state(eval, "subpackages()")?.context.subpackages(&include.items, &exclude.items) {
-            Ok(found) if found.is_empty() && !allow_empty => {
-                fail(format!("no package matches {:?}", include.items))
-            }
+            Ok(found) if found.is_empty() && !allow_empty => fail(format!("no package matches {:?}", include.items)),
             Ok(found) => Ok(strings(eval, found)),
             Err(reason) => fail(reason),
         }
@@ -179,7 +174,9 @@ fn package_globals(builder: &mut GlobalsBuilder) {
         let state = state(eval, "package()")?;
         let mut declared = state.declared.borrow_mut();
         if let Some(earlier) = &declared.package_call {
-            return Err(Problem::new("package() is called twice").note(format!("it is first called at {earlier}")).into());
+            return Err(Problem::new("package() is called twice")
+                .note(format!("it is first called at {earlier}"))
+                .into());
         }
         if !declared.targets.is_empty() {
             return fail("package() must come before the first target");

@@ -6,6 +6,7 @@ use model::Data;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
+use starlark::collections::SmallMap;
 use starlark::environment::GlobalsBuilder;
 use starlark::starlark_module;
 use starlark::values::dict::AllocDict;
@@ -200,16 +201,13 @@ impl<'de, 'v> Visitor<'de> for Decode<'v> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'v>, A::Error> {
-        let mut pairs: Vec<(String, Value<'v>)> = Vec::new();
+        let mut pairs: SmallMap<String, Value<'v>> = SmallMap::new();
         while let Some(key) = map.next_key::<String>()? {
             if key == NUMBER {
                 return number(&map.next_value::<String>()?, self.0);
             }
             let value = map.next_value_seed(self)?;
-            match pairs.iter_mut().find(|(earlier, _)| *earlier == key) {
-                Some(pair) => pair.1 = value,
-                None => pairs.push((key, value)),
-            }
+            pairs.insert(key, value);
         }
         Ok(self.0.alloc(AllocDict(pairs)))
     }

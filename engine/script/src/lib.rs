@@ -4,7 +4,10 @@
 //! texts given: no I/O (globs are answered by the caller), no clock, no order of hash tables. Every failure is a
 //! diagnostic with its place.
 
-#![allow(unsafe_code, reason = "the starlark crate's derive of `ProvidesStaticType` expands to an unsafe impl; we write none")]
+#![allow(
+    unsafe_code,
+    reason = "the starlark crate's derive of `ProvidesStaticType` expands to an unsafe impl; we write none"
+)]
 
 #[macro_use]
 mod values;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{Diagnostics, Digest, KeyBuilder, Label, RuleSchema};
+use starlark::codemap::FileSpan;
 use starlark::environment::{FrozenModule, Module};
-use starlark::eval::Evaluator;
 use starlark::values::{FrozenHeapName, OwnedFrozenValue, Value};
 
-use crate::session::{LibraryState, Loads, Mode, Rule, Session, limit};
+use crate::session::{LibraryState, Loads, Mode, Rule, Session, evaluator};
 use crate::source::{LIBRARY_DIALECT, Source};
 use crate::{check, diagnose, globals};
 
@@ -22,6 +22,8 @@ struct Inner {
     digest: Digest,
     module: FrozenModule,
     rules: BTreeMap<Arc<str>, Rule>,
+    /// Where its functions are defined.
+    functions: BTreeMap<String, FileSpan>,
     /// The libraries it loads.
     loaded: Vec<Library>,
 }
@@ -62,6 +64,11 @@ impl Library {
         self.0.rules.get(name)
     }
 
+    /// Where a top-level function is defined.
+    pub(crate) fn place(&self, function: &str) -> Option<&FileSpan> {
+        self.0.functions.get(function)
+    }
+
     /// The value of a top-level name, public or not.
     pub(crate) fn get(&self, name: &str) -> Option<OwnedFrozenValue> {
         self.0.module.get_any_visibility(name).ok().map(|(value, _)| value)
@@ -96,11 +103,9 @@ pub fn eval_library(source: &Source, loaded: &BTreeMap<String, Library>) -> Resu
     let loader = Loads(loaded);
     let frozen = Module::with_temp_heap(|module| {
         {
-            let mut eval = Evaluator::new(&module);
-            limit(&mut eval);
-            eval.extra = Some(&session);
+            let mut eval = evaluator(&module, &session);
             eval.set_loader(&loader);
-            eval.eval_module(ast, globals::library()).map_err(|error| diagnose::error(&error))?;
+            eval.eval_module(ast, globals::library()).map_err(|error| session.diagnose(&error))?;
         }
         let name = FrozenHeapName::User(Box::new(source.path.to_string()));
         module.freeze_named(name).map_err(|error| diagnose::error(&error.into()))
@@ -112,6 +117,7 @@ pub fn eval_library(source: &Source, loaded: &BTreeMap<String, Library>) -> Resu
         digest: digest(source, loaded),
         module: frozen,
         rules: state.rules.into_inner(),
+        functions: state.functions,
         loaded: loaded.values().cloned().collect(),
     })))
 }

@@ -45,6 +45,12 @@ impl From<Problem> for starlark::Error {
     }
 }
 
+/// A noun with its article: `an int`.
+pub(crate) fn a(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']) { "an" } else { "a" };
+    if noun == "NoneType" { "None".to_owned() } else { format!("{article} {noun}") }
+}
+
 /// Fails a native function.
 pub(crate) fn fail<T>(message: impl Into<String>) -> starlark::Result<T> {
     Err(Problem::new(message).into())

@@ -11,7 +11,7 @@ use starlark::eval::{Arguments, Evaluator};
 use starlark::values::Value;
 
 use crate::build::{BuildState, Declarations};
-use crate::problem::Problem;
+use crate::problem::{Problem, a};
 use crate::session::session;
 use crate::values::{SelectValue, to_data};
 use crate::{attribute, check, diagnose};
@@ -38,11 +38,14 @@ pub(crate) fn declare<'v>(
     let state = session.build(&format!("the rule `{rule}`"))?;
     let frames = eval.call_stack().frames;
     let span = frames.iter().find_map(|frame| frame.location.clone());
-    let inner = eval.call_stack_top_location().filter(|inner| Some(inner) != span.as_ref());
+    let inner = frames.iter().rev().find_map(|frame| frame.location.clone());
+    let inner = inner.filter(|inner| Some(inner) != span.as_ref());
     let via = inner.map(|inner| format!("`{rule}` is called at {}", diagnose::location(&inner)));
     let mut call = Call { schema, state, span, via, problems: Vec::new() };
     if args.no_positional_args(eval.heap()).is_err() {
-        let problem = Problem::new(format!("`{rule}` takes named arguments only")).hint(format!("write `{rule}(name = ...)`"));
+        let problem = Problem::new(format!("`{rule}` takes named arguments only"))
+            .hint(format!("write `{rule}(name = ...)`"))
+            .in_argument("name");
         call.problems.push(problem);
     }
     let mut given = BTreeMap::new();
@@ -57,12 +60,7 @@ pub(crate) fn declare<'v>(
 
 impl Call<'_> {
     /// The value of an argument as its attribute takes it; `None` if it is unset or at fault.
-    fn value(
-        &mut self,
-        name: &str,
-        value: Value<'_>,
-        session: &crate::session::Session<'_>,
-    ) -> Option<Configurable> {
+    fn value(&mut self, name: &str, value: Value<'_>, session: &crate::session::Session<'_>) -> Option<Configurable> {
         if value.is_none() && name != "name" {
             if self.schema.attributes.contains_key(name) {
                 return None;
@@ -88,14 +86,17 @@ impl Call<'_> {
         if name == "name" {
             return match value.unpack_str() {
                 Some(text) => Ok(Configurable::Plain(Data::text(text))),
-                None => Err(Problem::new(format!("`name` of `{rule}`: expected a string, but got a {}", value.get_type()))),
+                None => {
+                    Err(Problem::new(format!("`name` of `{rule}`: expected a string, but got {}", a(value.get_type()))))
+                }
             };
         }
         let Some(schema) = self.schema.attributes.get(name) else {
             let known = self.schema.attributes.keys().map(|name| &**name).chain(["name"]);
             return Err(Problem::new(format!("`{rule}` has no attribute `{name}`")).nearest(name, known));
         };
-        let named = |problem: Problem| Problem { message: format!("`{name}` of `{rule}`: {}", problem.message), ..problem };
+        let named =
+            |problem: Problem| Problem { message: format!("`{name}` of `{rule}`: {}", problem.message), ..problem };
         let coerce = |data: &Data| attribute::coerce(schema.kind, data, package);
         if let Some(select) = SelectValue::from_value(value) {
             if matches!(schema.kind, AttributeKind::Output | AttributeKind::OutputList) || name == "visibility" {
@@ -115,9 +116,8 @@ impl Call<'_> {
             if schema.mandatory && !given.contains_key(name) && !self.problems.iter().any(faulty) {
                 let rule = &self.schema.id.name;
                 let kind = schema.kind.describe();
-                self.problems.push(
-                    Problem::new(format!("`{rule}` needs the attribute `{name}`")).hint(format!("it is {kind}")),
-                );
+                self.problems
+                    .push(Problem::new(format!("`{rule}` needs the attribute `{name}`")).hint(format!("it is {kind}")));
             }
         }
         let mut declared = self.state.declared.borrow_mut();

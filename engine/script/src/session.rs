@@ -1,23 +1,25 @@
 //! What one evaluation knows: which file, which libraries, and what it collects.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{FunctionRef, Label, ProviderId, RuleSchema};
+use model::{Diagnostic, FunctionRef, Label, ProviderId, RuleSchema};
 use starlark::any::ProvidesStaticType;
-use starlark::environment::FrozenModule;
+use starlark::codemap::FileSpan;
+use starlark::environment::{FrozenModule, Module};
 use starlark::eval::{Evaluator, FileLoader};
 use starlark::values::Value;
 
 use crate::build::BuildState;
+use crate::diagnose;
 use crate::library::Library;
 use crate::problem::{Problem, fail};
 use crate::source::Source;
 use crate::workspace::WorkspaceState;
 
-/// Function calls and loop turns that one file or one rule implementation may take.
-const MAX_TICKS: u64 = 10_000_000;
+/// Function calls and loop turns that one file or one rule implementation may take, in thousands.
+const MAX_KILOTICKS: u32 = 10_000;
 /// Bytes of Starlark values that one evaluation may hold.
 const MAX_HEAP: usize = 512 << 20;
 /// Nested calls.
@@ -34,6 +36,10 @@ pub(crate) struct Session<'a> {
     pub libraries: BTreeMap<Label, Library>,
     /// What is evaluated.
     pub mode: Mode<'a>,
+    /// Thousands of calls and loop turns so far.
+    kiloticks: Cell<u32>,
+    /// Why the evaluation was stopped, if it was.
+    stopped: Cell<Option<&'static str>>,
 }
 
 /// The kinds of evaluation.
@@ -52,7 +58,7 @@ pub(crate) enum Mode<'a> {
 #[derive(Default)]
 pub(crate) struct LibraryState {
     /// The functions that the file defines at its top level.
-    pub functions: BTreeSet<String>,
+    pub functions: BTreeMap<String, FileSpan>,
     /// The rules exported so far, by name.
     pub rules: RefCell<BTreeMap<Arc<str>, Rule>>,
 }
@@ -72,7 +78,14 @@ impl<'a> Session<'a> {
         for library in loaded {
             library.collect(&mut libraries);
         }
-        Self { file: source.label.clone(), path: Arc::clone(&source.path), libraries, mode }
+        Self {
+            file: source.label.clone(),
+            path: Arc::clone(&source.path),
+            libraries,
+            mode,
+            kiloticks: Cell::new(0),
+            stopped: Cell::new(None),
+        }
     }
 
     /// The build state, or an error that says what may be called in BUILD.star only.
@@ -84,6 +97,38 @@ impl<'a> Session<'a> {
                 .hint("call it in a function (a macro) that a BUILD.star calls")
                 .into()),
         }
+    }
+
+    /// Called at every thousandth step: whether to stop. It says so once, inside of what runs too long, so that the
+    /// error has that place; the evaluator asks again at the end, where there is no place left.
+    fn exhausted(&self, heap: usize) -> bool {
+        self.kiloticks.set(self.kiloticks.get().saturating_add(1));
+        if self.stopped.get().is_some() {
+            return false;
+        }
+        let reason = if self.kiloticks.get() > MAX_KILOTICKS {
+            Some("evaluation takes too many steps")
+        } else if heap > MAX_HEAP {
+            Some("evaluation takes too much memory")
+        } else {
+            None
+        };
+        self.stopped.set(reason);
+        reason.is_some()
+    }
+
+    /// Whether a limit stopped the evaluation.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.get().is_some()
+    }
+
+    /// An error of this evaluation as a diagnostic.
+    pub fn diagnose(&self, error: &starlark::Error) -> Diagnostic {
+        let diagnostic = diagnose::error(error);
+        let Some(reason) = self.stopped.get() else { return diagnostic };
+        let hint = "shorten the loop here, or what calls it";
+        let notes = if diagnostic.location.is_none() { vec![format!("in {}", self.path)] } else { diagnostic.notes };
+        Diagnostic { message: reason.to_owned(), notes, hints: vec![hint.to_owned()], ..diagnostic }
     }
 
     /// The label of the file with this path.
@@ -104,7 +149,7 @@ impl<'a> Session<'a> {
                 return Ok(FunctionRef { file: library.label().clone(), name: Arc::from(name) });
             }
         } else if let Mode::Library(state) = &self.mode
-            && state.functions.contains(name)
+            && state.functions.contains_key(name)
         {
             return Ok(FunctionRef { file: self.file.clone(), name: Arc::from(name) });
         }
@@ -128,12 +173,15 @@ pub(crate) fn calling_file(eval: &Evaluator<'_, '_, '_>) -> starlark::Result<Lab
     Ok(location.map_or(&session.file, |span| session.file_of(span.filename())).clone())
 }
 
-/// Sets the limits of a run.
-pub(crate) fn limit(eval: &mut Evaluator<'_, '_, '_>) {
-    // Each fails only when it is set twice or to zero.
-    let _ = eval.set_max_tick_count(MAX_TICKS);
-    let _ = eval.set_max_heap_size(MAX_HEAP);
+/// An evaluator of this session, with its limits.
+pub(crate) fn evaluator<'v, 's, 'a: 's>(module: &'s Module<'v>, session: &'s Session<'a>) -> Evaluator<'v, 's, 'a> {
+    let mut eval = Evaluator::new(module);
+    eval.extra = Some(session);
+    let heap = module.heap();
+    eval.set_check_cancelled(Box::new(move || session.exhausted(heap.allocated_bytes())));
+    // It fails only when it is set twice or to zero.
     let _ = eval.set_max_callstack_size(MAX_DEPTH);
+    eval
 }
 
 /// Answers `load` from the libraries given.

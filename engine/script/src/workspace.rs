@@ -13,8 +13,8 @@ use starlark::values::list_or_tuple::UnpackListOrTuple;
 use starlark::values::none::NoneType;
 use starlark::values::{NoSerialize, StarlarkValue, Value, starlark_value};
 
-use crate::problem::{Problem, fail};
-use crate::session::{Mode, Session, limit, session};
+use crate::problem::{Problem, a, fail};
+use crate::session::{Mode, Session, evaluator, session};
 use crate::source::{Source, WORKSPACE_DIALECT};
 use crate::values::LabelValue;
 use crate::{diagnose, globals};
@@ -40,10 +40,8 @@ pub fn eval_workspace(source: &Source) -> Result<WorkspaceDecl, Diagnostics> {
     let ast = source.parse(&WORKSPACE_DIALECT)?;
     let session = Session::new(source, [], Mode::Workspace(RefCell::default()));
     Module::with_temp_heap(|module| {
-        let mut eval = Evaluator::new(&module);
-        limit(&mut eval);
-        eval.extra = Some(&session);
-        eval.eval_module(ast, globals::workspace()).map(|_| ()).map_err(|error| diagnose::error(&error))
+        let mut eval = evaluator(&module, &session);
+        eval.eval_module(ast, globals::workspace()).map(|_| ()).map_err(|error| session.diagnose(&error))
     })?;
     let Mode::Workspace(state) = session.mode else { unreachable!("the session was made for a WORKSPACE.star") };
     let state = state.into_inner();
@@ -70,7 +68,7 @@ fn label(value: Value<'_>, argument: &str) -> starlark::Result<Label> {
         return Ok(label.0.clone());
     }
     let Some(text) = value.unpack_str() else {
-        return fail(format!("`{argument}` takes a label, but got a {}", value.get_type()));
+        return fail(format!("`{argument}` takes a label, but got {}", a(value.get_type())));
     };
     Label::parse(text, &PackageId::root()).map_err(|error| Problem::new(format!("`{argument}`: {error}")).into())
 }
@@ -159,7 +157,9 @@ fn declarations(builder: &mut GlobalsBuilder) {
     ) -> starlark::Result<NoneType> {
         let mut state = state(eval)?.borrow_mut();
         if let Some(earlier) = &state.named {
-            return Err(Problem::new("workspace() is called twice").note(format!("it is first called at {earlier}")).into());
+            return Err(Problem::new("workspace() is called twice")
+                .note(format!("it is first called at {earlier}"))
+                .into());
         }
         for folder in &ignore.items {
             if let Err(error) = model::RelPath::new(folder.trim_end_matches('/')) {

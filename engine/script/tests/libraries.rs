@@ -15,7 +15,9 @@ fn errors(text: &str) -> String {
 #[test]
 fn a_library_has_exports_rules_and_a_digest_of_all_it_loads() {
     let text = |inner: &str| {
-        format!("== a.star ==\nload(\":b.star\", \"impl\")\nr = rule(implementation = impl)\n_hidden = rule(implementation = impl)\n== b.star ==\ndef impl(ctx):\n    {inner}\n")
+        format!(
+            "== a.star ==\nload(\":b.star\", \"impl\")\nr = rule(implementation = impl)\n_hidden = rule(implementation = impl)\n== b.star ==\ndef impl(ctx):\n    {inner}\n"
+        )
     };
     let library = Workspace::new(&text("pass")).library("a.star").unwrap();
     assert!(library.exports().contains(&"r".to_owned()));
@@ -40,7 +42,10 @@ fn types_are_checked() {
             z = f([1])
                 ^^^^^^
         "###);
-    assert_eq!(errors("Info = provider()\ndef f(ctx: Context, dep: Target, info: Info) -> depset:\n    return depset([])\n"), "no errors");
+    assert_eq!(
+        errors("Info = provider()\ndef f(ctx: Context, dep: Target, info: Info) -> depset:\n    return depset([])\n"),
+        "no errors"
+    );
 }
 
 #[test]
@@ -69,9 +74,10 @@ fn globals_are_assigned_once() {
 fn frozen_values_cannot_be_changed() {
     let text = "== x.star ==\nload(\":y.star\", \"l\", \"grow\")\ngrow()\n== y.star ==\nl = []\ndef grow():\n    l.append(1)\n";
     insta::assert_snapshot!(Workspace::new(text).library("x.star").unwrap_err(), @r###"
-        y.star:3:5: error: Immutable
+        y.star:3:5: error: this value cannot be changed any more
                 l.append(1)
                 ^^^^^^^^^^^
+          note: what a .star file defines is frozen when the file has been loaded
           note: in `grow`, called at x.star:2:1
         "###);
 }
@@ -85,7 +91,7 @@ fn recursion_and_endless_work_are_stopped() {
           note: `f` -> `g` -> `f` call each other in a circle
         "###);
     insta::assert_snapshot!(errors("def f(g):\n    return g(g)\n\nx = f(f)\n"), @r###"
-        x.star:2:12: error: Starlark call stack overflow
+        x.star:2:12: error: calls are nested too deeply
                 return g(g)
                        ^^^^
           note: in `f`, called at x.star:4:5
@@ -93,20 +99,26 @@ fn recursion_and_endless_work_are_stopped() {
         "###);
     let endless = "def f():\n    for a in range(100000):\n        for b in range(100000):\n            pass\n\nf()\n";
     insta::assert_snapshot!(errors(endless), @r###"
-        error: evaluation took too many steps
-          note: Execution duration limit of 10000000 ticks has been exceeded
+        x.star:3:9: error: evaluation takes too many steps
+                    for b in range(100000):
+                    ^^^^^^^^^^^^^^^^^^^^^^^
+          note: in `f`, called at x.star:6:1
+          hint: shorten the loop here, or what calls it
         "###);
     let memory = "def f():\n    x = []\n    for a in range(100000):\n        x.append(\"x\" * 100000)\n    return x\n\ny = f()\n";
     insta::assert_snapshot!(errors(memory), @r###"
-        error: evaluation took too much memory
-          note: the place is near, not always at, the cause
+        x.star:3:5: error: evaluation takes too much memory
+                for a in range(100000):
+                ^^^^^^^^^^^^^^^^^^^^^^^
+          note: in `f`, called at x.star:7:5
+          hint: shorten the loop here, or what calls it
         "###);
 }
 
 #[test]
 fn statements_that_starlark_lacks() {
     insta::assert_snapshot!(errors("for x in [1]:\n    y = x\n"), @r###"
-        x.star:1:1: error: `for` cannot be used outside `def` in this dialect
+        x.star:1:1: error: `for` can stand only inside a function
             for x in [1]:
             ^^^^^^^^^^^^^
           hint: use a list comprehension, or a function in a .star file
@@ -122,12 +134,13 @@ fn statements_that_starlark_lacks() {
                 ^^^^^^^^^^^^^^^^^^^^
         "###);
     insta::assert_snapshot!(errors("x = f\"{1}\"\n"), @r###"
-        x.star:1:5: error: Your Starlark dialect must enable f-strings to use them
+        x.star:1:5: error: there are no f-strings
             x = f"{1}"
                 ^^^^^^
+          hint: write `"{}".format(x)` or `"%s" % x`
         "###);
     insta::assert_snapshot!(errors("x = prnt\n"), @r###"
-        x.star:1:5: error: Variable `prnt` not found
+        x.star:1:5: error: the name `prnt` is not defined
             x = prnt
                 ^^^^
           hint: did you mean `int`?
@@ -191,7 +204,8 @@ fn rules_and_providers_need_names() {
             r = rule(implementation = _impl, attrs = {"tags": attr.string()})
                 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
         "###);
-    let unnamed = "== x.star ==\ndef _impl(ctx):\n    pass\n\ndef declare():\n    rule(implementation = _impl)(name = \"x\")\n";
+    let unnamed =
+        "== x.star ==\ndef _impl(ctx):\n    pass\n\ndef declare():\n    rule(implementation = _impl)(name = \"x\")\n";
     insta::assert_snapshot!(Workspace::new(&format!("{unnamed}declare()\n")).library("x.star").unwrap_err(), @r###"
         x.star:5:5: error: this rule has no name
                 rule(implementation = _impl)(name = "x")

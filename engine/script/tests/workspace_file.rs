@@ -76,7 +76,7 @@ fn errors() {
           note: the other is declared at WORKSPACE.star:2:1
         "###);
     insta::assert_snapshot!(show("workspace(name = \"w\")\nload(\":x.star\", \"x\")\n"), @r###"
-        WORKSPACE.star:2:1: error: `load` is not allowed in this dialect
+        WORKSPACE.star:2:1: error: `load` is not allowed here
             load(":x.star", "x")
             ^^^^^^^^^^^^^^^^^^^^
         "###);

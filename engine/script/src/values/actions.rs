@@ -1,23 +1,23 @@
 //! `ctx.actions`: declares outputs and what makes them.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use model::{Action, ActionKind, Artifact, ArtifactRoot, Data, Depset, Network, Spawn};
+use model::{Action, ActionKind, Artifact, ArtifactRoot};
 use starlark::environment::{Methods, MethodsBuilder};
 use starlark::eval::Evaluator;
 use starlark::starlark_module;
 use starlark::values::dict::DictRef;
 use starlark::values::list_or_tuple::UnpackListOrTuple;
 use starlark::values::none::{NoneOr, NoneType};
-use starlark::values::{NoSerialize, StarlarkValue, UnpackValue, Value, starlark_value};
+use starlark::values::{NoSerialize, StarlarkValue, Value, starlark_value};
 
-use super::args::{ArgsValue, word};
+use super::args::ArgsValue;
 use super::context::{ContextData, Output};
-use super::{DepsetValue, FileValue, TargetValue, to_data};
+use super::process::{Inputs, Process, program, words};
+use super::{FileValue, to_data};
 use crate::diagnose;
-use crate::problem::{Problem, fail};
+use crate::problem::{Problem, a, fail};
 use crate::session::session;
 
 wrapper! {
@@ -41,101 +41,20 @@ impl<'v> StarlarkValue<'v> for ActionsValue {
     }
 }
 
-/// The files that a value stands for: a file, a depset of files, or a list of them.
-pub(crate) fn files_of(value: Value<'_>, what: &str) -> starlark::Result<(Vec<Data>, Vec<Arc<Depset>>)> {
-    if let Some(file) = FileValue::from_value(value) {
-        return Ok((vec![Data::File(file.0.clone())], Vec::new()));
-    }
-    if let Some(set) = DepsetValue::from_value(value) {
-        if let Some(other) = set.0.direct.iter().find(|data| data.as_file().is_none()) {
-            return fail(format!("`{what}` takes files, but the depset holds a {}", other.type_name()));
-        }
-        return Ok((Vec::new(), vec![Arc::clone(&set.0)]));
-    }
-    if let Ok(Some(list)) = UnpackListOrTuple::<Value<'_>>::unpack_value(value) {
-        let (mut direct, mut transitive) = (Vec::new(), Vec::new());
-        for item in list.items {
-            let (files, sets) = files_of(item, what)?;
-            direct.extend(files);
-            transitive.extend(sets);
-        }
-        return Ok((direct, transitive));
-    }
-    let problem = Problem::new(format!("`{what}` takes files, but got a {}", value.get_type()));
-    Err(match value.get_type() {
-        "Target" => problem.hint("take its files: `target[DefaultInfo].files`, or `ctx.files.<attribute>`"),
-        "string" => problem.hint("take a File: of `ctx.files.<attribute>`, or of `ctx.actions.declare_file`"),
-        _ => problem,
-    }
-    .into())
-}
-
-/// The inputs of an action in the making.
-#[derive(Default)]
-struct Inputs(Depset);
-
-impl Inputs {
-    fn add(&mut self, value: Value<'_>, what: &str) -> starlark::Result<()> {
-        let (direct, transitive) = files_of(value, what)?;
-        self.0.direct.extend(direct);
-        self.0.transitive.extend(transitive.into_iter().filter(|set| !set.is_empty()));
-        Ok(())
-    }
-
-    fn file(&mut self, file: &Artifact) {
-        self.0.direct.push(Data::File(file.clone()));
-    }
-
-    /// A tool: its executable with its runfiles, or files.
-    fn tool(&mut self, value: Value<'_>, context: &ContextData) -> starlark::Result<()> {
-        if let Some(target) = TargetValue::from_value(value) {
-            let info = target.0.default_info();
-            match &info.executable {
-                Some(executable) => self.file(executable),
-                None => self.0.transitive.push(info.files),
-            }
-            self.0.transitive.push(info.runfiles);
-            return Ok(());
-        }
-        if let Some(file) = FileValue::from_value(value) {
-            self.file(&file.0);
-            self.0.transitive.extend(runfiles_of(&file.0, context));
-            return Ok(());
-        }
-        self.add(value, "tools")
-    }
-
-    fn finish(mut self) -> Arc<Depset> {
-        let mut seen = std::collections::BTreeSet::new();
-        self.0.direct.retain(|data| seen.insert(data.clone()));
-        match self.0.transitive.as_slice() {
-            [only] if self.0.direct.is_empty() => Arc::clone(only),
-            _ => Arc::new(self.0),
-        }
-    }
-}
-
-/// The runfiles of the dependency whose executable this file is.
-fn runfiles_of(file: &Artifact, context: &ContextData) -> Option<Arc<Depset>> {
-    let infos = context.dependencies.values().map(|target| target.default_info());
-    let mut own = infos.filter(|info| info.executable.as_ref() == Some(file) && !info.runfiles.is_empty());
-    own.next().map(|info| info.runfiles)
-}
-
 impl ActionsValue {
     fn declare(&self, artifact: Artifact, eval: &Evaluator<'_, '_, '_>) -> starlark::Result<FileValue> {
         let mut state = self.0.state();
         if let Some(other) = state.outputs.get(artifact.path()) {
             let problem = Problem::new(format!("`{}` is declared twice", artifact.short_path()));
-            return Err(match &other.location {
-                Some(location) => problem.note(format!("it is first declared at {location}")),
+            return Err(match &other.declared {
+                Some(span) => problem.note(format!("it is first declared at {}", diagnose::location(span))),
                 None => problem.note("the BUILD.star names it as an output").hint("take it from `ctx.outputs`"),
             }
             .into());
         }
-        let location = eval.call_stack_top_location().map(|span| diagnose::location(&span));
+        let declared = eval.call_stack_top_location();
         let path = artifact.path().clone();
-        state.outputs.insert(path, Output { artifact: artifact.clone(), location, writer: None });
+        state.outputs.insert(path, Output { artifact: artifact.clone(), declared, writer: None });
         Ok(FileValue(artifact))
     }
 
@@ -149,7 +68,14 @@ impl ActionsValue {
         self.0.output(path.as_str(), tree)
     }
 
-    fn register(&self, mnemonic: &str, progress: &str, inputs: Inputs, outputs: Vec<Artifact>, kind: ActionKind) -> starlark::Result<()> {
+    fn register(
+        &self,
+        mnemonic: &str,
+        progress: &str,
+        inputs: Inputs,
+        outputs: Vec<Artifact>,
+        kind: ActionKind,
+    ) -> starlark::Result<()> {
         let mnemonic: Arc<str> = Arc::from(mnemonic);
         if outputs.is_empty() {
             return fail(format!("the action {mnemonic} has no outputs, so it could never run"));
@@ -192,100 +118,6 @@ impl ActionsValue {
 
 fn outputs(files: UnpackListOrTuple<&FileValue>) -> Vec<Artifact> {
     files.items.into_iter().map(|file| file.0.clone()).collect()
-}
-
-fn words(arguments: &[Value<'_>]) -> starlark::Result<Vec<String>> {
-    let mut words = Vec::new();
-    for value in arguments {
-        match ArgsValue::from_value(*value) {
-            Some(args) => words.extend(args.words().iter().cloned()),
-            None => words.push(word(*value)?),
-        }
-    }
-    Ok(words)
-}
-
-fn environment(env: Option<&DictRef<'_>>) -> starlark::Result<BTreeMap<String, String>> {
-    let mut environment = BTreeMap::new();
-    for (name, value) in env.into_iter().flat_map(|env| env.iter()) {
-        let Some(name) = name.unpack_str() else { return fail("the names in `env` are strings") };
-        if name.is_empty() || name.contains(['=', '\0']) {
-            return fail(format!("{name:?} cannot name an environment variable"));
-        }
-        let value = word(value).map_err(|error| Problem::new(format!("`env[{name:?}]`: {}", error.without_diagnostic())))?;
-        environment.insert(name.to_owned(), value);
-    }
-    Ok(environment)
-}
-
-fn seconds(timeout: Option<i32>) -> starlark::Result<Option<u64>> {
-    match timeout {
-        None => Ok(None),
-        Some(seconds) => match u64::try_from(seconds) {
-            Ok(seconds) if seconds > 0 => Ok(Some(seconds)),
-            _ => fail("`timeout` is a number of seconds, at least 1"),
-        },
-    }
-}
-
-/// What `run` and `run_shell` share.
-struct Process<'v> {
-    inputs: Option<Value<'v>>,
-    tools: Option<Value<'v>>,
-    outputs: Vec<Artifact>,
-    env: Option<DictRef<'v>>,
-    root: Option<&'v FileValue>,
-    stdin: Option<&'v FileValue>,
-    stdout: Option<&'v FileValue>,
-    network: bool,
-    timeout: Option<i32>,
-}
-
-impl Process<'_> {
-    fn inputs(&self, context: &ContextData) -> starlark::Result<Inputs> {
-        let mut inputs = Inputs::default();
-        if let Some(value) = self.inputs {
-            inputs.add(value, "inputs")?;
-        }
-        if let Some(value) = self.tools {
-            match UnpackListOrTuple::<Value<'_>>::unpack_value(value) {
-                Ok(Some(list)) => list.items.into_iter().try_for_each(|tool| inputs.tool(tool, context))?,
-                _ => inputs.add(value, "tools")?,
-            }
-        }
-        self.root.iter().chain(&self.stdin).for_each(|file| inputs.file(&file.0));
-        Ok(inputs)
-    }
-
-    /// All outputs: standard output's file needs not be listed.
-    fn all_outputs(&self) -> Vec<Artifact> {
-        let mut outputs = self.outputs.clone();
-        if let Some(stdout) = self.stdout
-            && !outputs.contains(&stdout.0)
-        {
-            outputs.push(stdout.0.clone());
-        }
-        outputs
-    }
-
-    fn spawn(&self, argv: Vec<String>, needs_shell: bool) -> starlark::Result<ActionKind> {
-        if let Some(root) = self.root
-            && !root.0.is_tree()
-        {
-            return fail(format!("`root` takes a directory, but {} is a file", root.0.path()));
-        }
-        Ok(ActionKind::Spawn(Spawn {
-            argv,
-            env: environment(self.env.as_ref())?,
-            root: self.root.map(|root| root.0.clone()),
-            needs_shell: needs_shell && self.root.is_none(),
-            network: if self.network { Network::Host } else { Network::Loopback },
-            stdin: self.stdin.map(|file| file.0.clone()),
-            stdout: self.stdout.map(|file| file.0.clone()),
-            timeout: seconds(self.timeout)?,
-            test: false,
-        }))
-    }
 }
 
 #[starlark_module]
@@ -406,7 +238,9 @@ fn actions_methods(builder: &mut MethodsBuilder) {
         let content = match (content.unpack_str(), ArgsValue::from_value(content)) {
             (Some(text), _) => text.to_owned(),
             (None, Some(args)) => args.words().iter().map(|word| format!("{word}\n")).collect(),
-            (None, None) => return fail(format!("`content` takes a string or Args, but got a {}", content.get_type())),
+            (None, None) => {
+                return fail(format!("`content` takes a string or Args, but got {}", a(content.get_type())));
+            }
         };
         let kind = ActionKind::Write { content: Arc::from(content), executable: is_executable };
         let mnemonic = mnemonic.into_option().unwrap_or("Write");
@@ -521,25 +355,6 @@ fn actions_methods(builder: &mut MethodsBuilder) {
         let progress = progress_message.into_option().unwrap_or("");
         this.register(&mnemonic, progress, all, self::outputs(outputs), kind)?;
         Ok(NoneType)
-    }
-}
-
-/// The program of a process, with what it needs among the inputs.
-fn program<'v>(executable: Value<'v>, inputs: &mut Inputs, context: &ContextData) -> starlark::Result<String> {
-    if let Some(path) = executable.unpack_str() {
-        return Ok(path.to_owned());
-    }
-    if let Some(file) = FileValue::from_value(executable) {
-        inputs.tool(executable, context)?;
-        return Ok(file.0.path().to_string());
-    }
-    let Some(target) = TargetValue::from_value(executable) else {
-        return fail(format!("`executable` takes a File, a target or a path, but got a {}", executable.get_type()));
-    };
-    inputs.tool(executable, context)?;
-    match target.0.default_info().executable {
-        Some(file) => Ok(file.path().to_string()),
-        None => fail(format!("{} is not executable", target.0.label())),
     }
 }
 

@@ -1,5 +1,5 @@
-//! `ctx.actions.args()`: a command line. Everything added is expanded at once: depsets, files and functions are immutable,
-//! so that nothing can differ when the action is registered.
+//! `ctx.actions.args()`: a command line. Everything added is expanded at once: depsets, files and functions are
+//! immutable, so that nothing can differ when the action is registered.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,7 +14,7 @@ use starlark::values::none::NoneOr;
 use starlark::values::{NoSerialize, StarlarkValue, UnpackValue, Value, starlark_value};
 
 use super::{DepsetValue, FileValue, LabelValue, from_data};
-use crate::problem::{Problem, fail};
+use crate::problem::{Problem, a, fail};
 
 wrapper! {
     /// A command line in the making.
@@ -71,7 +71,7 @@ pub(crate) fn word(value: Value<'_>) -> starlark::Result<String> {
         "Target" => "name one of its files: `target[DefaultInfo].files`",
         _ => "an argument is a string, an int, a File or a Label",
     };
-    Err(Problem::new(format!("a {} cannot be an argument", value.get_type())).hint(hint).into())
+    Err(Problem::new(format!("{} cannot be an argument", a(value.get_type()))).hint(hint).into())
 }
 
 /// Puts a word into a format with one `%s`.
@@ -99,7 +99,7 @@ impl<'v> Each<'v, '_> {
         } else if let Ok(Some(list)) = UnpackListOrTuple::<Value<'v>>::unpack_value(values) {
             list.items
         } else {
-            return fail(format!("expected a list or a depset, but got a {}", values.get_type()));
+            return fail(format!("expected a list or a depset, but got {}", a(values.get_type())));
         };
         let mut words = Vec::new();
         for element in elements {
@@ -128,7 +128,7 @@ fn named<'v>(first: Value<'v>, second: Option<Value<'v>>) -> starlark::Result<(O
     match second {
         Some(values) => match first.unpack_str() {
             Some(name) => Ok((Some(name.to_owned()), values)),
-            None => fail(format!("the name of the argument is a string, but got a {}", first.get_type())),
+            None => fail(format!("the name of the argument is a string, but got {}", a(first.get_type()))),
         },
         None => Ok((None, first)),
     }

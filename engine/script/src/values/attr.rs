@@ -11,7 +11,7 @@ use starlark::values::{NoSerialize, StarlarkValue, UnpackValue, Value, starlark_
 
 use super::{ProviderValue, SelectValue, to_data};
 use crate::attribute;
-use crate::problem::{Problem, fail};
+use crate::problem::{Problem, a, fail};
 use crate::session::{calling_file, session};
 
 wrapper! {
@@ -160,12 +160,12 @@ fn set(schema: &mut AttributeSchema, argument: &str, value: Value<'_>) -> Result
 }
 
 fn boolean(argument: &str, value: Value<'_>) -> Result<bool, Problem> {
-    let wrong = || Problem::new(format!("`{argument}` takes True or False, but got a {}", value.get_type()));
+    let wrong = || Problem::new(format!("`{argument}` takes True or False, but got {}", a(value.get_type())));
     value.unpack_bool().ok_or_else(wrong)
 }
 
 fn text<'v>(argument: &str, value: Value<'v>) -> Result<&'v str, Problem> {
-    let wrong = || Problem::new(format!("`{argument}` takes a string, but got a {}", value.get_type()));
+    let wrong = || Problem::new(format!("`{argument}` takes a string, but got {}", a(value.get_type())));
     value.unpack_str().ok_or_else(wrong)
 }
 
@@ -223,6 +223,7 @@ fn default_value<'v>(
         return select.resolve(file.package(), &coerce);
     }
     let data = to_data(value, session(eval).map_err(here)?).map_err(Problem::new)?;
-    let data = coerce(&data).map_err(|problem| Problem { message: format!("`default`: {}", problem.message), ..problem });
+    let data =
+        coerce(&data).map_err(|problem| Problem { message: format!("`default`: {}", problem.message), ..problem });
     data.map(Configurable::Plain)
 }

@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use model::{
-    Action, Artifact, AttributeKind, Configuration, ConfiguredTarget, Data, Depset, Label, Location, Platform, RelPath,
+    Action, Artifact, AttributeKind, Configuration, ConfiguredTarget, Data, Depset, Label, Platform, RelPath,
     RuleSchema, TargetKey,
 };
+use starlark::codemap::FileSpan;
 use starlark::environment::{Methods, MethodsBuilder};
 use starlark::starlark_module;
 use starlark::values::dict::AllocDict;
@@ -17,7 +18,8 @@ use starlark::values::none::NoneOr;
 use starlark::values::structs::AllocStruct;
 use starlark::values::{Heap, NoSerialize, StarlarkValue, Value, starlark_value};
 
-use super::actions::{ActionsValue, files_of};
+use super::actions::ActionsValue;
+use super::process::files_of;
 use super::{DepsetValue, FileValue, LabelValue, RunfilesValue, TargetValue, from_data};
 use crate::problem::{Problem, fail};
 
@@ -41,7 +43,7 @@ pub(crate) struct ContextData {
 pub(crate) struct Output {
     pub artifact: Artifact,
     /// Where; `None` for one that the BUILD.star names.
-    pub location: Option<Location>,
+    pub declared: Option<FileSpan>,
     /// The mnemonic of the action that writes it.
     pub writer: Option<Arc<str>>,
 }
@@ -345,8 +347,11 @@ fn expand(input: &str, context: &ContextData, known: &[&Arc<ConfiguredTarget>]) 
         let Some(end) = rest[at..].find(')') else { break };
         let inside = &rest[at + 2..at + end];
         match inside.split_once(' ') {
-            Some((function, label)) if function.ends_with("location") || function.ends_with("locations")
-                || function.ends_with("path") || function.ends_with("paths") =>
+            Some((function, label))
+                if function.ends_with("location")
+                    || function.ends_with("locations")
+                    || function.ends_with("path")
+                    || function.ends_with("paths") =>
             {
                 out.push_str(&location(function, label.trim(), context, known)?);
             }
@@ -378,7 +383,10 @@ fn location(
         _ => info.files.to_list().iter().filter_map(Data::as_file).cloned().collect(),
     };
     if !function.ends_with('s') && files.len() != 1 {
-        return fail(format!("`$({function} {label})`: {wanted} has {} files; write `$({function}s ...)`", files.len()));
+        return fail(format!(
+            "`$({function} {label})`: {wanted} has {} files; write `$({function}s ...)`",
+            files.len()
+        ));
     }
     let path = |file: &Artifact| match function {
         "rootpath" | "rootpaths" => file.short_path().to_owned(),

@@ -100,7 +100,7 @@ fn refuse(value: Value<'_>) -> String {
     if SelectValue::from_value(value).is_some() {
         return "a select can stand in a rule's attribute only".to_owned();
     }
-    format!("a {} is not data", value.get_type())
+    format!("{} is not data", crate::problem::a(value.get_type()))
 }
 
 /// Data as a value on the heap.
@@ -149,7 +149,8 @@ pub(crate) fn repr(data: &Data) -> String {
         Data::File(file) => format!("{file:?}"),
         Data::List(elements) => format!("[{}]", list(elements)),
         Data::Dict(pairs) => {
-            let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("{}: {}", repr(key), repr(value))).collect();
+            let pairs: Vec<String> =
+                pairs.iter().map(|(key, value)| format!("{}: {}", repr(key), repr(value))).collect();
             format!("{{{}}}", pairs.join(", "))
         }
         Data::Struct(inner) => format!("struct({})", fields(inner)),

@@ -13,7 +13,7 @@ use starlark::values::none::NoneOr;
 use starlark::values::{Heap, NoSerialize, StarlarkValue, Value, ValueLike, starlark_value};
 
 use super::{from_data, to_data};
-use crate::problem::{Problem, fail};
+use crate::problem::{Problem, a, fail};
 use crate::session::session;
 
 wrapper! {
@@ -72,7 +72,7 @@ pub(crate) fn depset_globals(builder: &mut GlobalsBuilder) {
         let mut sets = Vec::new();
         for value in transitive.into_option().map(|list| list.items).unwrap_or_default() {
             let Some(set) = DepsetValue::from_value(value) else {
-                return fail(format!("`transitive` takes a list of depsets, but holds a {}", value.get_type()));
+                return fail(format!("`transitive` takes a list of depsets, but holds {}", a(value.get_type())));
             };
             if order != set.0.order && order != Order::Default && set.0.order != Order::Default {
                 return fail(format!("a depset ordered {order:?} cannot hold one ordered {:?}", set.0.order));
@@ -97,7 +97,7 @@ fn elements<'v>(value: Value<'v>, eval: &Evaluator<'v, '_, '_>) -> starlark::Res
     let session = session(eval)?;
     match to_data(value, session) {
         Ok(Data::List(list)) => Ok(list.to_vec()),
-        Ok(other) => fail(format!("the elements of a depset are a list, but got a {}", other.type_name())),
+        Ok(other) => fail(format!("the elements of a depset are a list, but got {}", a(other.type_name()))),
         Err(reason) => fail(format!("an element of a depset must be data: {reason}")),
     }
 }

@@ -10,7 +10,7 @@ use starlark::eval::Evaluator;
 use starlark::starlark_module;
 use starlark::values::{StarlarkValue, Value, ValueLike, starlark_value};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, a};
 use crate::session::calling_file;
 
 wrapper! {
@@ -112,7 +112,7 @@ pub(crate) fn label_globals(builder: &mut GlobalsBuilder) {
         }
         match label.unpack_str() {
             Some(text) => parse(text, calling_file(eval)?.package()),
-            None => Err(Problem::new(format!("Label() takes a string, but got a {}", label.get_type())).into()),
+            None => Err(Problem::new(format!("Label() takes a string, but got {}", a(label.get_type()))).into()),
         }
     }
 }

@@ -18,7 +18,7 @@ use starlark::values::structs::AllocStruct;
 use starlark::values::{Heap, NoSerialize, StarlarkValue, UnpackValue, Value, ValueLike, starlark_value};
 
 use super::{from_data, to_data};
-use crate::problem::{Problem, fail};
+use crate::problem::{Problem, a, fail};
 use crate::session::session;
 
 /// A provider as declared; named when it is assigned to a top-level variable.
@@ -82,7 +82,7 @@ impl ProviderValue {
 fn check_default_info(fields: &mut BTreeMap<Arc<str>, Data>) -> starlark::Result<()> {
     fields.retain(|_, data| *data != Data::None);
     let wrong = |field: &str, expected: &str, data: &Data| {
-        fail(format!("`{field}` of DefaultInfo takes {expected}, but got a {}", data.type_name()))
+        fail(format!("`{field}` of DefaultInfo takes {expected}, but got {}", a(data.type_name())))
     };
     match fields.get("files") {
         Some(Data::List(list)) => {
@@ -130,11 +130,16 @@ impl<'v> StarlarkValue<'v> for ProviderValue {
     }
 
     fn equals(&self, other: Value<'v>) -> starlark::Result<bool> {
-        Ok(other.downcast_ref::<Self>().is_some_and(|other| Arc::ptr_eq(&other.0, &self.0)))
+        let same = |other: &Self| match (self.0.id.get(), other.0.id.get()) {
+            (Some(own), Some(other)) => own == other,
+            _ => Arc::ptr_eq(&self.0, &other.0),
+        };
+        Ok(other.downcast_ref::<Self>().is_some_and(same))
     }
 
     fn write_hash(&self, hasher: &mut StarlarkHasher) -> starlark::Result<()> {
-        std::hash::Hash::hash(&Arc::as_ptr(&self.0).cast::<u8>(), hasher);
+        // Constant: the name may come after the first look-up.
+        std::hash::Hash::hash("provider", hasher);
         Ok(())
     }
 
@@ -208,11 +213,11 @@ pub(crate) fn instances(value: Value<'_>) -> Result<Vec<Arc<ProviderInstance>>, 
     }
     let expected = "a rule must return a list of providers";
     let Ok(Some(list)) = UnpackListOrTuple::<Value<'_>>::unpack_value(value) else {
-        return Err(Problem::new(format!("{expected}, but returned a {}", value.get_type())));
+        return Err(Problem::new(format!("{expected}, but returned {}", a(value.get_type()))));
     };
     let instances = list.items.into_iter().map(|item| match InstanceValue::from_value(item) {
         Some(instance) => Ok(Arc::clone(&instance.0)),
-        None => Err(Problem::new(format!("{expected}, but the list holds a {}", item.get_type()))),
+        None => Err(Problem::new(format!("{expected}, but the list holds {}", a(item.get_type())))),
     });
     instances.collect()
 }

@@ -14,7 +14,7 @@ use starlark::values::none::NoneOr;
 use starlark::values::{NoSerialize, StarlarkValue, Value, starlark_value};
 
 use super::{AttributeValue, ProviderValue};
-use crate::problem::{Problem, fail};
+use crate::problem::{Problem, a, fail};
 use crate::session::{Mode, Rule, session};
 use crate::{attribute, diagnose, rule_call};
 
@@ -72,7 +72,8 @@ impl<'v> StarlarkValue<'v> for RuleValue {
             location: declared.location.clone(),
         });
         let schema = Arc::clone(declared.schema.get_or_init(|| schema));
-        let rule = Rule { schema, implementation: declared.implementation.clone(), provides: declared.provides.clone() };
+        let rule =
+            Rule { schema, implementation: declared.implementation.clone(), provides: declared.provides.clone() };
         state.rules.borrow_mut().insert(Arc::from(name), rule);
         Ok(())
     }
@@ -126,17 +127,17 @@ pub(crate) fn rule_globals(builder: &mut GlobalsBuilder) {
     }
 }
 
-fn attributes(
-    declared: Option<DictRef<'_>>,
-    test: bool,
-) -> starlark::Result<BTreeMap<Arc<str>, AttributeSchema>> {
+fn attributes(declared: Option<DictRef<'_>>, test: bool) -> starlark::Result<BTreeMap<Arc<str>, AttributeSchema>> {
     let mut attributes = attribute::implicit(test);
     for (name, value) in declared.iter().flat_map(|dict| dict.iter()) {
         let Some(name) = name.unpack_str() else { return fail("the keys of `attrs` are names") };
         let Some(schema) = AttributeValue::from_value(value) else {
-            return Err(Problem::new(format!("the attribute `{name}` must be an attr.*, but got a {}", value.get_type()))
-                .hint("write `attr.string()`, `attr.label_list()`, ...")
-                .into());
+            return Err(Problem::new(format!(
+                "the attribute `{name}` must be an attr.*, but got {}",
+                a(value.get_type())
+            ))
+            .hint("write `attr.string()`, `attr.label_list()`, ...")
+            .into());
         };
         if name == "name" || attributes.contains_key(name) {
             return fail(format!("every rule has the attribute `{name}`; it cannot be declared again"));
@@ -149,7 +150,7 @@ fn attributes(
 fn ids(provides: &[Value<'_>]) -> starlark::Result<Vec<ProviderId>> {
     let id = |value: &Value<'_>| match ProviderValue::from_value(*value) {
         Some(provider) => provider.id().cloned(),
-        None => fail(format!("`provides` takes a list of providers, but it holds a {}", value.get_type())),
+        None => fail(format!("`provides` takes a list of providers, but it holds {}", a(value.get_type()))),
     };
     provides.iter().map(id).collect()
 }

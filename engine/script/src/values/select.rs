@@ -11,7 +11,7 @@ use starlark::values::dict::DictRef;
 use starlark::values::{Heap, NoSerialize, StarlarkValue, Value, starlark_value};
 
 use super::{LabelValue, to_data};
-use crate::problem::{Problem, fail};
+use crate::problem::{Problem, a, fail};
 use crate::session::session;
 
 /// The condition that holds when no other does.
@@ -89,7 +89,7 @@ fn label(condition: &Data, package: &PackageId) -> Result<Label, Problem> {
         Data::Label(label) => Ok(label.clone()),
         Data::Str(text) => Label::parse(text, package)
             .map_err(|error| Problem::new(format!("a condition of select must be a label: {error}"))),
-        other => Err(Problem::new(format!("a condition of select must be a label, but got a {}", other.type_name()))),
+        other => Err(Problem::new(format!("a condition of select must be a label, but got {}", a(other.type_name())))),
     }
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn select_globals(builder: &mut GlobalsBuilder) {
                 (Some(text), _) => branches.push((Data::text(text), data)),
                 (None, Some(label)) => branches.push((Data::Label(label.0.clone()), data)),
                 (None, None) => {
-                    return fail(format!("a condition of select must be a label, but got a {}", key.get_type()));
+                    return fail(format!("a condition of select must be a label, but got {}", a(key.get_type())));
                 }
             }
         }

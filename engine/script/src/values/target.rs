@@ -10,7 +10,7 @@ use starlark::starlark_module;
 use starlark::values::{Heap, NoSerialize, StarlarkValue, Value, ValueLike, starlark_value};
 
 use super::{DepsetValue, LabelValue, ProviderValue, from_data};
-use crate::problem::{Problem, fail};
+use crate::problem::{Problem, a, fail};
 
 wrapper! {
     /// An analysed target.
@@ -34,7 +34,7 @@ impl<'v> StarlarkValue<'v> for TargetValue {
 
     fn at(&self, index: Value<'v>, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
         let Some(provider) = ProviderValue::from_value(index) else {
-            return fail(format!("a target is indexed by a provider, but got a {}", index.get_type()));
+            return fail(format!("a target is indexed by a provider, but got {}", a(index.get_type())));
         };
         let id = provider.id()?;
         match self.0.providers.get(id) {
@@ -51,7 +51,7 @@ impl<'v> StarlarkValue<'v> for TargetValue {
     fn is_in(&self, other: Value<'v>) -> starlark::Result<bool> {
         match ProviderValue::from_value(other) {
             Some(provider) => Ok(self.0.providers.contains_key(provider.id()?)),
-            None => fail(format!("`in` looks for a provider in a target, but got a {}", other.get_type())),
+            None => fail(format!("`in` looks for a provider in a target, but got {}", a(other.get_type()))),
         }
     }
 

@@ -74,8 +74,13 @@ impl Workspace {
         for (text, _) in loads(source)? {
             let label = Label::parse(&text, source.label.package()).unwrap();
             let folder = label.package();
-            let prefix = if label.repository().is_empty() { String::new() } else { format!("@{}//", label.repository()) };
-            let path = if folder.path().is_empty() { label.name().to_owned() } else { format!("{}/{}", folder.path(), label.name()) };
+            let prefix =
+                if label.repository().is_empty() { String::new() } else { format!("@{}//", label.repository()) };
+            let path = if folder.path().is_empty() {
+                label.name().to_owned()
+            } else {
+                format!("{}/{}", folder.path(), label.name())
+            };
             loaded.insert(text, self.library(&format!("{prefix}{path}"))?);
         }
         Ok(loaded)
