@@ -3,8 +3,8 @@
 
     ci/lock/pypi.py requirements.in > requirements.lock
 
-Each package is resolved once for every platform below; all must agree on the versions. What is written names no place to
-fetch from. `# via` comments say who needs a package: the build reads the dependencies from them.
+Each package is resolved once for every platform below; all must agree on the versions. What is written names no
+place to fetch from. `# via` comments say who needs a package: the build reads the dependencies from them.
 """
 
 import argparse

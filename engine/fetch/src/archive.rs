@@ -1,5 +1,5 @@
-//! Archives of strangers into trees of the store: every path is checked, sizes are bounded, nothing is ever written at a
-//! path that an archive names.
+//! Archives of strangers into trees of the store: every path is checked, sizes are bounded, nothing is ever written
+//! at a path that an archive names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};

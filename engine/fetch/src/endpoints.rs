@@ -1,5 +1,5 @@
-//! Where packages come from on this machine: the user's configuration, the organisation's, the environment, and then the
-//! settings of the ecosystems' own clients. No host name stands here, and none in lockfiles.
+//! Where packages come from on this machine: the user's configuration, the organisation's, the environment, and
+//! then the settings of the ecosystems' own clients. No host name stands here, and none in lockfiles.
 //!
 //! Package clients are asked when an ecosystem is first needed, since starting them takes longer than most builds.
 
@@ -308,7 +308,12 @@ mod tests {
     fn a_missing_endpoint_says_what_to_type() {
         let error = Endpoints::empty().of(Ecosystem::Go).unwrap_err();
         assert_eq!(error.to_string(), "no endpoint is configured for Go modules");
-        assert!(error.hints()[0].contains("export BUILD_GO_ENDPOINT=<url>"), "{:?}", error.hints());
+        insta::assert_snapshot!(error.explain(), @r#"
+        no endpoint is configured for Go modules
+          hint: type `export BUILD_GO_ENDPOINT=<url>`: a Go module proxy
+          hint: or put `go = "<url>"` below `[endpoints]` in `~/.config/build/config.toml`
+          hint: or set GOPROXY, or install `go`, whose own setting is then used
+        "#);
     }
 
     #[test]

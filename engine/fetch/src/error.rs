@@ -155,6 +155,20 @@ impl FetchError {
         }
     }
 
+    /// The whole story in lines: the message, its causes as notes, the hints.
+    pub fn explain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(&format!("\n  note: {error}"));
+            cause = error.source();
+        }
+        for hint in self.hints() {
+            text.push_str(&format!("\n  hint: {hint}"));
+        }
+        text
+    }
+
     /// Whether an endpoint answered that it does not have the package.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })

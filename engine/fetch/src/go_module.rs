@@ -45,8 +45,8 @@ pub(crate) fn fetch(module: &GoModule, context: &Context<'_>) -> Result<Tree, Fe
     Ok(unpacked.tree)
 }
 
-/// Strips the folder that every module zip has. Zips of modules keep no modes; in a distribution, the programs' folders say
-/// which files are programs, and `_go.mod` stands for `go.mod`.
+/// Strips the folder that every module zip has. Zips of modules keep no modes; in a distribution, the programs'
+/// folders say which files are programs, and `_go.mod` stands for `go.mod`.
 fn place(entry: &Entry<'_>, prefix: &str, toolchain: bool) -> Result<Place, ArchiveError> {
     let Some(path) = entry.name.strip_prefix(prefix) else {
         return Err(ArchiveError::Layout(format!("the entry `{}` is not below `{prefix}`", entry.name)));

@@ -1,5 +1,5 @@
-//! The head of a Go source file: build constraint, package clause, imports, embedded files. No more is needed to know how a
-//! package is compiled. Mirrors `go/build`.
+//! The head of a Go source file: build constraint, package clause, imports, embedded files. No more is needed to
+//! know how a package is compiled. Mirrors `go/build`.
 
 /// The head of one file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,8 @@ pub(crate) struct Target<'a> {
     pub release: u32,
 }
 
-const SYSTEMS: &str = "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris wasip1 windows zos";
+const SYSTEMS: &str = "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 \
+    solaris wasip1 windows zos";
 const PROCESSORS: &str = "386 amd64 amd64p32 arm armbe arm64 arm64be loong64 mips mipsle mips64 mips64le mips64p32 \
     mips64p32le ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm";
 

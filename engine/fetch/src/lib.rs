@@ -1,8 +1,8 @@
-//! From lockfiles to verified trees: endpoints of the machine, downloads, archives, and the generated packages of external
-//! repositories.
+//! From lockfiles to verified trees: endpoints of the machine, downloads, archives, and the generated packages of
+//! external repositories.
 //!
-//! Lockfiles say *what* (names, versions, digests), the machine says *where from*. Nothing is kept that does not have the
-//! digest its lockfile gives, and what the store has is never asked for again.
+//! Lockfiles say *what* (names, versions, digests), the machine says *where from*. Nothing is kept that does not
+//! have the digest its lockfile gives, and what the store has is never asked for again.
 
 mod archive;
 mod clients;

@@ -1,9 +1,9 @@
 //! Moves bytes from an endpoint to a file, hashing on the way. Mirrors are tried in order, faults of the network again.
 //!
-//! The HTTP client runs on a small runtime of its own, so that callers may block on any thread, also on one of another
-//! runtime. Chunks come over a bounded channel: memory stays small, and hashing and writing happen on the caller's thread.
+//! The HTTP client runs on a small runtime of its own, so that callers may block on any thread, also on one of
+//! another runtime. Chunks come over a bounded channel: memory stays small, and hashing and writing happen on the
+//! caller's thread.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -267,12 +267,14 @@ fn reason(error: reqwest::Error) -> String {
 }
 
 fn read_file(url: &Url, sender: &SyncSender<Message>) {
-    let opened = url.to_file_path().map_err(|()| None).and_then(|path| File::open(path).map_err(Some));
+    let opened = url.to_file_path().ok().map(|path| host::fs::open(&path));
     let mut file = match opened {
-        Ok(file) => file,
-        Err(error) => {
-            let absent = error.as_ref().is_none_or(|error| error.kind() == std::io::ErrorKind::NotFound);
-            let fault = if absent { Fault::Absent } else { Fault::Passing("the file cannot be opened".to_owned()) };
+        Some(Ok(file)) => file,
+        other => {
+            let fault = match other {
+                Some(Err(error)) if !error.is_not_found() => Fault::Passing(error.source.to_string()),
+                _ => Fault::Absent,
+            };
             let _ = sender.send(Message::Failed(fault));
             return;
         }
