@@ -4,8 +4,10 @@ package main
 import (
 	"log/slog"
 	"os"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 
 	predictionv1 "prediction/protos/prediction/v1"
@@ -28,7 +30,15 @@ func main() {
 
 // dial names a service to call; the connection is made by the first call and made anew when it breaks.
 func dial(log *slog.Logger, address string) *grpc.ClientConn {
-	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	// A callee that is just being replaced refuses connections for a moment; a call's own deadline bounds the wait.
+	connection, err := grpc.NewClient(
+		address,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+		}),
+	)
 	if err != nil {
 		log.Error("not an address", "address", address, "error", err)
 		os.Exit(1)

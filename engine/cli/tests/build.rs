@@ -136,8 +136,8 @@ fn tests_are_cached_and_failures_show_their_log() {
     let folder = Folder::of(
         r#"
 == BUILD.star
-sh_test(name = "good", srcs = ["good.sh"])
-sh_test(name = "bad", srcs = ["bad.sh"])
+sh_test(name = "good", src = "good.sh")
+sh_test(name = "bad", src = "bad.sh")
 == good.sh
 echo fine
 == bad.sh

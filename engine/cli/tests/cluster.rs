@@ -82,11 +82,16 @@ fn the_main_job_on_minikube() {
         "message Prediction {",
         "message Prediction {\n  // Who says so.\n  string origin = 15;\n",
     );
-    folder.replace("services/model/server.py", "predictionv1.Prediction(", "predictionv1.Prediction(origin=\"model\", ");
+    folder.replace("services/model/server.py", "prediction_pb2.Prediction(", "prediction_pb2.Prediction(origin=\"model\", ");
     folder.replace(
         "services/controller/controller.go",
-        "return &predictionv1.PredictResponse{",
-        "scored.GetPrediction().Origin += \", controller\"\n\treturn &predictionv1.PredictResponse{",
+        "recorded, err := c.ledger.Record",
+        "scored.Prediction.Origin += \", controller\"\n\trecorded, err := c.ledger.Record",
+    );
+    folder.replace(
+        "services/controller/ask/main.go",
+        "prediction.GetModelVersion())",
+        "prediction.GetModelVersion()+\" \"+prediction.GetOrigin())",
     );
     let field = folder.build(&["run", "deploy:to-minikube"]).expect(0);
     let dependents = labels("rdeps(//..., //protos/prediction/v1:all)");

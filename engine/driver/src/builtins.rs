@@ -28,6 +28,20 @@ pub(crate) fn all(endpoints: &Arc<fetch::Endpoints>, reporter: &Arc<dyn Reporter
     list.into_iter().map(|(name, builtin)| (Arc::from(name), builtin)).collect()
 }
 
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text.push_str(&format!(": {message}"));
+        }
+        cause = error.source();
+    }
+    text
+}
+
 /// Whether a built-in action reaches out to the network.
 pub(crate) fn is_download(name: &str) -> bool {
     matches!(name, "fetch" | "oci_pull")
@@ -40,29 +54,21 @@ fn parameters<T: DeserializeOwned>(call: &BuiltinCall<'_>) -> Result<T, String> 
 
 /// The content of the input at `path`.
 fn input<'a>(call: &'a BuiltinCall<'_>, path: &str) -> Result<&'a Content, String> {
-    let key = RelPath::new(path).map_err(|error| error.to_string())?;
+    let key = RelPath::new(path).map_err(|error| chain(&error))?;
     call.inputs.get(&key).ok_or_else(|| format!("`{path}` is not among its inputs; its rule must declare it"))
 }
 
 /// The bytes of the input file at `path`.
 fn bytes(call: &BuiltinCall<'_>, path: &str) -> Result<Vec<u8>, String> {
     match input(call, path)? {
-        Content::File { digest, .. } => call.store.read(digest).map_err(|error| error.to_string()),
+        Content::File { digest, .. } => call.store.read(digest).map_err(|error| chain(&error)),
         Content::Tree(_) => Err(format!("`{path}` is a folder; a file is expected")),
-    }
-}
-
-/// The tree of the input at `path`.
-fn tree(call: &BuiltinCall<'_>, path: &str) -> Result<model::Tree, String> {
-    match input(call, path)? {
-        Content::Tree(digest) => call.store.tree(digest).map_err(|error| error.to_string()),
-        Content::File { .. } => Err(format!("`{path}` is a file; a folder is expected")),
     }
 }
 
 /// Puts bytes in the store as the output number `index`.
 fn output(call: &BuiltinCall<'_>, index: usize, bytes: &[u8]) -> Result<(RelPath, Content), String> {
-    let digest = call.store.put_bytes(bytes).map_err(|error| error.to_string())?;
+    let digest = call.store.put_bytes(bytes).map_err(|error| chain(&error))?;
     Ok((path(call, index)?, Content::File { digest, size: bytes.len() as u64, executable: false }))
 }
 

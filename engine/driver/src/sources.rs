@@ -7,6 +7,8 @@ use loading::{Loader, SourceContent};
 use model::Artifact;
 use store::Store;
 
+use crate::builtins::chain;
+
 /// Source files of one workspace.
 pub(crate) struct WorkspaceSources {
     store: Store,
@@ -23,9 +25,9 @@ impl WorkspaceSources {
 impl Sources for WorkspaceSources {
     fn content(&self, artifact: &Artifact) -> Result<Content, String> {
         let (digest, size, executable) = match self.loader.source(artifact).map_err(|error| error.to_string())? {
-            SourceContent::Path(path) => self.store.source_digest(&path).map_err(|error| error.to_string())?,
+            SourceContent::Path(path) => self.store.source_digest(&path).map_err(|error| chain(&error))?,
             SourceContent::Bytes(bytes) => {
-                (self.store.put_bytes(bytes).map_err(|error| error.to_string())?, bytes.len() as u64, false)
+                (self.store.put_bytes(bytes).map_err(|error| chain(&error))?, bytes.len() as u64, false)
             }
         };
         Ok(Content::File { digest, size, executable })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use execution::{Builtin, BuiltinCall};
 
-use super::{Outputs, bytes, output};
+use super::{Outputs, bytes, chain, output};
 
 /// The built-in action.
 pub(super) struct Bundle;
@@ -19,10 +19,7 @@ impl Builtin for Bundle {
         for path in call.inputs.keys() {
             inputs.insert(path.to_string(), bytes(call, path.as_str())?);
         }
-        let bundle = deploy::bundle(call.params, &inputs).map_err(|error| {
-            let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-            format!("{error}{source}")
-        })?;
+        let bundle = deploy::bundle(call.params, &inputs).map_err(|error| chain(&error))?;
         Ok(vec![output(call, 0, &bundle)?])
     }
 }

@@ -19,10 +19,14 @@ impl Builtin for Fetch {
 
     fn run(&self, call: &BuiltinCall<'_>) -> Outputs {
         let fetched = fetch::run(call.params, call.store, &self.endpoints, call.reporter);
-        let content = match fetched.map_err(|error| error.to_string())? {
+        let content = match fetched.map_err(|error| error.explain())? {
             Fetched::File { digest, size } => Content::File { digest, size, executable: false },
             Fetched::Tree(digest) => Content::Tree(digest),
         };
         Ok(vec![(path(call, 0)?, content)])
+    }
+
+    fn waits(&self) -> bool {
+        true
     }
 }

@@ -6,7 +6,7 @@ use execution::{Builtin, BuiltinCall, Content};
 use model::Reporter;
 use oci::{ImageParams, Inputs, LayerContent, LayerParams, PullParams, PullRequest, Registry};
 
-use super::{Outputs, input, output, parameters, path};
+use super::{Outputs, chain, input, output, parameters, path};
 
 /// Makes a layer: its blob and its descriptor.
 pub(super) struct Layer;
@@ -27,8 +27,8 @@ impl Builtin for Layer {
 
     fn run(&self, call: &BuiltinCall<'_>) -> Outputs {
         let params: LayerParams = parameters(call)?;
-        let layer = params.run(&*inputs(call), call.store).map_err(|error| error.to_string())?;
-        let descriptor = serde_json::to_vec(&layer.descriptor).map_err(|error| error.to_string())?;
+        let layer = params.run(&*inputs(call), call.store).map_err(|error| chain(&error))?;
+        let descriptor = serde_json::to_vec(&layer.descriptor).map_err(|error| chain(&error))?;
         let blob = Content::File { digest: layer.blob, size: layer.descriptor.size, executable: false };
         Ok(vec![(path(call, 0)?, blob), output(call, 1, &descriptor)?])
     }
@@ -41,7 +41,7 @@ impl Builtin for Image {
 
     fn run(&self, call: &BuiltinCall<'_>) -> Outputs {
         let params: ImageParams = parameters(call)?;
-        let image = params.run(&*inputs(call), call.store).map_err(|error| error.to_string())?;
+        let image = params.run(&*inputs(call), call.store).map_err(|error| chain(&error))?;
         image_outputs(call, &image)
     }
 }
@@ -54,13 +54,17 @@ impl Builtin for Pull {
     fn run(&self, call: &BuiltinCall<'_>) -> Outputs {
         let params: PullParams = parameters(call)?;
         let configured = self.endpoints.registry("images").ok_or(NO_REGISTRY)?;
-        let registry = Registry::from_machine(&configured.address).map_err(|error| error.to_string())?;
+        let registry = Registry::from_machine(&configured.address).map_err(|error| chain(&error))?;
         let PullParams { repository, digest, platform } = params;
         let request = PullRequest { repository, digest, platform };
         // Built-in actions run on threads that may block, beside the runtime.
         let pull = oci::pull(&request, &registry, call.store, &self.reporter);
-        let image = tokio::runtime::Handle::current().block_on(pull).map_err(|error| error.to_string())?;
+        let image = tokio::runtime::Handle::current().block_on(pull).map_err(|error| chain(&error))?;
         image_outputs(call, &image)
+    }
+
+    fn waits(&self) -> bool {
+        true
     }
 }
 

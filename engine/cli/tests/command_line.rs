@@ -1,0 +1,63 @@
+//! What needs no target: help, version, completions, facts; which stream it goes to and the exit code.
+
+mod support;
+
+use support::Folder;
+
+#[test]
+fn help_is_data_when_asked_for_and_a_message_when_not() {
+    let folder = Folder::of("");
+    let asked = folder.command(&["help"]).output().unwrap();
+    assert_eq!(asked.status.code(), Some(0));
+    let text = String::from_utf8(asked.stdout).unwrap();
+    assert!(text.contains("Usage: build [OPTIONS] <COMMAND>") && text.contains("Examples:"), "{text}");
+    let none = folder.command(&[]).output().unwrap();
+    assert_eq!(none.status.code(), Some(2));
+    assert!(none.stdout.is_empty() && String::from_utf8_lossy(&none.stderr).contains("Usage: build"));
+}
+
+#[test]
+fn every_command_has_examples() {
+    let folder = Folder::of("");
+    for command in ["build", "test", "run", "query", "fetch", "show", "clean", "info", "completions"] {
+        let output = folder.command(&[command, "--help"]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        assert!(text.contains(&format!("\n  build {command}")), "{text}");
+        assert!(text.contains("Examples:"), "{text}");
+    }
+}
+
+#[test]
+fn mistakes_of_the_command_line() {
+    let folder = Folder::of("");
+    for (arguments, said) in [
+        (&["biuld"][..], "a similar subcommand exists: 'build'"),
+        (&["build", "//x", "--keep_goin"], "a similar argument exists: '--keep_going'"),
+        (&["build", "//x", "-j", "many"], "expected a number from 1"),
+        (&["query", "//x", "--output=xml"], "[possible values: label, label_kind, json, dot]"),
+        (&["info", "wrokspace"], "one of build-out, configuration,"),
+    ] {
+        let output = folder.command(arguments).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(said), "{said:?} is not in:\n{stderr}");
+    }
+}
+
+#[test]
+fn version_completions_and_facts_are_data() {
+    let folder = Folder::of("");
+    let out = |arguments: &[&str]| {
+        let output = folder.command(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(out(&["version"]), format!("build {}\n", env!("CARGO_PKG_VERSION")));
+    assert!(out(&["completions", "bash"]).starts_with("_build()"));
+    assert!(out(&["completions", "zsh"]).starts_with("#compdef build"));
+    assert!(out(&["completions", "fish"]).contains("complete -c build"));
+    let top = folder.path().canonicalize().unwrap();
+    assert_eq!(out(&["info", "workspace"]), format!("{}\n", top.display()));
+    assert!(out(&["info"]).contains("\nstore: "));
+}
