@@ -54,15 +54,19 @@ pub fn eval_build(
     let ast = source.parse(&BUILD_DIALECT)?;
     let run = Run { source, loaded, prelude, package, context: cx };
     let mut errors = check::build(&ast, &run.known_names());
-    let (declared, stopped) = run.whole(ast);
-    if errors.is_empty() && stopped.is_none() && declared.errors.is_empty() {
-        return Ok(Package { id: package.clone(), targets: declared.targets, exported_files: declared.exported_files });
+    let Evaluated { declared, stops, exhausted } = run.whole(ast);
+    if errors.is_empty() && stops.is_empty() && declared.errors.is_empty() {
+        let Declarations { targets, exported_files, .. } = declared;
+        return Ok(Package { id: package.clone(), targets, exported_files });
     }
-    match stopped {
-        // Whatever stopped the evaluation hides what follows: go on after it, statement by statement.
-        Some(_) => errors.extend(run.by_statement()),
-        None => errors.extend(declared.errors),
+    // Whatever stopped the evaluation hides what follows: go on after it, statement by statement.
+    let again = if stops.is_empty() || exhausted { Vec::new() } else { run.by_statement() };
+    if again.is_empty() {
+        // An undefined name stops the whole file, and has been found already.
+        errors.extend(stops.into_iter().filter(|_| exhausted || errors.is_empty()).collect::<Vec<_>>());
+        errors.extend(declared.errors);
     }
+    errors.extend(again);
     Err(sorted(errors))
 }
 
@@ -72,6 +76,15 @@ fn sorted(mut errors: Vec<Diagnostic>) -> Diagnostics {
     errors.sort_by_key(place);
     errors.dedup_by(|a, b| a.location == b.location && a.message == b.message);
     Diagnostics(errors)
+}
+
+/// What an evaluation gave.
+struct Evaluated {
+    declared: Declarations,
+    /// The errors that ended the file or one of its statements.
+    stops: Vec<Diagnostic>,
+    /// Whether a limit was reached.
+    exhausted: bool,
 }
 
 /// One evaluation of a BUILD.star.
@@ -102,10 +115,8 @@ impl Run<'_> {
         Session::new(self.source, libraries, Mode::Build(Box::new(state)))
     }
 
-    /// Evaluates the file; also returns what stopped it.
-    fn whole(&self, ast: AstModule) -> (Declarations, Option<Diagnostic>) {
-        let (declared, mut stops) = self.evaluate(vec![ast], BTreeSet::new());
-        (declared, stops.pop())
+    fn whole(&self, ast: AstModule) -> Evaluated {
+        self.evaluate(vec![ast], BTreeSet::new())
     }
 
     /// Evaluates each statement for its errors, passing over those that need what a failed one would have defined.
@@ -113,11 +124,11 @@ impl Run<'_> {
         let Ok(ast) = self.source.parse(&BUILD_DIALECT) else { return Vec::new() };
         let known = self.known_names();
         let (statements, undefined) = check::statements(&ast, self.source, &known);
-        let (declared, stops) = self.evaluate(statements, undefined);
+        let Evaluated { declared, stops, .. } = self.evaluate(statements, undefined);
         stops.into_iter().chain(declared.errors).collect()
     }
 
-    fn evaluate(&self, modules: Vec<AstModule>, mut undefined: BTreeSet<String>) -> (Declarations, Vec<Diagnostic>) {
+    fn evaluate(&self, modules: Vec<AstModule>, mut undefined: BTreeSet<String>) -> Evaluated {
         let session = self.session();
         let loader = Loads(self.loaded);
         let mut stops = Vec::new();
@@ -140,7 +151,8 @@ impl Run<'_> {
                 }
             }
         });
+        let exhausted = session.is_stopped();
         let Mode::Build(state) = session.mode else { unreachable!("the session was made for a BUILD.star") };
-        (state.declared.into_inner(), stops)
+        Evaluated { declared: state.declared.into_inner(), stops, exhausted }
     }
 }

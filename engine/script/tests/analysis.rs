@@ -97,7 +97,8 @@ args = ctx.actions.args()
 args.add_all(["p", "q"])
 w = ctx.actions.declare_file("w")
 ctx.actions.write(w, args)
-ctx.actions.expand_template(output = ctx.outputs.out, content = "a @X@""@X@""#,
+ctx.actions.expand_template(output = ctx.outputs.out, content = "a @X@", substitutions = {"@X@": ctx.platform.os})
+return None"#,
         ),
         "\"out\": attr.output()",
         "r(name = \"x\", out = \"named.txt\")\n",
@@ -109,9 +110,22 @@ ctx.actions.expand_template(output = ctx.outputs.out, content = "a @X@""@X@""#,
         .iter()
         .map(|action| format!("{} {:?} {:?}", action.mnemonic, action.outputs, action.kind))
         .collect();
-    insta::assert_snapshot!(shown.join("\n"), @"");
+    insta::assert_snapshot!(shown.join("\n"), @r###"
+        Write [<file out/linux-amd64/a>] Write { content: "text\n", executable: true }
+        Shell [<file out/linux-amd64/b>] Spawn(Spawn { argv: ["/bin/sh", "-c", "cat $1 > $2", "sh", "out/linux-amd64/a", "out/linux-amd64/b"], env: {}, root: None, needs_shell: true, network: Loopback, stdin: None, stdout: None, timeout: None, test: false })
+        Tree [<tree out/linux-amd64/t>] Tree { entries: [("x/a", <file out/linux-amd64/a>), ("b", <file out/linux-amd64/b>)] }
+        Copy [<tree out/linux-amd64/u>] Copy { source: <tree out/linux-amd64/t> }
+        Write [<file out/linux-amd64/w>] Write { content: "p\nq\n", executable: false }
+        ExpandTemplate [<file out/linux-amd64/named.txt>] Write { content: "a linux", executable: false }
+        "###);
     let info = DefaultInfo::from_provider(&analysed.providers[0]);
-    insta::assert_debug_snapshot!(info.files.to_list(), @"");
+    insta::assert_debug_snapshot!(info.files.to_list(), @r###"
+        [
+            File(
+                <file out/linux-amd64/named.txt>,
+            ),
+        ]
+        "###);
 }
 
 #[test]
