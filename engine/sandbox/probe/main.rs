@@ -45,6 +45,7 @@ fn run(command: &str, argument: &str) {
         }
         "serve" => serve(argument),
         "relay" => relay(argument),
+        "engine" => engine(argument),
         other => panic!("unknown command {other}"),
     }
 }
@@ -110,4 +111,18 @@ fn relay(argument: &str) {
         let answer = result.map_or_else(|error| format!("error {:?}", error.kind()), |_| format!("relayed {text}"));
         stream.unwrap().write_all(answer.as_bytes()).unwrap();
     }
+}
+
+/// Acts as an engine: runs a probe that sleeps long in a sandbox, given as `root=milliseconds`.
+fn engine(argument: &str) {
+    let (root, milliseconds) = argument.split_once('=').unwrap();
+    let command = sandbox::Command {
+        argv: ["/bin/probe", "background", milliseconds, "sleep", milliseconds].map(str::to_owned).to_vec(),
+        root: Some(root.into()),
+        workdir: "/tmp".into(),
+        stdout: "/dev/null".into(),
+        stderr: "/dev/null".into(),
+        ..sandbox::Command::default()
+    };
+    sandbox::run(&sandbox::Launcher::current(), &command, &model::Cancel::default()).unwrap();
 }

@@ -1,74 +1,128 @@
-//! Starting the init of a sandbox: the engine's own program again, with a hidden first argument.
+//! Starting sandboxes: one process of the engine's own program waits for requests and forks the init of each.
+//!
+//! Starting a program as large as the engine costs milliseconds, forking a process that has done nothing yet a tenth of
+//! one. That process leaves when the engine is gone, since it then reads the end of its channel.
 
 use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::de::IgnoredAny;
 
 use crate::channel::Channel;
 use crate::error::SandboxError;
-use crate::spec::Spec;
+use crate::spec::{Fork, Spec};
 
-/// The first argument that turns a program into the sandbox's init.
+/// The first argument that makes a program wait for requests to fork.
 pub(crate) const INIT_ARGUMENT: &str = "--sandbox-init";
 
 /// Whether `main` of this program calls `init_if_requested`. Re-executing a program that does not would run it again.
 pub(crate) static CAN_BE_INIT: AtomicBool = AtomicBool::new(false);
 
-/// A program that can be the init of sandboxes.
+/// Starts sandboxes. Clones share the process that forks them.
 #[derive(Debug, Clone)]
-pub struct Launcher {
-    program: Arc<Path>,
-    current: bool,
+pub struct Launcher(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    program: PathBuf,
+    /// Whether the program is the running one, of which it is known whether it can be init.
+    is_current: bool,
+    forker: Mutex<Option<Forker>>,
 }
 
-/// A sandbox that was started: its channel, and the process to be waited for.
+/// The process that forks, and the channel it takes requests from.
+#[derive(Debug)]
+struct Forker {
+    channel: Channel,
+    child: Child,
+}
+
+/// A sandbox that was started.
 pub(crate) struct Session {
     pub channel: Channel,
-    pub child: Child,
 }
 
 impl Launcher {
-    /// The running program, which must call [`crate::init_if_requested`] first in `main`.
+    /// Uses the running program, which must call [`crate::init_if_requested`] first in `main`.
     pub fn current() -> Self {
-        Self { program: Arc::from(Path::new("/proc/self/exe")), current: true }
+        Self::of(PathBuf::from("/proc/self/exe"), true)
     }
 
-    /// Another program that calls [`crate::init_if_requested`] first in `main`.
+    /// Uses another program that calls [`crate::init_if_requested`] first in `main`.
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self { program: Arc::from(program.into()), current: false }
+        Self::of(program.into(), false)
     }
 
-    /// Starts init and tells it what to run.
+    fn of(program: PathBuf, is_current: bool) -> Self {
+        Self(Arc::new(Shared { program, is_current, forker: Mutex::default() }))
+    }
+
+    /// Starts the init of a sandbox and tells it what to run.
     pub(crate) fn start(&self, spec: &Spec, stdout: File, stderr: File) -> Result<Session, SandboxError> {
-        if self.current && !CAN_BE_INIT.load(Ordering::SeqCst) {
+        if self.0.is_current && !CAN_BE_INIT.load(Ordering::SeqCst) {
             return Err(SandboxError::NotAnInit);
         }
-        let start = |source| SandboxError::Start { program: self.program.to_path_buf(), source };
+        let start = |source| SandboxError::Start { program: self.0.program.clone(), source };
         let (channel, theirs) = Channel::pair().map_err(start)?;
-        let child = Command::new(&*self.program)
+        self.fork([theirs.into(), stdout.into(), stderr.into()]).map_err(start)?;
+        let session = Session { channel };
+        match session.channel.send(spec, &[]) {
+            Ok(()) => Ok(session),
+            Err(error) => Err(SandboxError::Lost(error)),
+        }
+    }
+
+    /// Asks for a process with these as its channel, standard output and standard error.
+    fn fork(&self, descriptors: [OwnedFd; 3]) -> io::Result<()> {
+        // The value is replaced as a whole, so a panic elsewhere leaves it sound.
+        let mut forker = self.0.forker.lock().unwrap_or_else(PoisonError::into_inner);
+        let descriptors = descriptors.each_ref().map(|descriptor| descriptor.as_fd());
+        if let Some(running) = &*forker
+            && running.channel.send(&Fork, &descriptors).is_ok()
+        {
+            return Ok(());
+        }
+        // There is none yet, or something killed it.
+        *forker = None;
+        let started = Forker::start(&self.0.program)?;
+        started.channel.send(&Fork, &descriptors)?;
+        *forker = Some(started);
+        Ok(())
+    }
+}
+
+impl Forker {
+    fn start(program: &Path) -> io::Result<Self> {
+        let (channel, theirs) = Channel::pair()?;
+        let child = Command::new(program)
             .arg(INIT_ARGUMENT)
             .env_clear()
-            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
-            .stdout(stdout)
-            .stderr(stderr)
-            .spawn()
-            .map_err(start)?;
-        let mut session = Session { channel, child };
-        if let Err(error) = session.channel.send(spec, &[]) {
-            session.end();
-            return Err(SandboxError::Lost(error));
-        }
-        Ok(session)
+            .current_dir("/")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .spawn()?;
+        Ok(Self { channel, child })
+    }
+}
+
+impl Drop for Forker {
+    fn drop(&mut self) {
+        self.channel.hang_up();
+        // Waiting fails only for a child that was waited for before.
+        let _ = self.child.wait();
     }
 }
 
 impl Session {
-    /// Waits for init, after it reported its end or was told to stop.
-    pub fn end(&mut self) {
+    /// Tells init to stop, if it has not, and waits until every process of the sandbox is dead. Its last one holds the other end
+    /// of the channel.
+    pub fn end(&self) {
         self.channel.hang_up();
-        // Waiting fails only for a child that was waited for before.
-        let _ = self.child.wait();
+        while let Ok(Some(_)) = self.channel.receive::<IgnoredAny>() {}
     }
 }

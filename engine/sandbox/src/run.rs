@@ -21,7 +21,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(20);
 pub fn run(launcher: &Launcher, command: &Command, cancel: &Cancel) -> Result<Exit, SandboxError> {
     let (stdout, stderr) = outputs(command)?;
     let deadline = command.timeout.map(|timeout| Instant::now() + timeout);
-    let mut session = launcher.start(&command.spec(), stdout, stderr)?;
+    let session = launcher.start(&command.spec(), stdout, stderr)?;
     let ended = follow(&session, deadline, cancel);
     session.end();
     ended

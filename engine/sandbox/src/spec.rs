@@ -57,6 +57,10 @@ pub(crate) struct Bind {
     pub writable: bool,
 }
 
+/// Asks the process that forks for an init. Its channel, standard output and standard error come along.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Fork;
+
 /// What init reports.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {

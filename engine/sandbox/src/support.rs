@@ -40,7 +40,7 @@ impl Launcher {
 
     fn probe(&self) -> Result<(), SandboxError> {
         let null = || -> Result<File, SandboxError> { Ok(host::fs::open(Path::new("/dev/null"))?) };
-        let mut session = self.start(&Spec::probe(), null()?, null()?)?;
+        let session = self.start(&Spec::probe(), null()?, null()?)?;
         let result = loop {
             match session.channel.receive::<Report>().map_err(SandboxError::Lost)? {
                 Some(received) => match received.message {

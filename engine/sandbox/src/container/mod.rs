@@ -164,7 +164,7 @@ impl Handle {
 
 impl Shared {
     /// Follows a container until nothing of it is left.
-    fn monitor(&self, mut session: Session, log: JoinHandle<()>) {
+    fn monitor(&self, session: Session, log: JoinHandle<()>) {
         while let Ok(Some(received)) = session.channel.receive::<Report>() {
             self.take(received);
         }

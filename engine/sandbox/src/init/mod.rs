@@ -1,6 +1,6 @@
 //! The init of a sandbox: what the engine's program does when it is started again with the hidden argument.
 //!
-//! Three processes: the outer one makes the namespaces and waits; process 1 of the namespaces builds the file system,
+//! One process waits for requests and forks. Then three processes a sandbox: the outer one makes the namespaces and waits; process 1 of the namespaces builds the file system,
 //! supervises, and ends when the engine hangs up; its child becomes the program. Only descriptor-safe, single-threaded code
 //! may live here, since it forks.
 
@@ -22,32 +22,53 @@ use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
-use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, dup2_stdin};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
 use crate::channel::Channel;
 use crate::launcher::{CAN_BE_INIT, INIT_ARGUMENT};
-use crate::spec::{Failure, Report, Spec, Usage};
+use crate::spec::{Failure, Fork, Report, Spec, Usage};
 use step::Step;
 
-/// Serves as the init of a sandbox if the program was started for that, and then never returns. Must be the first
+/// Serves as the init of sandboxes if the program was started for that, and then never returns. Must be the first
 /// statement of `main`, while the program has one thread.
 pub fn init_if_requested() {
     CAN_BE_INIT.store(true, Ordering::SeqCst);
     let requested = std::env::args_os().nth(1).is_some_and(|argument| argument == INIT_ARGUMENT);
     if requested {
         let code = match std::io::stdin().as_fd().try_clone_to_owned() {
-            Ok(descriptor) => serve(&Channel::from(descriptor)),
+            Ok(descriptor) => serve(Channel::from(descriptor)),
             Err(_) => 1,
         };
         exit(code);
     }
 }
 
-/// The life of the outer process. Returns its exit code, which only matters when nobody listens any more.
-fn serve(channel: &Channel) -> i32 {
+/// Forks an init for each request until the engine is gone. Returns an exit code, in which nobody is interested.
+fn serve(requests: Channel) -> i32 {
+    // A session of its own: Ctrl-C is for the engine, which ends its sandboxes in order.
+    let _ = setsid();
+    while let Ok(Some(received)) = requests.receive::<Fork>() {
+        let Ok([channel, stdout, stderr]) = <[OwnedFd; 3]>::try_from(received.descriptors) else { return 1 };
+        let channel = Channel::from(channel);
+        match raw::fork().step(|| "start the sandbox's init") {
+            Ok(ForkResult::Child) => {
+                drop(requests);
+                return one(&channel, &stdout, &stderr);
+            }
+            Ok(ForkResult::Parent { .. }) => {}
+            // An engine that cannot be told is gone.
+            Err(failure) => drop(channel.send(&Report::Failed(failure), &[])),
+        }
+        while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
+    }
+    0
+}
+
+/// The life of the outer process of one sandbox.
+fn one(channel: &Channel, stdout: &OwnedFd, stderr: &OwnedFd) -> i32 {
     let Ok(Some(received)) = channel.receive::<Spec>() else { return 1 };
-    let report = match contain(&received.message, channel) {
+    let report = match contain(&received.message, channel, [stdout, stderr]) {
         Ok(first) => {
             // Fails only if there is no such child.
             let _ = waitpid(first, None);
@@ -59,11 +80,12 @@ fn serve(channel: &Channel) -> i32 {
 }
 
 /// Makes the namespaces and starts their process 1.
-fn contain(spec: &Spec, channel: &Channel) -> Result<Pid, Failure> {
+fn contain(spec: &Spec, channel: &Channel, output: [&OwnedFd; 2]) -> Result<Pid, Failure> {
     let stdin = spec.stdin.as_deref().unwrap_or("/dev/null".as_ref());
     let stdin: OwnedFd = File::open(stdin).step(|| format!("open standard input {}", stdin.display()))?.into();
     dup2_stdin(&stdin).step(|| "set standard input")?;
     drop(stdin);
+    dup2_stdout(output[0]).and_then(|()| dup2_stderr(output[1])).step(|| "set standard output")?;
     let as_root = nix::unistd::geteuid().is_root();
     namespaces::enter(spec)?;
     match raw::fork().step(|| "start the first process")? {

@@ -150,6 +150,43 @@ fn cancelling_kills_too() {
     assert_eq!(status, Status::Cancelled);
 }
 
+#[test]
+fn nothing_survives_the_engine() {
+    let mark = format!("62{}", std::process::id());
+    let root = fixture::ROOT.path().display();
+    let mut engine = std::process::Command::new(PROBE).args(["engine", &format!("{root}={mark}")]).spawn().unwrap();
+    wait_until(|| processes_with(&mark) == 2);
+    engine.kill().unwrap();
+    engine.wait().unwrap();
+    wait_until(|| processes_with(&mark) == 0);
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "it did not come to that");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn many_run_at_once() {
+    let launcher = Launcher::new(PROBE);
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let launcher = &launcher;
+            scope.spawn(move || {
+                for round in 0..5 {
+                    let code = number * 5 + round;
+                    let fixture = Fixture::new(&["exit", &code.to_string()]);
+                    let exit = sandbox::run(launcher, &fixture.command, &Cancel::default()).unwrap();
+                    assert_eq!(exit.status, Status::Code(code));
+                }
+            });
+        }
+    });
+}
+
 /// How many processes of this machine have `word` among their arguments.
 fn processes_with(word: &str) -> usize {
     let folders = fs::read_dir("/proc").unwrap().flatten();
