@@ -1,4 +1,5 @@
 //! The services that the tests of the local system run: `<kind> <port> <argument>`.
+#![allow(clippy::disallowed_methods, reason = "it plays the program under test, not the engine")]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,5 @@
 //! The program that the tests of `sandbox` run inside and outside: it reports what it sees, one command per word pair.
+#![allow(clippy::disallowed_methods, reason = "it plays the program under test, not the engine")]
 
 use std::fs;
 use std::io::{Read, Write};

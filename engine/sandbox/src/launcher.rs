@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -99,7 +99,7 @@ impl Launcher {
 impl Forker {
     fn start(program: &Path) -> io::Result<Self> {
         let (channel, theirs) = Channel::pair()?;
-        let child = Command::new(program)
+        let child = host::process::command(program)
             .arg(INIT_ARGUMENT)
             .env_clear()
             .current_dir("/")
