@@ -43,8 +43,9 @@ struct Parameters {
     smoke_tests: Vec<String>,
 }
 
-/// Makes a bundle. `params` are those of the action: `target`, `environment`, `smoke_tests`, and `services`, in which an image's
-/// `digest` is the path of its digest file and `descriptors` are paths of descriptor sets; `inputs` holds these files.
+/// Makes a bundle. `params` are those of the action: `target`, `environment`, `smoke_tests`, and `services`, in which
+/// an image's `digest` is the path of its digest file and `descriptors` are paths of descriptor sets; `inputs` holds
+/// these files.
 pub fn bundle(params: &Json, inputs: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, AssembleError> {
     let parameters: Parameters = serde_json::from_value(params.clone()).map_err(AssembleError::Parameters)?;
     let mut services = BTreeMap::new();

@@ -1,7 +1,8 @@
-//! The bundle: what a deploy target's build makes. One JSON document that holds a release, equal for every environment, and
-//! the environment it is for.
+//! The bundle: what a deploy target's build makes. One JSON document that holds a release, equal for every
+//! environment, and the environment it is for.
 //!
-//! It is pure data. Nothing in it depends on the cluster, the machine or the time; registry addresses join at the rollout.
+//! It is pure data. Nothing in it depends on the cluster, the machine or the time; registry addresses join at the
+//! rollout.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -331,8 +332,8 @@ impl Bundle {
         Digest::of(&self.to_bytes())
     }
 
-    /// The variables of a service's process, in order of their names: its own, the addresses of what it calls, its ports, and
-    /// what it may know of itself (`VERSION`, `IMAGE_DIGEST`). Secrets are not among them.
+    /// The variables of a service's process, in order of their names: its own, the addresses of what it calls, its
+    /// ports, and what it may know of itself (`VERSION`, `IMAGE_DIGEST`). Secrets are not among them.
     pub fn process_env(&self, name: &str, service: &Service) -> Result<BTreeMap<String, String>, BundleError> {
         let mut env = self.own_env(service)?;
         env.extend(self.derived_env(name, service)?);

@@ -35,7 +35,10 @@ pub enum DeployError {
         state: &'static str,
     },
     /// The release has not passed the environment before this one.
-    #[error("{environment} takes only releases that {} has run with passing smoke tests; release {release} {state}", requirement.label)]
+    #[error(
+        "{environment} takes only releases that {} has run with passing smoke tests; release {release} {state}",
+        requirement.label
+    )]
     NotVerified {
         /// The environment.
         environment: String,

@@ -41,6 +41,9 @@ pub const POD: Kind = kind("Pod", "", "pods", false);
 pub const REPLICA_SET: Kind = kind("ReplicaSet", "apps", "replicasets", false);
 /// Read for a diagnosis.
 pub const EVENT: Kind = kind("Event", "", "events", false);
+/// Read for storage.
+pub const STORAGE_CLASS: Kind =
+    Kind { namespaced: false, ..kind("StorageClass", "storage.k8s.io", "storageclasses", false) };
 /// Looked for, never read.
 pub const SECRET: Kind = kind("Secret", "", "secrets", false);
 

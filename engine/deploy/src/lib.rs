@@ -1,7 +1,8 @@
-//! From a bundle to a running environment: render -> plan -> apply -> wait -> record. The only crate that touches the world.
+//! From a bundle to a running environment: render -> plan -> apply -> wait -> record. The only crate that touches the
+//! world.
 //!
-//! A [`Bundle`] is pure data, made by the built-in action [`bundle`]. [`render`] turns it into Kubernetes objects. A [`Rollout`]
-//! brings them to a [`Cluster`].
+//! A [`Bundle`] is pure data, made by the built-in action [`bundle`]. [`render`] turns it into Kubernetes objects. A
+//! [`Rollout`] brings them to a [`Cluster`].
 
 mod api;
 mod apply;
@@ -17,6 +18,7 @@ mod names;
 mod object;
 mod plan;
 mod port_forward;
+mod prerequisites;
 mod prune;
 mod record;
 mod render;

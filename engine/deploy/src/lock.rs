@@ -1,6 +1,7 @@
 //! The lock of an environment: a Lease, held by one client at a time and given up when that client is gone.
 //!
-//! A Lease alone does not fence: a client that slept through its own expiry would go on. The record's resource version does.
+//! A Lease alone does not fence: a client that slept through its own expiry would go on. The record's resource
+//! version does.
 
 use std::time::Duration;
 
@@ -231,7 +232,8 @@ mod tests {
     use super::*;
 
     fn lease(holder: &str, renewed: &str) -> Json {
-        json!({"spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": renewed, "acquireTime": renewed}})
+        json!({"spec": {"holderIdentity": holder, "leaseDurationSeconds": 15,
+            "renewTime": renewed, "acquireTime": renewed}})
     }
 
     #[test]

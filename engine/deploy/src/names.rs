@@ -36,7 +36,8 @@ pub fn selector(bundle: &Bundle, service: &str) -> Json {
     json!({ NAME: service, INSTANCE: bundle.environment.name })
 }
 
-/// The ConfigMap with the record and the inventory of an environment, which is also the parent of its ApplySet; and its Lease.
+/// The ConfigMap with the record and the inventory of an environment, which is also the parent of its ApplySet; and
+/// its Lease.
 pub fn record_name(environment: &str) -> String {
     format!("build-{environment}")
 }

@@ -1,6 +1,6 @@
-//! The plan: what a rollout will change, by server-side apply in dry run. A value: it is printed, and then applied as it is.
+//! The plan: what a rollout will change, by server-side apply in dry run. A value: it is printed, and then applied as
+//! it is.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use futures::StreamExt;
@@ -11,9 +11,10 @@ use similar::TextDiff;
 use crate::api::{ApiError, ApplyMode};
 use crate::bundle::{Bundle, SecretKey};
 use crate::cluster::Cluster;
-use crate::kinds::{Kind, SECRET};
+use crate::kinds::Kind;
 use crate::names;
 use crate::object::{Object, ObjectKey};
+use crate::prerequisites;
 use crate::record::Member;
 use crate::show::yaml;
 
@@ -95,7 +96,10 @@ pub enum PlanError {
         owner: String,
     },
     /// A secret that a service needs is not there.
-    #[error("the secret `{}` that {service} (attribute `secrets`) needs is not in the namespace `{namespace}`", secret.name)]
+    #[error(
+        "the secret `{}` that {service} (attribute `secrets`) needs is not in the namespace `{namespace}`",
+        secret.name
+    )]
     MissingSecret {
         /// The service target.
         service: String,
@@ -103,6 +107,16 @@ pub enum PlanError {
         secret: SecretKey,
         /// Where it was looked for.
         namespace: String,
+    },
+    /// State is to be kept, and the cluster has nothing to keep it on.
+    #[error("{object} needs storage, and the cluster `{cluster}` has no default storage class")]
+    NoStorage {
+        /// The claim.
+        object: ObjectKey,
+        /// The context.
+        cluster: String,
+        /// The environment target.
+        environment: String,
     },
     /// The namespace is missing and the environment does not make it.
     #[error("the namespace `{0}` does not exist, and the environment has `create_namespace = False`")]
@@ -129,13 +143,16 @@ pub(crate) async fn plan(request: &PlanRequest<'_>, objects: Vec<Object>) -> Res
         if !request.bundle.environment.create_namespace {
             return Err(vec![PlanError::NoNamespace(request.namespace.to_owned())]);
         }
-        missing_secrets(request, false).await?;
+        let missing = prerequisites::missing(request, &objects, false).await;
+        if !missing.is_empty() {
+            return Err(missing);
+        }
         // The server runs nothing dry in a namespace that does not exist: all there is to say is that all is new.
         return Ok(objects.into_iter().map(Change::create).collect());
     }
+    let mut errors = prerequisites::missing(request, &objects, true).await;
     let planned = futures::stream::iter(objects).map(|object| plan_object(request, object)).buffered(PARALLEL);
     let results: Vec<Result<Change, PlanError>> = planned.collect().await;
-    let mut errors = missing_secrets(request, true).await.err().unwrap_or_default();
     let mut changes = Vec::new();
     for result in results {
         match result {
@@ -144,34 +161,6 @@ pub(crate) async fn plan(request: &PlanRequest<'_>, objects: Vec<Object>) -> Res
         }
     }
     if errors.is_empty() { Ok(changes) } else { Err(errors) }
-}
-
-async fn missing_secrets(request: &PlanRequest<'_>, namespace_exists: bool) -> Result<(), Vec<PlanError>> {
-    let mut errors = Vec::new();
-    let mut seen = BTreeSet::new();
-    for service in request.bundle.release.services.values() {
-        for secret in service.secrets.values() {
-            if !seen.insert((service.label.clone(), secret.name.clone())) {
-                continue;
-            }
-            let exists = match namespace_exists {
-                true => request.cluster.exists(&SECRET, request.namespace, &secret.name).await,
-                false => Ok(false),
-            };
-            match exists {
-                Ok(true) => {}
-                // Who may not look cannot tell; the rollout would name it.
-                Err(error) if error.is_forbidden() => {}
-                Err(error) => errors.push(error.into()),
-                Ok(false) => errors.push(PlanError::MissingSecret {
-                    service: service.label.clone(),
-                    secret: secret.clone(),
-                    namespace: request.namespace.to_owned(),
-                }),
-            }
-        }
-    }
-    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 async fn plan_object(request: &PlanRequest<'_>, object: Object) -> Result<Change, PlanError> {
@@ -220,8 +209,8 @@ fn foreign_owner(live: &Json, request: &PlanRequest<'_>) -> Option<String> {
     }
 }
 
-/// Who scales the object, if `replicas` is the only field in conflict and was set through the scale subresource: an autoscaler,
-/// or a person's `kubectl scale`.
+/// Who scales the object, if `replicas` is the only field in conflict and was set through the scale subresource: an
+/// autoscaler, or a person's `kubectl scale`.
 fn scaled_by_others(error: &ApiError) -> Option<String> {
     let causes = conflicts(error)?;
     let scaled =
@@ -286,8 +275,8 @@ impl Change {
         }
     }
 
-    /// Binds the change to the live object: the body then applies to that very object only and, where the server does not
-    /// write the object by itself, to that very version.
+    /// Binds the change to the live object: the body then applies to that very object only and, where the server does
+    /// not write the object by itself, to that very version.
     fn pin(&mut self, live: &Json) {
         let metadata = &live["metadata"];
         self.uid = metadata["uid"].as_str().unwrap_or_default().to_owned();
@@ -369,10 +358,12 @@ impl PlanError {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Conflict { object, field, origin, .. } => vec![
+                format!("this rollout would set it from {origin}"),
                 format!(
-                    "this rollout would set it from {origin}; see who set what: `kubectl get {} {} --show-managed-fields -o yaml`",
+                    "see who set what: `kubectl get {} {} -n {} --show-managed-fields -o yaml`",
                     object.kind.to_lowercase(),
-                    object.name
+                    object.name,
+                    object.namespace
                 ),
                 format!("to give `{field}` back to the rollout, undo that change, or run again with --take_over"),
             ],
@@ -389,6 +380,12 @@ impl PlanError {
                 "`kubectl create secret generic {} -n {namespace} --from-file={}=<file>`",
                 secret.name, secret.key
             )],
+            Self::NoStorage { environment, .. } => vec![
+                format!("let state end with its pod: `persistent = False` in {environment}"),
+                "or mark a class as the default: `kubectl patch storageclass <name> -p \
+                 '{\"metadata\":{\"annotations\":{\"storageclass.kubernetes.io/is-default-class\":\"true\"}}}'`"
+                    .into(),
+            ],
             Self::NoNamespace(namespace) => vec![format!("`kubectl create namespace {namespace}`")],
             Self::Api(error) if error.is_forbidden() => {
                 vec![

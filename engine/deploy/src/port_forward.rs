@@ -79,8 +79,8 @@ impl Forwards {
         &self.addresses
     }
 
-    /// The variables that a smoke test gets, named as those of a caller in the cluster: `MODEL_ADDR`, `MODEL_HTTP_ADDR`,
-    /// and besides `MODEL_METRICS_ADDR`.
+    /// The variables that a smoke test gets, named as those of a caller in the cluster: `MODEL_ADDR`,
+    /// `MODEL_HTTP_ADDR`, and besides `MODEL_METRICS_ADDR`.
     pub fn env(&self) -> BTreeMap<String, String> {
         let mut env = BTreeMap::new();
         for (service, ports) in &self.addresses {

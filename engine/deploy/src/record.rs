@@ -1,7 +1,8 @@
-//! The record of an environment: what runs there, what was made for it, what ran before. One ConfigMap in its namespace.
+//! The record of an environment: what runs there, what was made for it, what ran before. One ConfigMap in its
+//! namespace.
 //!
-//! Every write of it carries the resource version that was read, so of two clients that both believe to hold the lock only one
-//! goes on. A rollout writes it twice: when it begins (the journal) and when it ends.
+//! Every write of it carries the resource version that was read, so of two clients that both believe to hold the lock
+//! only one goes on. A rollout writes it twice: when it begins (the journal) and when it ends.
 
 use std::collections::BTreeMap;
 

@@ -196,8 +196,8 @@ impl Rollout {
         }
     }
 
-    /// Waits until every service is ready. If one will never be, says why and, where the environment wants it, brings the
-    /// release before back.
+    /// Waits until every service is ready. If one will never be, says why and, where the environment wants it, brings
+    /// the release before back.
     pub async fn wait(&mut self, reporter: &dyn Reporter, cancel: &Cancel) -> Result<(), DeployError> {
         if self.current {
             return self.look(reporter).await;
@@ -272,8 +272,8 @@ impl Rollout {
         Ok(Forwards::open(&self.cluster, &self.place.namespace, environment, &wanted).await?)
     }
 
-    /// Ends the rollout: removes what left the release, records what runs, and gives the lock up. When smoke tests failed, the
-    /// release before comes back instead, where the environment wants it.
+    /// Ends the rollout: removes what left the release, records what runs, and gives the lock up. When smoke tests
+    /// failed, the release before comes back instead, where the environment wants it.
     pub async fn finish(
         mut self,
         smoke: Smoke,

@@ -115,7 +115,8 @@ fn scalar_yaml(value: &Json) -> String {
     }
 }
 
-/// A text as a YAML scalar on one line: plain where that reads back as the same text, else in JSON's quotes, which are YAML's.
+/// A text as a YAML scalar on one line: plain where that reads back as the same text, else in JSON's quotes, which
+/// are YAML's.
 fn scalar_text(text: &str) -> String {
     let plain = !text.is_empty()
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./@:+()".contains(c))

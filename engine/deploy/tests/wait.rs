@@ -106,7 +106,7 @@ fn only_pods_of_our_template_can_fail_it() {
     let old = snapshot(deployment(2, 2, "new", progressing()), &[pod("web-1", crash())]);
     assert_eq!(text(&old), "waiting: 0 of 2 ready");
     let new = snapshot(deployment(2, 2, "new", progressing()), &[pod("web-2", crash())]);
-    assert_eq!(text(&new), "crash loop: exited with code 3, restarted 7 times");
+    assert_eq!(text(&new), "crash loop: ended with exit code 3, restarted 7 times");
     let mut leaving = pod("web-2", crash());
     leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     assert_eq!(text(&snapshot(deployment(2, 2, "new", progressing()), &[leaving])), "waiting: 0 of 2 ready");
@@ -128,7 +128,7 @@ fn containers_fail_as_soon_as_it_is_certain() {
     let progressing = || condition("Progressing", "True", "ReplicaSetUpdated", "");
     let texts = cases.map(|case| text(&snapshot(deployment(2, 2, "new", progressing()), &[pod("web-2", case)])));
     insta::assert_snapshot!(texts.join("\n"), @r#"
-    waiting: 0 of 2 ready: exited with code 1
+    waiting: 0 of 2 ready: ended with exit code 1
     crash loop: ended by signal 11 SIGSEGV (exit code 139), restarted 2 times
     out of memory: killed for its memory (OOM, exit code 137), restarted 2 times
     crash loop: cannot start: exec: "/app": no such file, restarted 2 times

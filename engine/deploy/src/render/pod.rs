@@ -1,4 +1,5 @@
-//! The pod template: container, probes, environment, volumes, and a security context that the `restricted` level allows.
+//! The pod template: container, probes, environment, volumes, and a security context that the `restricted` level
+//! allows.
 
 use serde_json::{Map, Value as Json, json};
 

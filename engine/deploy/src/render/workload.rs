@@ -11,8 +11,8 @@ use crate::object::{Object, digest_of};
 const PROGRESS_DEADLINE: u64 = 120;
 
 impl Context<'_> {
-    /// The settings, immutable and with their hash in the name: a change makes a new object and with it new pods, and the pods
-    /// of the old release keep the old one.
+    /// The settings, immutable and with their hash in the name: a change makes a new object and with it new pods, and
+    /// the pods of the old release keep the old one.
     pub(super) fn config_map(&self) -> Result<Option<Object>, BundleError> {
         let data = self.bundle.own_env(self.service)?;
         if data.is_empty() {
@@ -85,9 +85,9 @@ impl Context<'_> {
             .from("/spec/template/spec/volumes/1", &self.service.label, "state"))
     }
 
-    /// `rollingUpdate` is owned from the first day: a server default left behind would forbid a later `Recreate`. A pod is only
-    /// taken away when its successor is ready, so a release that never gets ready leaves the old one serving; but two pods
-    /// must not write one state.
+    /// `rollingUpdate` is owned from the first day: a server default left behind would forbid a later `Recreate`. A
+    /// pod is only taken away when its successor is ready, so a release that never gets ready leaves the old one
+    /// serving; but two pods must not write one state.
     fn strategy(&self) -> Json {
         match &self.service.state {
             Some(_) => json!({"type": "Recreate"}),

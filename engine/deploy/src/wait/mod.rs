@@ -60,7 +60,8 @@ pub(crate) async fn wait(request: &WaitRequest<'_>, reporter: &dyn Reporter, can
         match tokio::time::timeout(TICK, events.next()).await {
             Ok(Some((kind, event))) => {
                 snapshot.update(kind, event);
-                // Events come in bursts, and a list is only whole at its end: judge what is there once there is no more.
+                // Events come in bursts, and a list is only whole at its end: judge what is there once there is no
+                // more.
                 while let Some(Some((kind, event))) = futures::FutureExt::now_or_never(events.next()) {
                     snapshot.update(kind, event);
                 }

@@ -10,7 +10,8 @@ use crate::names::TEMPLATE;
 /// After this many restarts of a container of ours, it is a crash loop.
 const RESTARTS: i64 = 2;
 
-/// What a rollout made of a Deployment, from the answer to its write. Status that is older, or of another object, does not count.
+/// What a rollout made of a Deployment, from the answer to its write. Status that is older, or of another object,
+/// does not count.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expected {
     /// The Deployment.
@@ -201,7 +202,7 @@ fn is_final_pull_error(message: &str) -> bool {
     .any(|sign| message.contains(sign))
 }
 
-/// `killed for its memory (exit code 137)`, `ended by signal 11 (SIGSEGV)`, `exited with code 3`.
+/// `killed for its memory (exit code 137)`, `ended by signal 11 (SIGSEGV)`, `ended with exit code 3`.
 pub(crate) fn how_it_ended(terminated: &Json) -> String {
     let code = number(&terminated["exitCode"]);
     let signal = match number(&terminated["signal"]) {
@@ -211,7 +212,7 @@ pub(crate) fn how_it_ended(terminated: &Json) -> String {
     match (text(&terminated["reason"]), signal) {
         ("OOMKilled", _) => format!("killed for its memory (OOM, exit code {code})"),
         ("StartError" | "ContainerCannotRun", _) => format!("cannot start: {}", text(&terminated["message"])),
-        (_, 0) => format!("exited with code {code}"),
+        (_, 0) => format!("ended with exit code {code}"),
         (_, signal) => format!("ended by signal {signal}{} (exit code {code})", signal_name(signal)),
     }
 }

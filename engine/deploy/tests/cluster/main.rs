@@ -2,7 +2,8 @@
 //!
 //!     ci/cluster/cluster exec cargo test -p deploy --features cluster-tests --test cluster
 //!
-//! `BUILD_TEST_KUBECONFIG` (else `KUBECONFIG`) names the cluster, `BUILD_TEST_REGISTRY` the registry that its nodes pull from.
+//! `BUILD_TEST_KUBECONFIG` (else `KUBECONFIG`) names the cluster, `BUILD_TEST_REGISTRY` the registry that its nodes
+//! pull from.
 
 mod setup;
 
@@ -86,7 +87,7 @@ async fn a_crash_loop_is_explained_and_the_old_release_serves_on() {
     let DeployError::Failed { diagnoses, rollback } = error else { panic!("{error}") };
     let diagnosis = &diagnoses[0];
     assert_eq!(diagnosis.kind, CauseKind::CrashLoop);
-    assert!(diagnosis.exit.as_deref().unwrap().contains("exited with code 3"), "{diagnosis}");
+    assert!(diagnosis.exit.as_deref().unwrap().contains("ended with exit code 3"), "{diagnosis}");
     assert_eq!(diagnosis.log, ["reading the model", "no such model"]);
     assert!(diagnosis.to_string().contains("set by: //services/web:web image"), "{diagnosis}");
     assert!(matches!(rollback, Rollback::Done { .. }), "{rollback:?}");
@@ -156,6 +157,24 @@ async fn a_missing_secret_is_a_plan_error_and_a_missing_key_a_diagnosis() {
     assert!(diagnoses[0].to_string().contains("//services/web:web secrets"), "{}", diagnoses[0]);
     assert!(matches!(rollback, Rollback::Done { .. }), "{rollback:?}");
     setup.clean_up(&space).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_without_storage_is_a_plan_error() {
+    let setup = setup().await;
+    let mut web = setup.web("web", "x");
+    web["state"] = json!({"path": "/data", "size": "1Gi"});
+    let mut parameters = setup.parameters(&namespace("state"), &[("web", web)]);
+    setup.prepare(&parameters).await.unwrap();
+    parameters["environment"]["persistent"] = json!(true);
+    let has_storage = setup.has_default_storage().await;
+    match setup.prepare(&parameters).await.err() {
+        Some(error) => {
+            assert!(!has_storage && error.to_string().contains("no default storage class"), "{error}");
+            assert!(error.diagnostics()[0].hints[0].contains("persistent = False"));
+        }
+        None => assert!(has_storage),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,6 @@ use deploy::{Bundle, Cluster, DeployError, Holder, Options, Registry, Report, Ro
 use model::{Cancel, Event, NoReporter, Reporter};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::OnceCell;
 
 /// A real cluster, and an image in its registry.
 pub struct Setup {
@@ -18,8 +17,6 @@ pub struct Setup {
     pub digest: String,
     _folder: tempfile::TempDir,
 }
-
-static SETUP: OnceCell<()> = OnceCell::const_new();
 
 /// Connects. These tests are only built when they are asked for, so a cluster that is missing is a failure.
 pub async fn setup() -> Setup {
@@ -32,7 +29,6 @@ pub async fn setup() -> Setup {
     std::fs::write(&kubeconfig, renamed(&std::fs::read_to_string(path).unwrap())).unwrap();
     let cluster = Cluster::connect(Some(&kubeconfig), "minikube").await.unwrap();
     let digest = push_busybox(&registry).await;
-    SETUP.get_or_init(|| async {}).await;
     Setup { cluster, kubeconfig, registry, digest, _folder: folder }
 }
 
@@ -152,6 +148,16 @@ impl Setup {
         let gvk = kube::core::GroupVersionKind::gvk(group, "v1", kind);
         let resource = kube::core::ApiResource::from_gvk(&gvk);
         kube::Api::namespaced_with(self.client().await, namespace, &resource)
+    }
+
+    /// Whether claims get a volume here.
+    pub async fn has_default_storage(&self) -> bool {
+        let api: kube::Api<k8s_openapi::api::storage::v1::StorageClass> = kube::Api::all(self.client().await);
+        let classes = api.list(&Default::default()).await.unwrap();
+        let default = "storageclass.kubernetes.io/is-default-class";
+        classes.items.iter().any(|class| {
+            class.metadata.annotations.as_ref().and_then(|all| all.get(default)).is_some_and(|value| value == "true")
+        })
     }
 
     /// Removes the namespace of a test; it goes in the background.

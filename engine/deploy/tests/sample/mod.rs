@@ -10,13 +10,17 @@ pub const DIGEST: &str = "sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab
 
 /// Parameters: `controller` and `model` call each other, `ledger` has state and a secret.
 pub fn parameters() -> Value {
-    let image = |name: &str| json!({"label": format!("//services/{name}:image"), "repository": format!("services/{name}"), "digest": "out/x/image.digest"});
+    let image = |name: &str| {
+        let (label, repository) = (format!("//services/{name}:image"), format!("services/{name}"));
+        json!({"label": label, "repository": repository, "digest": "out/x/image.digest"})
+    };
     json!({
         "target": "//deploy:to-staging",
         "environment": {
-            "label": "//deploy:staging", "name": "staging", "kind": "cluster", "cluster": "staging", "namespace": "staging",
-            "create_namespace": true, "per_branch": false, "registry": "", "values": {"log_level": "info", "workers": 4},
-            "replicas": {"model": 2}, "persistent": true, "rollback": true, "clean": false, "requires": null, "timeout": 300,
+            "label": "//deploy:staging", "name": "staging", "kind": "cluster", "cluster": "staging",
+            "namespace": "staging", "create_namespace": true, "per_branch": false, "registry": "",
+            "values": {"log_level": "info", "workers": 4}, "replicas": {"model": 2},
+            "persistent": true, "rollback": true, "clean": false, "requires": null, "timeout": 300,
         },
         "services": {
             "controller": {
@@ -27,10 +31,12 @@ pub fn parameters() -> Value {
                     "WORKERS": {"var": "workers", "type": "int", "default": 2},
                     "BANNER": "yes: #1",
                 },
-                "probe": {"kind": "grpc", "service": "prediction.v1.Controller"}, "descriptors": ["out/x/p.descriptors"],
+                "probe": {"kind": "grpc", "service": "prediction.v1.Controller"},
+                "descriptors": ["out/x/p.descriptors"],
             },
             "model": {
-                "label": "//services/model:model", "image": image("model"), "ports": {"grpc": 8443, "http": null, "metrics": null},
+                "label": "//services/model:model", "image": image("model"),
+                "ports": {"grpc": 8443, "http": null, "metrics": null},
                 "calls": ["controller"], "args": ["--device", "cpu"], "resources": {"cpu": "100m", "memory": "128Mi"},
             },
             "ledger": {
