@@ -14,7 +14,7 @@ fn outside_a_workspace() {
 #[test]
 fn an_unknown_target_lists_the_nearest() {
     let folder = Folder::of("== a/BUILD.star\nfilegroup(name = \"server\")\n");
-    folder.build(&["build", "//a:sever"]).expect(1).says(&["`//a:sever`", "server", "build query"]);
+    folder.build(&["build", "//a:sever"]).expect(1).says(&["`sever`", "//a:server", "build query"]);
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_syntax_error_shows_the_line() {
     let folder = Folder::of("== BUILD.star\nfilegroup(name = \"x\",\n  srcs = [\n");
     folder.build(&["build", "//..."]).expect(1).says(&["BUILD.star:"]);
     let folder = Folder::of("== BUILD.star\n\nfilegroup(name = \"x\" srcs = [])\n");
-    folder.build(&["build", "//..."]).expect(1).says(&["BUILD.star:3:", "filegroup(name = \"x\" srcs = [])"]);
+    folder.build(&["build", "//..."]).expect(1).says(&["BUILD.star:2:", "filegroup(name = \"x\" srcs = [])"]);
 }
 
 #[test]
@@ -43,11 +43,11 @@ fn wrong_and_unknown_attributes_are_all_listed() {
         "== BUILD.star\nfilegroup(name = \"x\", srcs = 3)\nfilegroup(name = \"y\", scrs = [])\ngenrule(name = \"z\", cmd = \"\")\n",
     );
     folder.build(&["build", "//..."]).expect(1).says(&[
-        "BUILD.star:2:",
+        "BUILD.star:1:",
         "a list of labels",
-        "BUILD.star:3:",
+        "BUILD.star:2:",
         "`srcs`",
-        "BUILD.star:4:",
+        "BUILD.star:3:",
         "outs",
     ]);
 }
@@ -61,7 +61,7 @@ fn an_unknown_rule_names_the_nearest() {
 #[test]
 fn a_duplicate_target_names_the_first() {
     let folder = Folder::of("== BUILD.star\nfilegroup(name = \"x\")\nfilegroup(name = \"x\")\n");
-    folder.build(&["build", "//..."]).expect(1).says(&["BUILD.star:3:", "BUILD.star:2:"]);
+    folder.build(&["build", "//..."]).expect(1).says(&["BUILD.star:2:", "BUILD.star:1:"]);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_cycle_shows_its_path() {
     let folder = Folder::of(
         "== BUILD.star\nfilegroup(name = \"a\", srcs = [\":b\"])\nfilegroup(name = \"b\", srcs = [\":a\"])\n",
     );
-    folder.build(&["build", ":a"]).expect(1).says(&["//:a", "//:b", "cycle"]);
+    folder.build(&["build", ":a"]).expect(1).says(&["//:a depends on itself", "//:a depends on //:b", "//:b depends on //:a", "BUILD.star:2:31"]);
 }
 
 #[test]
@@ -87,7 +87,7 @@ genrule(name = "a", outs = ["same.txt"], cmd = "echo > $@")
 genrule(name = "b", outs = ["same.txt"], cmd = "echo > $@")
 "#,
     );
-    folder.build(&["build", "//..."]).expect(1).says(&["same.txt", "//:a", "//:b"]);
+    folder.build(&["build", "//..."]).expect(1).says(&["same.txt", "//:a", "BUILD.star:2:", "BUILD.star:1:"]);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn an_unreachable_registry() {
     let folder = Folder::of(
         r#"
 == BUILD.star
-oci_image(name = "image", files = {"/etc/motd": "motd"})
+oci_image(name = "image", entrypoint = ["/x"], files = {"motd": "/etc/motd"})
 oci_push(name = "push", image = ":image", registry = "nowhere", repository = "test")
 == motd
 hello
@@ -196,7 +196,7 @@ hello
     .with_env("BUILD_REGISTRY_NOWHERE", "127.0.0.1:1");
     folder.build(&["run", ":push"]).expect(36).says(&["127.0.0.1:1"]);
     let folder = Folder::of(
-        "== BUILD.star\noci_image(name = \"image\", files = {\"/etc/motd\": \"motd\"})\noci_push(name = \"push\", image = \":image\", registry = \"nowhere\", repository = \"test\")\n== motd\n",
+        "== BUILD.star\noci_image(name = \"image\", entrypoint = [\"/x\"], files = {\"motd\": \"/etc/motd\"})\noci_push(name = \"push\", image = \":image\", registry = \"nowhere\", repository = \"test\")\n== motd\n",
     );
     folder.build(&["run", ":push"]).expect(36).says(&["nowhere", "BUILD_REGISTRY_NOWHERE"]);
 }
@@ -209,7 +209,7 @@ fn a_target_that_cannot_be_run() {
 
 const SERVICE: &str = r#"
 == BUILD.star
-oci_image(name = "image", files = {"/etc/motd": "motd"})
+oci_image(name = "image", entrypoint = ["/x"], files = {"motd": "/etc/motd"})
 service(name = "x", image = ":image", grpc = 8080, env = {"LEVEL": var("level")})
 environment(name = "here", VALUES)
 environment(name = "far", cluster = "far-away", values = {"level": "info"})

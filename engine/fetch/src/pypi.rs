@@ -88,7 +88,8 @@ fn choose(wheel: &Wheel, pinned: &[String], files: Vec<IndexFile>) -> Result<Ind
         let Some(tags) = wheel_tags::parse(&file.name) else { continue };
         let same_version = tags.version == wheel.version || tags.version == wheel.version.replace('-', "_");
         if same_version && offered.len() < 8 {
-            offered.push(file.name.clone());
+            let sum = file.sha256.as_deref().unwrap_or("without a digest");
+            offered.push(format!("{} (sha256 {sum})", file.name));
         }
         if !file.sha256.as_ref().is_some_and(|sum| pinned.contains(sum)) {
             continue;
@@ -99,7 +100,8 @@ fn choose(wheel: &Wheel, pinned: &[String], files: Vec<IndexFile>) -> Result<Ind
             best = Some((rank, file));
         }
     }
-    let wanted = format!("CPython {} on {} with a digest of the lockfile", wheel.python, wheel.platform);
+    let pins: Vec<&str> = pinned.iter().map(AsRef::as_ref).take(8).collect();
+    let wanted = format!("CPython {} on {} with sha256 {}", wheel.python, wheel.platform, pins.join(" or "));
     best.map(|(_, file)| file).ok_or(FetchError::NoWheel { what, wanted, offered })
 }
 
