@@ -3,7 +3,7 @@
 import re
 import zlib
 
-DIMENSIONS = 512
+DIMENSIONS = 4096
 """How many features there are."""
 
 _WORD = re.compile(r"[a-z']+")

@@ -23,7 +23,7 @@ class Prediction:
 class Predictor:
     """A model with its weights."""
 
-    def __init__(self, bias: float, weights: list[float], version: str):
+    def __init__(self, bias: float, weights: dict[int, float], version: str):
         self._bias = bias
         self._weights = weights
         self.version = version
@@ -33,11 +33,12 @@ class Predictor:
         """Reads weights as `train.py` writes them. The version is the hash of the file's content."""
         content = path.read_bytes()
         model = json.loads(content)
-        return cls(model["bias"], model["weights"], hashlib.sha256(content).hexdigest()[:16])
+        weights = {int(index): weight for index, weight in model["weights"].items()}
+        return cls(model["bias"], weights, hashlib.sha256(content).hexdigest()[:16])
 
     def predict(self, text: str) -> Prediction:
         """The probability that the text is positive, and its name."""
-        total = self._bias + sum(self._weights[index] for index in features(text))
+        total = self._bias + sum(self._weights.get(index, 0.0) for index in features(text))
         score = round(1 / (1 + math.exp(-total)), 6)
         if abs(score - 0.5) <= NEUTRAL:
             return Prediction("neutral", score)

@@ -15,7 +15,7 @@ from services.model.serving import code_version
 
 class ModelTest(unittest.TestCase):
     def test_an_answer_names_its_build_and_model(self):
-        predictor = Predictor(0.0, [0.0] * 512, "v1")
+        predictor = Predictor(0.0, {}, "v1")
         model = Model(predictor, prediction_pb2.Build(service="model", code_version="c1", image_digest="sha256:1"))
         response = model.Score(model_pb2.ScoreRequest(text="hello"), None)
         self.assertEqual(response.prediction.label, "neutral")

@@ -27,7 +27,7 @@ def train(examples: list[tuple[bool, str]]) -> str:
             bias += step * 0.1
             for index in indices:
                 weights[index] += step - RATE * DECAY * weights[index]
-    rounded = [round(weight, 4) + 0.0 for weight in weights]
+    rounded = {index: round(weight, 4) for index, weight in enumerate(weights) if round(weight, 4)}
     return json.dumps({"bias": round(bias, 4), "weights": rounded}, separators=(",", ":")) + "\n"
 
 
