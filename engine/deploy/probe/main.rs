@@ -63,7 +63,8 @@ fn http(port: u16, status: &str) {
     }
 }
 
-/// A gRPC server with nothing but the health service, which serves after some milliseconds; `none` has no health service.
+/// A gRPC server with nothing but the health service, which serves after some milliseconds; `none` has no health
+/// service.
 #[tokio::main(flavor = "current_thread")]
 async fn grpc(port: u16, serving_after: &str) {
     let started = std::time::Instant::now();

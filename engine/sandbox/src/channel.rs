@@ -1,5 +1,5 @@
-//! Messages between the engine and the init of a sandbox: length-prefixed JSON over a stream socket, each with at most one
-//! file descriptor. A message's descriptor travels with its length, so reading the length collects it.
+//! Messages between the engine and the init of a sandbox: length-prefixed JSON over a stream socket, each with at most
+//! one file descriptor. A message's descriptor travels with its length, so reading the length collects it.
 
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;

@@ -119,8 +119,8 @@ impl Drop for Forker {
 }
 
 impl Session {
-    /// Tells init to stop, if it has not, and waits until every process of the sandbox is dead. Its last one holds the other end
-    /// of the channel.
+    /// Tells init to stop, if it has not, and waits until every process of the sandbox is dead. Its last one holds the
+    /// other end of the channel.
     pub fn end(&self) {
         self.channel.hang_up();
         while let Ok(Some(_)) = self.channel.receive::<IgnoredAny>() {}

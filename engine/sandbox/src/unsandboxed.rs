@@ -1,5 +1,5 @@
-//! Running a command where no sandbox can be made: same arguments, environment and folder layout, but the process sees the
-//! whole machine. Results of it are not hermetic; the caller must mark them so.
+//! Running a command where no sandbox can be made: same arguments, environment and folder layout, but the process sees
+//! the whole machine. Results of it are not hermetic; the caller must mark them so.
 
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};

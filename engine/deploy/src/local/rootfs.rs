@@ -1,7 +1,7 @@
 //! The file system of an image: its layers, one over the other, as a tree of the store.
 //!
-//! By `layer.md` of the OCI image specification: `.wh.x` removes `x` of the layers below, `.wh..wh..opq` removes all that they
-//! have in its folder. Owners, times and special files are left out: a container runs as one user.
+//! By `layer.md` of the OCI image specification: `.wh.x` removes `x` of the layers below, `.wh..wh..opq` removes all
+//! that they have in its folder. Owners, times and special files are left out: a container runs as one user.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -20,8 +20,8 @@ const VERSION: u32 = 1;
 /// Links that lead to links end somewhere within this many steps.
 const MOST_LINKS: usize = 40;
 
-/// Unpacks the image of a service (a tree in the OCI image layout). Done once for equal layers: the result is kept in the
-/// store's memo table.
+/// Unpacks the image of a service (a tree in the OCI image layout). Done once for equal layers: the result is kept in
+/// the store's memo table.
 pub fn unpack(service: &str, image: &Tree, store: &Store) -> Result<Digest, LocalError> {
     let unreadable = |source| LocalError::Image { service: service.to_owned(), source };
     let (manifest, _) = oci::read_manifest(image, store).map_err(unreadable)?;
@@ -207,7 +207,8 @@ fn join(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
-/// A path of an archive without `.`, `..`, and doubled or outer slashes. `..` stops at the root, as it does in a container.
+/// A path of an archive without `.`, `..`, and doubled or outer slashes. `..` stops at the root, as it does in a
+/// container.
 fn clean(path: &str) -> String {
     let mut segments = Vec::new();
     for segment in path.split('/') {

@@ -37,8 +37,8 @@ fn probe_layer(store: &Store) -> Layer {
     oci::layer(&LayerRequest { entries, owner: Owner::default() }, store).unwrap()
 }
 
-/// A layer as other tools make it. `path -> target` is a link, `path => target` a hard link, `path/` a folder, else a file
-/// that holds its own path and the layer's name.
+/// A layer as other tools make it. `path -> target` is a link, `path => target` a hard link, `path/` a folder, else a
+/// file that holds its own path and the layer's name.
 fn raw_layer(name: &str, entries: &[&str], store: &Store) -> Layer {
     let mut archive = Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for entry in entries {
@@ -108,8 +108,10 @@ fn files_and_folders_replace_each_other_and_links_are_followed() {
 fn bundle() -> Bundle {
     let service = |name: &str, args: [&str; 3]| {
         json!({
-            "label": format!("//{name}:{name}"), "image": {"label": "//:image", "repository": "x", "digest": "sha256:123"},
-            "ports": {"http": 8443}, "args": args, "env": {"LEVEL": {"var": "level", "type": "string", "default": null}},
+            "label": format!("//{name}:{name}"),
+            "image": {"label": "//:image", "repository": "x", "digest": "sha256:123"},
+            "ports": {"http": 8443}, "args": args,
+            "env": {"LEVEL": {"var": "level", "type": "string", "default": null}},
         })
     };
     let mut bundle = json!({

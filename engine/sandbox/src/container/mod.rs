@@ -1,8 +1,8 @@
 //! Containers of the local system: a program on an image's file system with a network of its own.
 //!
-//! A container has loopback and one device, and nothing is routed. What it may reach is a listener that init binds at the
-//! device's other end, on an address for that name, and hands to the engine; what reaches it is a connection that init makes
-//! inside and hands to the engine. So no privileges are needed, and exactly the declared calls exist.
+//! A container has loopback and one device, and nothing is routed. What it may reach is a listener that init binds at
+//! the device's other end, on an address for that name, and hands to the engine; what reaches it is a connection that
+//! init makes inside and hands to the engine. So no privileges are needed, and exactly the declared calls exist.
 
 mod log;
 mod spec;

@@ -11,7 +11,8 @@ use crate::command::Limits;
 use crate::etc;
 use crate::spec::{Bind, Spec, Wire};
 
-/// The address of every container in its own network. What it calls has addresses of the same network, from the start on.
+/// The address of every container in its own network. What it calls has addresses of the same network, from the start
+/// on.
 const OWN_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 255, 254);
 
 /// A container: an image's file system and how to run its program. Paths inside are absolute.

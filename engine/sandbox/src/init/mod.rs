@@ -1,8 +1,8 @@
 //! The init of a sandbox: what the engine's program does when it is started again with the hidden argument.
 //!
-//! One process waits for requests and forks. Then there are three processes a sandbox: the outer one makes the namespaces
-//! and waits; process 1 of the namespaces builds the file system, supervises, and ends when the engine hangs up; its child
-//! becomes the program. Only single-threaded code may live here, since it forks.
+//! One process waits for requests and forks. Then there are three processes a sandbox: the outer one makes the
+//! namespaces and waits; process 1 of the namespaces builds the file system, supervises, and ends when the engine hangs
+//! up; its child becomes the program. Only single-threaded code may live here, since it forks.
 #![allow(clippy::disallowed_methods, reason = "init works inside the sandbox, and names the step in each error itself")]
 
 mod namespaces;

@@ -1,7 +1,8 @@
 //! The sandbox's own network: loopback; for a container also one device that leads to the engine's listeners.
 //!
-//! The listeners are bound in a network namespace of their own, since a program that listens on a port of all addresses could
-//! not do so beside a listener on that port. Two connected devices join the namespaces; nothing is forwarded further.
+//! The listeners are bound in a network namespace of their own, since a program that listens on a port of all addresses
+//! could not do so beside a listener on that port. Two connected devices join the namespaces; nothing is forwarded
+//! further.
 
 use std::fs::{self, File};
 use std::io;
@@ -27,7 +28,8 @@ pub(super) fn loopback_up() -> Result<(), Failure> {
     Netlink::new().and_then(|netlink| netlink.up("lo")).step(|| "bring loopback up")
 }
 
-/// Makes the container's network, and hands the listeners of its other end to the engine. Afterwards this process is inside.
+/// Makes the container's network, and hands the listeners of its other end to the engine. Afterwards this process is
+/// inside.
 pub(super) fn connect_wire(wire: &Wire, channel: &Channel) -> Result<(), Failure> {
     let here = || File::open("/proc/self/ns/net");
     let outside = here().step(|| "open the network namespace")?;

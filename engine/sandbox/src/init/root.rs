@@ -60,8 +60,8 @@ pub(super) fn build(spec: &Spec) -> Result<(), Failure> {
 /// Makes the root itself read-only, and what root could change of the machine through /proc.
 pub(super) fn seal(as_root: bool) -> Result<(), Failure> {
     restrict(Path::new("/"), false).step(|| "make the root read-only")?;
-    // Settings of the kernel belong to the machine's root user, who the program is when root runs the engine. Others cannot
-    // write them anyway, and may need a /proc without mounts on it to make namespaces of their own.
+    // Settings of the kernel belong to the machine's root user, who the program is when root runs the engine. Others
+    // cannot write them anyway, and may need a /proc without mounts on it to make namespaces of their own.
     let settings = SETTINGS.iter().map(Path::new).filter(|path| as_root && path.exists());
     settings.into_iter().try_for_each(|path| {
         let step = || format!("make {} read-only", path.display());
@@ -177,8 +177,8 @@ fn mount_memory(at: &Path, options: &str) -> nix::Result<()> {
     mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(options))
 }
 
-/// Sets the flags of a bind mount. Flags that the host's mount has may not be cleared from inside a user namespace, so where
-/// the plain set is refused, `noexec` is kept too.
+/// Sets the flags of a bind mount. Flags that the host's mount has may not be cleared from inside a user namespace, so
+/// where the plain set is refused, `noexec` is kept too.
 fn restrict(target: &Path, writable: bool) -> nix::Result<()> {
     let mut flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     if !writable {

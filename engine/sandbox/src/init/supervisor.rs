@@ -1,5 +1,5 @@
-//! Process 1 of the sandbox. It ends when the program has ended or the engine hangs up; the kernel then kills everything
-//! that is left in its process namespace.
+//! Process 1 of the sandbox. It ends when the program has ended or the engine hangs up; the kernel then kills
+//! everything that is left in its process namespace.
 
 use std::os::fd::AsFd;
 use std::process::exit;
