@@ -12,14 +12,8 @@ use crate::exit_code;
 /// Stands for the `-` of an excluding pattern while clap reads the arguments; it would take `-//x` for short flags.
 const EXCLUDE: char = '\u{1}';
 
-/// Builds, tests, runs and deploys the targets of a workspace.
-#[derive(Debug, Parser)]
-#[command(
-    name = "build",
-    bin_name = "build",
-    version,
-    about = "Builds, tests, runs and deploys the targets of a workspace",
-    after_help = "\
+/// What `build` says of itself below its commands and flags.
+const EXAMPLES: &str = "\
 Examples:
   build build //...                      build everything
   build test services/... -//x:slow      test below a folder, but for one target
@@ -28,8 +22,17 @@ Examples:
   build query 'deps(//services/app)'     what it is made of
 
 Labels: //package:name; package:name from the root; :name in this folder.
-Patterns: //... everything, package/... below a folder, package:all one package, -PATTERN excludes.",
-    after_long_help = exit_code::HELP,
+Patterns: //... everything, package/... below a folder, package:all one package, -PATTERN excludes.";
+
+/// Builds, tests, runs and deploys the targets of a workspace.
+#[derive(Debug, Parser)]
+#[command(
+    name = "build",
+    bin_name = "build",
+    version,
+    about = "Builds, tests, runs and deploys the targets of a workspace",
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{}", exit_code::HELP),
     subcommand_required = true,
     arg_required_else_help = true
 )]
