@@ -239,7 +239,7 @@ impl Rollout {
         for (service, verdict) in look(&self.wait_request(&selector, &expected, Duration::ZERO)).await? {
             let state = match verdict {
                 Verdict::Ready => continue,
-                Verdict::Waiting(what) => format!("waits for {what}"),
+                Verdict::Waiting(how_far) => format!("is not ready: {how_far}"),
                 Verdict::Failed(cause) => format!("is not well: {}", cause.message),
             };
             let mut warning = Diagnostic::error(format!("nothing has changed, but {service} {state}"));

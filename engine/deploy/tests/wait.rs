@@ -63,7 +63,7 @@ fn snapshot(deployment: Value, pods: &[Value]) -> Snapshot {
 fn text(snapshot: &Snapshot) -> String {
     match verdict(&ours(), snapshot) {
         Verdict::Ready => "ready".into(),
-        Verdict::Waiting(what) => format!("waiting: {what}"),
+        Verdict::Waiting(how_far) => how_far,
         Verdict::Failed(cause) => format!("{}: {}", cause.kind, cause.message),
     }
 }
@@ -76,11 +76,11 @@ fn crashed(restarts: i64, terminated: Value) -> Value {
 #[test]
 fn status_of_before_our_write_is_no_status() {
     // Right after the write the watch still tells of the old generation: complete, but not ours.
-    assert_eq!(text(&snapshot(deployment(1, 1, "old", done()), &[])), "waiting: the watch to see our change");
-    assert_eq!(text(&snapshot(deployment(2, 1, "new", done()), &[])), "waiting: the controller to see our change");
+    assert_eq!(text(&snapshot(deployment(1, 1, "old", done()), &[])), "waiting for the watch to see our change");
+    assert_eq!(text(&snapshot(deployment(2, 1, "new", done()), &[])), "waiting for the controller to see our change");
     assert_eq!(text(&snapshot(deployment(2, 2, "new", done()), &[])), "ready");
     let late = condition("Progressing", "False", "ProgressDeadlineExceeded", "");
-    assert_eq!(text(&snapshot(deployment(2, 1, "new", late), &[])), "waiting: the controller to see our change");
+    assert_eq!(text(&snapshot(deployment(2, 1, "new", late), &[])), "waiting for the controller to see our change");
 }
 
 #[test]
@@ -91,11 +91,11 @@ fn each_step_of_a_rolling_update_waits() {
             "conditions": conditions});
         text(&snapshot(deployment(2, 2, "new", status), &[]))
     };
-    assert_eq!(step(2, 0, 2, "ReplicaSetUpdated"), "waiting: 0 of 2 ready");
-    assert_eq!(step(3, 1, 2, "ReplicaSetUpdated"), "waiting: 0 of 2 ready");
-    assert_eq!(step(3, 2, 2, "ReplicaSetUpdated"), "waiting: 1 old to end");
-    assert_eq!(step(2, 2, 1, "ReplicaSetUpdated"), "waiting: 0 of 2 ready");
-    assert_eq!(step(2, 2, 2, "ReplicaSetUpdated"), "waiting: the controller to call it done");
+    assert_eq!(step(2, 0, 2, "ReplicaSetUpdated"), "0 of 2 ready");
+    assert_eq!(step(3, 1, 2, "ReplicaSetUpdated"), "0 of 2 ready");
+    assert_eq!(step(3, 2, 2, "ReplicaSetUpdated"), "1 old to end");
+    assert_eq!(step(2, 2, 1, "ReplicaSetUpdated"), "0 of 2 ready");
+    assert_eq!(step(2, 2, 2, "ReplicaSetUpdated"), "waiting for the controller to call it done");
     assert_eq!(step(2, 2, 2, "NewReplicaSetAvailable"), "ready");
 }
 
@@ -104,12 +104,12 @@ fn only_pods_of_our_template_can_fail_it() {
     let crash = || crashed(7, json!({"exitCode": 3, "reason": "Error"}));
     let progressing = || condition("Progressing", "True", "ReplicaSetUpdated", "");
     let old = snapshot(deployment(2, 2, "new", progressing()), &[pod("web-1", crash())]);
-    assert_eq!(text(&old), "waiting: 0 of 2 ready");
+    assert_eq!(text(&old), "0 of 2 ready");
     let new = snapshot(deployment(2, 2, "new", progressing()), &[pod("web-2", crash())]);
     assert_eq!(text(&new), "crash loop: ended with exit code 3, restarted 7 times");
     let mut leaving = pod("web-2", crash());
     leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-    assert_eq!(text(&snapshot(deployment(2, 2, "new", progressing()), &[leaving])), "waiting: 0 of 2 ready");
+    assert_eq!(text(&snapshot(deployment(2, 2, "new", progressing()), &[leaving])), "0 of 2 ready");
 }
 
 #[test]
@@ -128,15 +128,15 @@ fn containers_fail_as_soon_as_it_is_certain() {
     let progressing = || condition("Progressing", "True", "ReplicaSetUpdated", "");
     let texts = cases.map(|case| text(&snapshot(deployment(2, 2, "new", progressing()), &[pod("web-2", case)])));
     insta::assert_snapshot!(texts.join("\n"), @r#"
-    waiting: 0 of 2 ready: ended with exit code 1
+    0 of 2 ready: ended with exit code 1
     crash loop: ended by signal 11 SIGSEGV (exit code 139), restarted 2 times
     out of memory: killed for its memory (OOM, exit code 137), restarted 2 times
     crash loop: cannot start: exec: "/app": no such file, restarted 2 times
-    waiting: 0 of 2 ready: ErrImagePull
+    0 of 2 ready: ErrImagePull: dial tcp: connection refused
     image: the image cannot be pulled: Back-off: r/x@sha256:0: not found
     image: InvalidImageName: r/X
     configuration: the container cannot be made: secret "db" not found
-    waiting: 0 of 2 ready: started, its probe does not pass yet
+    0 of 2 ready: started, its probe does not pass yet
     "#);
 }
 
@@ -147,7 +147,7 @@ fn an_unschedulable_pod_is_waited_for() {
         [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: no memory"}]});
     let status = condition("Progressing", "True", "ReplicaSetUpdated", "");
     let snapshot = snapshot(deployment(2, 2, "new", status), &[pending]);
-    assert_eq!(text(&snapshot), "waiting: 0 of 2 ready: no node takes its pod (0/1 nodes: no memory)");
+    assert_eq!(text(&snapshot), "0 of 2 ready: no node takes its pod (0/1 nodes: no memory)");
 }
 
 #[test]
@@ -196,5 +196,5 @@ fn a_watch_that_ends_forgets_nothing_and_invents_nothing() {
     assert_eq!(text(&snapshot), "ready");
     snapshot.update(Watched::Deployment, WatchEvent::Deleted(deployment(2, 2, "new", done())));
     assert_eq!(text(&snapshot), "superseded: it was deleted meanwhile");
-    assert_eq!(verdict(&ours(), &Snapshot::default()), Verdict::Waiting("the cluster to list it".into()));
+    assert_eq!(verdict(&ours(), &Snapshot::default()), Verdict::Waiting("waiting for the cluster to list it".into()));
 }

@@ -127,13 +127,16 @@ impl<'a> Progress<'a> {
     }
 
     fn judge(&mut self, snapshot: &Snapshot, reporter: &dyn Reporter) -> Option<Waited> {
+        if !snapshot.is_complete() {
+            return None;
+        }
         let mut failures = Vec::new();
         let mut ready = 0;
         for expected in self.expected {
             let verdict = verdict(expected, snapshot);
             if self.said.get(&expected.name) != Some(&verdict) {
                 let message = match &verdict {
-                    Verdict::Waiting(what) => format!("{}: waiting for {what}", expected.name),
+                    Verdict::Waiting(how_far) => format!("{}: {how_far}", expected.name),
                     Verdict::Ready => format!("{}: ready", expected.name),
                     Verdict::Failed(cause) => format!("{}: failed, {}", expected.name, cause.message),
                 };
@@ -153,13 +156,14 @@ impl<'a> Progress<'a> {
     }
 
     fn out_of_time(&self, timeout: Duration) -> Waited {
-        let late = |expected: &Expected| match self.said.get(&expected.name) {
-            Some(Verdict::Waiting(what)) => {
-                let message = format!("not ready after {} s: waiting for {what}", timeout.as_secs());
-                let cause = Cause { kind: CauseKind::Deadline, message, pod: None, container: None };
-                Some((expected.clone(), cause))
-            }
-            _ => None,
+        let late = |expected: &Expected| {
+            let how_far = match self.said.get(&expected.name) {
+                Some(Verdict::Waiting(how_far)) => how_far.as_str(),
+                Some(_) => return None,
+                None => "the cluster did not answer",
+            };
+            let message = format!("not ready after {} s: {how_far}", timeout.as_secs());
+            Some((expected.clone(), Cause { kind: CauseKind::Deadline, message, pod: None, container: None }))
         };
         Waited::Failed(self.expected.iter().filter_map(late).collect())
     }

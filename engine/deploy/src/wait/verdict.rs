@@ -27,7 +27,7 @@ pub struct Expected {
 /// How far a Deployment is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// Under way, and what it waits for.
+    /// Under way, and how far.
     Waiting(String),
     /// All replicas run our template and are available; nothing older is left.
     Ready,
@@ -239,18 +239,21 @@ fn pod_wait(pod: &Json) -> Option<String> {
     if let Some(unscheduled) = scheduled {
         return Some(format!("no node takes its pod ({})", text(&unscheduled["message"])));
     }
-    let waiting = containers(pod).find_map(|status| {
-        let reason = text(&status["state"]["waiting"]["reason"]);
-        let ended =
-            status["lastState"]["terminated"].is_object().then(|| how_it_ended(&status["lastState"]["terminated"]));
-        match (reason, ended) {
-            ("", Some(ended)) => Some(format!("started again, {ended} before")),
-            ("", None) if status["state"]["running"].is_object() => Some("started, its probe does not pass yet".into()),
-            ("", None) => None,
-            (reason, ended) => Some(ended.unwrap_or_else(|| reason.to_owned())),
-        }
-    });
+    let waiting = containers(pod).find_map(container_wait);
     waiting.or_else(|| Some("its pod is being made".into()))
+}
+
+fn container_wait(status: &Json) -> Option<String> {
+    let waiting = &status["state"]["waiting"];
+    let ended = &status["lastState"]["terminated"];
+    match (text(&waiting["reason"]), text(&waiting["message"])) {
+        ("", _) if ended.is_object() => Some(format!("started again, {} before", how_it_ended(ended))),
+        ("", _) if status["state"]["running"].is_object() => Some("started, its probe does not pass yet".into()),
+        ("", _) => None,
+        _ if ended.is_object() => Some(how_it_ended(ended)),
+        (reason, "") => Some(reason.to_owned()),
+        (reason, message) => Some(format!("{reason}: {message}")),
+    }
 }
 
 fn containers(pod: &Json) -> impl Iterator<Item = &Json> {
@@ -299,7 +302,7 @@ fn with_pod(failure: Verdict, pod: Option<&Json>) -> Verdict {
 }
 
 fn waiting(for_what: &str) -> Verdict {
-    Verdict::Waiting(for_what.to_owned())
+    Verdict::Waiting(format!("waiting for {for_what}"))
 }
 
 fn failed(kind: CauseKind, message: String) -> Verdict {

@@ -339,13 +339,23 @@ async fn clusters_that_cannot_be_used_say_what_to_type() {
 async fn the_registry_is_the_one_the_cluster_announces() {
     let setup = setup().await;
     let maps = setup.api("kube-public", "", "ConfigMap").await;
-    let hosting = "host: \"localhost:5001\"\nhostFromContainerRuntime: \"registry:5000\"\n";
-    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "local-registry-hosting"},
-        "data": {"localRegistryHosting.v1": hosting}});
-    let params = PatchParams::apply("test").force();
-    maps.patch("local-registry-hosting", &params, &Patch::Apply(&map)).await.unwrap();
-    let registry = setup.cluster.announced_registry().await.unwrap().unwrap();
-    maps.delete("local-registry-hosting", &Default::default()).await.unwrap();
+    let name = "local-registry-hosting";
+    let announce = async |text: &str| {
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
+            "data": {"localRegistryHosting.v1": text}});
+        maps.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&map)).await.unwrap();
+        setup.cluster.announced_registry().await.unwrap()
+    };
+    let before = maps.get_opt(name).await.unwrap();
+    let registry = announce("host: \"localhost:5001\"\nhostFromContainerRuntime: \"registry:5000\"\n").await.unwrap();
     assert_eq!((registry.push.as_str(), registry.pull.as_str()), ("localhost:5001", "registry:5000"));
+    let registry = announce("host: localhost:5001\n").await.unwrap();
+    assert_eq!((registry.push.as_str(), registry.pull.as_str()), ("localhost:5001", "localhost:5001"));
+    assert_eq!(announce("help: nobody\n").await, None);
+    maps.delete(name, &Default::default()).await.unwrap();
     assert_eq!(setup.cluster.announced_registry().await.unwrap(), None);
+    // Other tests of this cluster stand on what it announces.
+    if let Some(before) = before {
+        announce(before.data["data"]["localRegistryHosting.v1"].as_str().unwrap()).await;
+    }
 }
