@@ -69,7 +69,12 @@ fn a_cycle_shows_its_path() {
     let folder = Folder::of(
         "== BUILD.star\nfilegroup(name = \"a\", srcs = [\":b\"])\nfilegroup(name = \"b\", srcs = [\":a\"])\n",
     );
-    folder.build(&["build", ":a"]).expect(1).says(&["//:a depends on itself", "//:a depends on //:b", "//:b depends on //:a", "BUILD.star:2:31"]);
+    folder.build(&["build", ":a"]).expect(1).says(&[
+        "//:a depends on itself",
+        "//:a depends on //:b",
+        "//:b depends on //:a",
+        "BUILD.star:2:31",
+    ]);
 }
 
 #[test]

@@ -44,7 +44,14 @@ fn clear(namespaces: &[&str]) {
 }
 
 fn images(namespace: &str) -> String {
-    kubectl(&["-n", namespace, "get", "deployments", "-o", "jsonpath={.items[*].spec.template.spec.containers[*].image}"])
+    kubectl(&[
+        "-n",
+        namespace,
+        "get",
+        "deployments",
+        "-o",
+        "jsonpath={.items[*].spec.template.spec.containers[*].image}",
+    ])
 }
 
 fn processes(run: &Run) -> Vec<(String, String)> {
@@ -82,7 +89,11 @@ fn the_main_job_on_minikube() {
         "message Prediction {",
         "message Prediction {\n  // Who says so.\n  string origin = 15;\n",
     );
-    folder.replace("services/model/server.py", "prediction_pb2.Prediction(", "prediction_pb2.Prediction(origin=\"model\", ");
+    folder.replace(
+        "services/model/server.py",
+        "prediction_pb2.Prediction(",
+        "prediction_pb2.Prediction(origin=\"model\", ",
+    );
     folder.replace(
         "services/controller/controller.go",
         "recorded, err := c.ledger.Record",
@@ -172,8 +183,12 @@ fn separate_namespaces(text: &str) -> String {
         }
         let line = match line.trim() {
             "namespace = \"prediction\"," if name != "minikube" => format!("    namespace = \"{name}\","),
-            "\"//services/controller\": 2," | "\"//services/model\": 2," | "\"//services/controller\": 3,"
+            "\"//services/controller\": 2,"
+            | "\"//services/model\": 2,"
+            | "\"//services/controller\": 3,"
             | "\"//services/model\": 3," => line.replace(": 2", ": 1").replace(": 3", ": 1"),
+            // The test cluster provides no volumes.
+            "persistent = True," => continue,
             _ => line.to_owned(),
         };
         result.push_str(&line);

@@ -188,12 +188,12 @@ r(name = "x", deps = [":d"], texts = {"a": ["b"]}, keyed = {":d": "v"}, by_name 
         d
         [1, 2]
         8
-        [Label("//:d")]
+        [//:d]
         //:d
         x
         {"a": ["b"]}
-        {Label("//:d"): "v"}
-        {"n": Label("//:d")}
+        {//:d: "v"}
+        {"n": //:d}
         out/linux-amd64
         fastbuild
         amd64
