@@ -22,8 +22,8 @@ import (
 //	--label                          the target, for messages
 //	--tests=external                 only the files of package x_test
 //	--lang --tag                     language version, build tags
-//	--embedroot                      the folder that patterns of //go:embed are relative to
-//	--embed=<pattern>=<file>         a known match; --embedfile=<file> a file to match patterns against
+//	--embedfile=<name>=<file>        a file that //go:embed may match, by its path in the package
+//	--embed=<pattern>=<file>         a known match, below --embedroot
 func compile(o options) error {
 	found, err := readSources(o, o.get("tests"))
 	if err != nil {
@@ -158,27 +158,23 @@ func writeEmbeds(o options, embeds []embed, work string) (string, error) {
 	config := struct {
 		Patterns map[string][]string
 		Files    map[string]string
-	}{map[string][]string{}, map[string]string{}}
-	known := map[string][]string{}
+	}{map[string][]string{}, o.pairs("embedfile")}
 	for _, value := range o["embed"] {
 		pattern, file, _ := strings.Cut(value, "=")
-		known[pattern] = append(known[pattern], file)
+		config.Patterns[pattern] = append(config.Patterns[pattern], file)
+		config.Files[file] = filepath.Join(o.get("embedroot"), file)
 	}
-	root := o.get("embedroot")
 	for _, embed := range embeds {
-		matched := known[embed.pattern]
-		for _, file := range o["embedfile"] {
-			if relative, err := filepath.Rel(root, file); err == nil && matches(embed.pattern, relative) {
-				matched = append(matched, relative)
+		matched := config.Patterns[embed.pattern]
+		for _, file := range slices.Sorted(maps.Keys(o.pairs("embedfile"))) {
+			if matches(embed.pattern, file) && !slices.Contains(matched, file) {
+				matched = append(matched, file)
 			}
 		}
 		if len(matched) == 0 {
 			return "", fmt.Errorf("%s: pattern %s matches no file in `embed` of %s", embed.at, embed.pattern, o.get("label"))
 		}
 		config.Patterns[embed.pattern] = matched
-		for _, file := range matched {
-			config.Files[file] = embeddedPath(o, root, file)
-		}
 	}
 	content, err := json.Marshal(config)
 	if err != nil {
@@ -186,20 +182,6 @@ func writeEmbeds(o options, embeds []embed, work string) (string, error) {
 	}
 	file := filepath.Join(work, "embedcfg")
 	return file, os.WriteFile(file, content, 0o644)
-}
-
-// embeddedPath finds a file under the source folder, or as a generated one among the files given.
-func embeddedPath(o options, root, file string) string {
-	direct := filepath.Join(root, file)
-	if slices.Contains(o["embedfile"], direct) {
-		return direct
-	}
-	for _, candidate := range o["embedfile"] {
-		if strings.HasSuffix(candidate, "/"+direct) {
-			return candidate
-		}
-	}
-	return direct
 }
 
 func matches(pattern, file string) bool {

@@ -87,15 +87,15 @@ import (
 {{end}})
 
 var tests = []testing.InternalTest{
-{{range .Tests}}	{ {{printf "%q" .Name}}, {{.Package}}.{{.Name}} },
+{{range .Tests}}	{"{{.Name}}", {{.Package}}.{{.Name}}},
 {{end}}}
 
 var benchmarks = []testing.InternalBenchmark{
-{{range .Benchmarks}}	{ {{printf "%q" .Name}}, {{.Package}}.{{.Name}} },
+{{range .Benchmarks}}	{"{{.Name}}", {{.Package}}.{{.Name}}},
 {{end}}}
 
 var fuzzTargets = []testing.InternalFuzzTarget{
-{{range .FuzzCases}}	{ {{printf "%q" .Name}}, {{.Package}}.{{.Name}} },
+{{range .FuzzCases}}	{"{{.Name}}", {{.Package}}.{{.Name}}},
 {{end}}}
 
 func main() {
