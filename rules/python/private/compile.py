@@ -1,7 +1,7 @@
 """Compiles Python sources to bytecode: `compile.py [--lenient] OUT SOURCE...`, where a source is a file or a folder.
 
-`a/b.py` becomes `OUT/a/b.cpython-311.pyc`, the layout of PYTHONPYCACHEPREFIX. The bytecode holds no time and is never checked
-against its source, since both come from one build. A file that is not Python is an error, unless --lenient.
+`a/b.py` becomes `OUT/a/b.cpython-311.pyc`, the layout of PYTHONPYCACHEPREFIX. The bytecode holds no time and is never
+checked against its source, since both come from one build. A file that is not Python is an error, unless --lenient.
 """
 
 import os
