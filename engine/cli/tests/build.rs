@@ -156,3 +156,43 @@ exit 3
     let empty = Folder::of("== BUILD.star\nfilegroup(name = \"f\")\n");
     empty.build(&["test", "//..."]).expect(4).says(&["no test matches"]);
 }
+
+#[test]
+fn a_new_service_is_in_the_next_deploy() {
+    let service = |name: &str| {
+        format!(
+            r#"== services/{name}/BUILD.star
+oci_image(name = "image", entrypoint = ["/x"], files = {{"motd": "/etc/motd"}})
+service(name = "{name}", image = ":image", grpc = 8080)
+== services/{name}/motd
+hello
+"#
+        )
+    };
+    let deploy = r#"== deploy/BUILD.star
+environment(name = "here")
+deploy(name = "to-here", environment = ":here", services = ["//services/..."])
+"#;
+    let folder = Folder::of(&format!("{deploy}{}", service("first")));
+    let bundle = |folder: &Folder| {
+        folder.build(&["build", "deploy:to-here"]).expect(0);
+        let bundle: serde_json::Value =
+            serde_json::from_str(&folder.read("build-out/deploy/to-here.bundle.json")).unwrap();
+        bundle["release"]["services"].as_object().unwrap().keys().cloned().collect::<Vec<String>>()
+    };
+    assert_eq!(bundle(&folder), ["first"]);
+    let second = Folder::of(&service("second"));
+    for file in ["BUILD.star", "motd"] {
+        let path = format!("services/second/{file}");
+        folder.write(&path, &second.read(&path));
+    }
+    assert_eq!(bundle(&folder), ["first", "second"]);
+    let query = folder.build(&["query", "labels(services, //deploy:to-here)"]).expect(0);
+    assert_eq!(query.stdout, "//services/first:first\n//services/second:second\n");
+
+    folder.replace("deploy/BUILD.star", "//services/...", "//deploy/...");
+    folder
+        .build(&["build", "deploy:to-here"])
+        .expect(1)
+        .says(&["deploy/BUILD.star:2:", "`//deploy/...` matches no target"]);
+}

@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use model::{
-    Artifact, Diagnostic, Diagnostics, Event, Label, Location, Package, PackageId, Reporter, RuleId, RuleSchema,
-};
+use model::{Artifact, Diagnostic, Diagnostics, Event, Label, Location, Package, PackageId, Reporter, RuleId, RuleSchema, Target};
 use script::{Library, Source};
 
 use crate::embedded;
@@ -33,6 +31,8 @@ pub struct Loader {
     packages: Memo<PackageId, Option<Arc<LoadedPackage>>>,
     texts: Mutex<HashMap<Arc<str>, Arc<str>>>,
     loaded: AtomicUsize,
+    /// Targets whose attributes had patterns, with the labels these stand for.
+    pub(crate) expanded: Mutex<HashMap<Label, Arc<Target>>>,
 }
 
 /// A package with an index of its predeclared outputs.
@@ -75,6 +75,7 @@ impl Loader {
             packages: Memo::new(),
             texts: Mutex::default(),
             loaded: AtomicUsize::new(0),
+            expanded: Mutex::default(),
         }
     }
 

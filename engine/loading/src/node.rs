@@ -41,7 +41,8 @@ impl Loader {
         let label = &self.resolve(label)?;
         let loaded = self.loaded_package(label.package())?;
         if let Some(target) = loaded.package.targets.get(label.name()) {
-            return Ok(Node::Target(Arc::clone(target), self.schema(&target.rule)?));
+            let schema = self.schema(&target.rule)?;
+            return Ok(Node::Target(self.without_patterns(target, &schema)?, schema));
         }
         if let Some(generator) = loaded.outputs.get(label.name()) {
             let generator = label.sibling(generator).map_err(|error| Diagnostic::error(error.to_string()))?;

@@ -30,6 +30,8 @@ pub struct RuleSchema {
     pub executable: bool,
     /// Whether its targets are tests.
     pub test: bool,
+    /// The providers that its targets are sure to have.
+    pub provides: Vec<ProviderId>,
     /// What it is for.
     pub doc: Arc<str>,
     /// Where `rule()` was called.
@@ -51,6 +53,9 @@ pub struct AttributeSchema {
     pub files: FileFilter,
     /// For labels: the providers a dependency must have: any one of the inner lists in full. Empty: no demand.
     pub providers: Vec<Vec<ProviderId>>,
+    /// For label lists: whether an element may be a pattern (`//services/...`). It stands for the targets whose rules provide
+    /// what `providers` demands, and is kept as text until the target is looked up.
+    pub patterns: bool,
     /// For labels: whether dependencies are built for the exec platform.
     pub exec: bool,
     /// For labels: whether the dependency must be executable (`ctx.executable.x`).

@@ -157,7 +157,7 @@ fn complete(
             problems.push(Problem::new(format!("`{name}` returned `{}` twice", provider.id)));
         }
     }
-    for promised in &rule.provides {
+    for promised in &rule.schema.provides {
         if *promised != *DEFAULT_INFO && !by_id.contains_key(promised) {
             problems.push(Problem::new(format!("`{name}` promised `{promised}`, but did not return it")));
         }

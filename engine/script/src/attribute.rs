@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{AttributeKind, AttributeSchema, Configurable, Data, FileFilter, Label, PackageId};
+use model::{AttributeKind, AttributeSchema, Configurable, Data, FileFilter, Label, PackageId, TargetPattern};
 
 use crate::problem::{Problem, a};
 
@@ -35,6 +35,7 @@ pub(crate) fn implicit(test: bool) -> BTreeMap<Arc<str>, AttributeSchema> {
             doc: Arc::from(doc),
             files: FileFilter::default(),
             providers: Vec::new(),
+            patterns: false,
             exec: false,
             executable: false,
             values: Vec::new(),
@@ -61,6 +62,25 @@ fn restrict(attributes: &mut BTreeMap<Arc<str>, AttributeSchema>, name: &str, va
         schema.values = values.iter().map(|value| Data::text(value)).collect();
         schema.default = Configurable::Plain(Data::text(default));
     }
+}
+
+/// The value as the schema demands it. Target patterns stay texts, made absolute.
+pub(crate) fn coerce_for(schema: &AttributeSchema, data: &Data, package: &PackageId) -> Result<Data, Problem> {
+    let (true, Some(list)) = (schema.patterns, data.as_list()) else {
+        return coerce(schema.kind, data, package);
+    };
+    let (patterns, labels): (Vec<&Data>, Vec<&Data>) = list.iter().partition(|data| is_pattern(data));
+    let labels: Vec<Data> = labels.into_iter().cloned().collect();
+    let mut coerced = coerce_list(AttributeKind::Label, &labels, package)?;
+    for pattern in patterns.into_iter().filter_map(|data| data.as_str()) {
+        TargetPattern::parse(pattern, package).map_err(|error| Problem::new(error.to_string()))?;
+        coerced.push(Data::text(pattern));
+    }
+    Ok(Data::List(Arc::from(coerced)))
+}
+
+fn is_pattern(data: &Data) -> bool {
+    data.as_str().is_some_and(|text| text.ends_with("...") || text.ends_with(":all") || text.ends_with(":*"))
 }
 
 /// The value as the kind demands it: labels parsed in `package`, everything else checked.

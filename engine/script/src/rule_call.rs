@@ -97,7 +97,7 @@ impl Call<'_> {
         };
         let named =
             |problem: Problem| Problem { message: format!("`{name}` of `{rule}`: {}", problem.message), ..problem };
-        let coerce = |data: &Data| attribute::coerce(schema.kind, data, package);
+        let coerce = |data: &Data| attribute::coerce_for(schema, data, package);
         if let Some(select) = SelectValue::from_value(value) {
             if matches!(schema.kind, AttributeKind::Output | AttributeKind::OutputList) || name == "visibility" {
                 return Err(named(Problem::new("it cannot depend on the configuration")));

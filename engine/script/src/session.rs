@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Diagnostic, FunctionRef, Label, ProviderId, RuleSchema};
+use model::{Diagnostic, FunctionRef, Label, RuleSchema};
 use starlark::any::ProvidesStaticType;
 use starlark::codemap::FileSpan;
 use starlark::environment::{FrozenModule, Module};
@@ -68,8 +68,6 @@ pub(crate) struct LibraryState {
 pub(crate) struct Rule {
     pub schema: Arc<RuleSchema>,
     pub implementation: FunctionRef,
-    /// The providers it promises to return.
-    pub provides: Vec<ProviderId>,
 }
 
 impl<'a> Session<'a> {

@@ -110,6 +110,7 @@ fn empty(kind: AttributeKind) -> AttributeSchema {
         doc: Arc::from(""),
         files: FileFilter::default(),
         providers: Vec::new(),
+        patterns: false,
         exec: false,
         executable: false,
         values: Vec::new(),
@@ -140,6 +141,7 @@ fn set(schema: &mut AttributeSchema, argument: &str, value: Value<'_>) -> Result
         "allow_files" if kind.is_label() => set_files(&mut schema.files, value, false)?,
         "allow_single_file" if kind.is_label() => set_files(&mut schema.files, value, true)?,
         "providers" if kind.is_label() => schema.providers = providers(value)?,
+        "patterns" if kind == AttributeKind::LabelList => schema.patterns = boolean(argument, value)?,
         "executable" if kind.is_label() => schema.executable = boolean(argument, value)?,
         "cfg" if kind.is_label() => {
             schema.exec = match value.unpack_str() {
@@ -152,6 +154,7 @@ fn set(schema: &mut AttributeSchema, argument: &str, value: Value<'_>) -> Result
             let mut known = COMMON.to_vec();
             known.extend(scalar.then_some("values"));
             known.extend(container.then_some("allow_empty"));
+            known.extend((kind == AttributeKind::LabelList).then_some("patterns"));
             known.extend(LABEL.iter().filter(|_| kind.is_label()));
             return Err(Problem::new(format!("no argument is named `{other}`")).nearest(other, known));
         }

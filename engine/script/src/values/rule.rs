@@ -68,12 +68,13 @@ impl<'v> StarlarkValue<'v> for RuleValue {
             attributes: declared.attributes.clone(),
             executable: declared.executable || declared.test,
             test: declared.test,
+            provides: declared.provides.clone(),
             doc: Arc::clone(&declared.doc),
             location: declared.location.clone(),
         });
         let schema = Arc::clone(declared.schema.get_or_init(|| schema));
         let rule =
-            Rule { schema, implementation: declared.implementation.clone(), provides: declared.provides.clone() };
+            Rule { schema, implementation: declared.implementation.clone() };
         state.rules.borrow_mut().insert(Arc::from(name), rule);
         Ok(())
     }
