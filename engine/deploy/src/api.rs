@@ -84,9 +84,9 @@ impl Cluster {
         fields: &str,
     ) -> Result<Vec<Json>, ApiError> {
         let api = self.api(kind, namespace);
-        let mut params = ListParams::default();
-        params.label_selector = Some(labels.to_owned()).filter(|labels| !labels.is_empty());
-        params.field_selector = Some(fields.to_owned()).filter(|fields| !fields.is_empty());
+        let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let params =
+            ListParams { label_selector: given(labels), field_selector: given(fields), ..ListParams::default() };
         let found = attempt("list", kind.plural.to_owned(), api.list(&params)).await?;
         Ok(found.items.iter().map(plain).collect())
     }

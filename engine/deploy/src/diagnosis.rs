@@ -123,7 +123,8 @@ fn is_log(text: &str) -> bool {
     let text = text.trim();
     let excuse =
         text.starts_with("unable to retrieve container logs") || text.starts_with("failed to try resolving symlinks");
-    !text.is_empty() && !(excuse && text.lines().count() == 1)
+    let is_excuse = excuse && text.lines().count() == 1;
+    !text.is_empty() && !is_excuse
 }
 
 fn tail(text: &str) -> Vec<String> {

@@ -93,11 +93,12 @@ impl Worker {
         let builtin = self.builtin(action)?;
         let key = key::of(action, &inputs, builtin.map(|builtin| builtin.version()));
         let kept = is_kept(action) && builtin.is_none_or(|builtin| builtin.cacheable());
-        if kept && !again {
-            if let Some(result) = self.remembered(action, &key)? {
-                let (log, duration) = (Arc::from(""), Duration::ZERO);
-                return Ok(Found::Kept(Done { id: Self::id(), outputs: result.outputs, cached: true, log, duration }));
-            }
+        if kept
+            && !again
+            && let Some(result) = self.remembered(action, &key)?
+        {
+            let (log, duration) = (Arc::from(""), Duration::ZERO);
+            return Ok(Found::Kept(Done { id: Self::id(), outputs: result.outputs, cached: true, log, duration }));
         }
         Ok(Found::Nothing(Prepared { inputs, key: kept.then_some(key) }))
     }

@@ -120,7 +120,7 @@ impl Transport {
         let mut worst: Option<FetchError> = None;
         let mut tried = Vec::new();
         for url in &request.urls {
-            match self.from_one(request, url, to, reporter) {
+            match self.try_one(request, url, to, reporter) {
                 Ok(downloaded) => return Ok(downloaded),
                 Err(error) => {
                     tried.push(shown(url));
@@ -144,7 +144,7 @@ impl Transport {
         Ok((String::from_utf8_lossy(&host::fs::read(scratch)?).into_owned(), downloaded))
     }
 
-    fn from_one(
+    fn try_one(
         &self,
         request: &Request<'_>,
         url: &Url,

@@ -61,10 +61,8 @@ pub(crate) fn declare<'v>(
 impl Call<'_> {
     /// The value of an argument as its attribute takes it; `None` if it is unset or at fault.
     fn value(&mut self, name: &str, value: Value<'_>, session: &crate::session::Session<'_>) -> Option<Configurable> {
-        if value.is_none() && name != "name" {
-            if self.schema.attributes.contains_key(name) {
-                return None;
-            }
+        if value.is_none() && name != "name" && self.schema.attributes.contains_key(name) {
+            return None;
         }
         match self.converted(name, value, session) {
             Ok(value) => Some(value),

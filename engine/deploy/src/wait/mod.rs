@@ -57,16 +57,12 @@ pub(crate) async fn wait(request: &WaitRequest<'_>, reporter: &dyn Reporter, can
         if cancel.is_cancelled() {
             return Waited::Cancelled;
         }
-        match tokio::time::timeout(TICK, events.next()).await {
-            Ok(Some((kind, event))) => {
+        if let Ok(Some((kind, event))) = tokio::time::timeout(TICK, events.next()).await {
+            snapshot.update(kind, event);
+            // Events come in bursts, and a list is only whole at its end: judge what is there once there is no more.
+            while let Some(Some((kind, event))) = futures::FutureExt::now_or_never(events.next()) {
                 snapshot.update(kind, event);
-                // Events come in bursts, and a list is only whole at its end: judge what is there once there is no
-                // more.
-                while let Some(Some((kind, event))) = futures::FutureExt::now_or_never(events.next()) {
-                    snapshot.update(kind, event);
-                }
             }
-            Ok(None) | Err(_) => {}
         }
         if let Some(waited) = progress.judge(&snapshot, reporter) {
             return waited;

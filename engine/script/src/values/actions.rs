@@ -1,5 +1,7 @@
 //! `ctx.actions`: declares outputs and what makes them.
 
+#![allow(clippy::too_many_arguments, reason = "a function's parameters are those of its Starlark signature")]
+
 use std::fmt;
 use std::sync::Arc;
 

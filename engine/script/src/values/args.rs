@@ -1,6 +1,8 @@
 //! `ctx.actions.args()`: a command line. Everything added is expanded at once: depsets, files and functions are
 //! immutable, so that nothing can differ when the action is registered.
 
+#![allow(clippy::too_many_arguments, reason = "a function's parameters are those of its Starlark signature")]
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
