@@ -1,14 +1,21 @@
 //! `build run deploy:to-...` on a real Kubernetes. Run inside the namespaces of `ci/cluster/cluster`, by `ci/test cluster`.
 //!
-//! The tests share one cluster and go in order inside one function each; every function uses a context name, and so a
-//! namespace, of its own where it can.
+//! The tests share one cluster, and so run one at a time.
 
 mod support;
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use support::{Folder, Run, repository};
+
+/// The tests share namespaces of one cluster: one at a time.
+static CLUSTER: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    CLUSTER.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A sample workspace whose kube contexts all are the test cluster's, and whose registries are the cluster's.
 fn sample() -> Folder {
@@ -60,6 +67,7 @@ fn processes(run: &Run) -> Vec<(String, String)> {
 
 #[test]
 fn the_main_job_on_minikube() {
+    let _alone = alone();
     clear(&["prediction"]);
     let folder = sample();
     let labels = |expression: &str| folder.build(&["query", expression]).expect(0).stdout;
@@ -143,6 +151,7 @@ fn ask(folder: &Folder) -> String {
 
 #[test]
 fn a_service_that_left_the_set_is_pruned() {
+    let _alone = alone();
     clear(&["prediction"]);
     let folder = sample();
     folder.build(&["run", "deploy:to-minikube"]).expect(0);
@@ -159,6 +168,7 @@ fn a_service_that_left_the_set_is_pruned() {
 
 #[test]
 fn production_takes_only_what_staging_verified_from_a_clean_tree() {
+    let _alone = alone();
     clear(&["prediction"]);
     let folder = sample();
     folder.write("deploy/BUILD.star", &separate_namespaces(&folder.read("deploy/BUILD.star")));
@@ -200,6 +210,7 @@ fn separate_namespaces(text: &str) -> String {
 
 #[test]
 fn the_commands_of_continuous_integration_in_order() {
+    let _alone = alone();
     let text = std::fs::read_to_string(repository().join(".circleci/config.yml")).unwrap();
     let folder = sample();
     folder.write("deploy/BUILD.star", &separate_namespaces(&folder.read("deploy/BUILD.star")));
