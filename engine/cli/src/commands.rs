@@ -35,9 +35,10 @@ pub async fn in_workspace(command: &Command, session: &Session) -> Result<Ending
             Ok(test_ending(&report) as Ending)
         }
         Command::Run(arguments) => {
-            let code = driver::run(session, &options::run_request(arguments)).await?;
+            let ran = driver::run(session, &options::run_request(arguments)).await?;
+            data(&ran.text)?;
             // Codes beyond a byte do not exist on this system; should one come, it must not turn into success.
-            Ok(Ending::try_from(code).unwrap_or(ExitCode::Internal as Ending))
+            Ok(Ending::try_from(ran.code).unwrap_or(ExitCode::Internal as Ending))
         }
         Command::Query(arguments) => {
             let expression = arguments.expression.join(" ");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
-use model::{Event, Reporter};
+use model::{Cancel, Event, Reporter};
 use serde_json::Value as Json;
 
 use crate::api::{ApiError, ApplyMode};
@@ -22,29 +22,38 @@ pub(crate) struct Applied {
     pub template: Json,
 }
 
-/// Writes what changes; objects that do not are only noted.
+/// What is written where.
+pub(crate) struct ApplyRequest<'a> {
+    pub cluster: &'a Cluster,
+    pub changes: &'a [Change],
+    /// Whether fields of other managers are taken over.
+    pub force: bool,
+}
+
+/// Writes what changes; objects that do not are only noted. `None` when the user stopped it between two kinds.
 pub(crate) async fn apply(
-    cluster: &Cluster,
-    changes: &[Change],
-    force: bool,
+    request: &ApplyRequest<'_>,
     reporter: &dyn Reporter,
-) -> Result<BTreeMap<ObjectKey, Applied>, ApiError> {
+    cancel: &Cancel,
+) -> Result<Option<BTreeMap<ObjectKey, Applied>>, ApiError> {
     let mut applied = BTreeMap::new();
-    let mut rest = changes;
+    let mut rest = request.changes;
     while let Some(first) = rest.first() {
+        if cancel.is_cancelled() {
+            return Ok(None);
+        }
         let rank = first.object.kind.rank();
         let end = rest.iter().position(|change| change.object.kind.rank() != rank).unwrap_or(rest.len());
         let (group, after) = rest.split_at(end);
-        applied.extend(try_join_all(group.iter().map(|change| apply_one(cluster, change, force, reporter))).await?);
+        applied.extend(try_join_all(group.iter().map(|change| apply_one(request, change, reporter))).await?);
         rest = after;
     }
-    Ok(applied)
+    Ok(Some(applied))
 }
 
 async fn apply_one(
-    cluster: &Cluster,
+    request: &ApplyRequest<'_>,
     change: &Change,
-    force: bool,
     reporter: &dyn Reporter,
 ) -> Result<(ObjectKey, Applied), ApiError> {
     let key = change.object.key();
@@ -52,8 +61,8 @@ async fn apply_one(
         let template = change.planned["spec"]["template"].clone();
         return Ok((key, Applied { uid: change.uid.clone(), generation: change.generation, template }));
     }
-    let mode = ApplyMode { dry_run: false, force };
-    let answer = cluster.apply(change.object.kind, &key.namespace, &change.body, mode).await?;
+    let mode = ApplyMode { dry_run: false, force: request.force };
+    let answer = request.cluster.apply(change.object.kind, &key.namespace, &change.body, mode).await?;
     let verb = if change.action == ChangeAction::Create { "created" } else { "changed" };
     reporter.report(Event::Progress { phase: "apply".into(), message: format!("{verb} {key}").into() });
     Ok((key, Applied::of(&answer)))

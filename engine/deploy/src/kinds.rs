@@ -39,6 +39,8 @@ pub const LEASE: Kind = kind("Lease", "coordination.k8s.io", "leases", false);
 pub const POD: Kind = kind("Pod", "", "pods", false);
 /// Read while waiting.
 pub const REPLICA_SET: Kind = kind("ReplicaSet", "apps", "replicasets", false);
+/// Read once all is ready.
+pub const ENDPOINT_SLICE: Kind = kind("EndpointSlice", "discovery.k8s.io", "endpointslices", false);
 /// Read for a diagnosis.
 pub const EVENT: Kind = kind("Event", "", "events", false);
 /// Read for storage.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::{Cancel, Event, Reporter};
 
-use crate::apply::apply;
+use crate::apply::{ApplyRequest, apply};
 use crate::bundle::Bundle;
 use crate::cluster::Cluster;
 use crate::object::Object;
@@ -79,7 +79,9 @@ async fn bring_back(
     let objects = render(bundle, &place).map_err(|error| error.to_string())?;
     let plan_request = PlanRequest { cluster: request.cluster, namespace: request.namespace, bundle, take_over: false };
     let changes = plan(&plan_request, objects.clone()).await.map_err(|errors| errors[0].to_string())?;
-    let applied = apply(request.cluster, &changes, false, reporter).await.map_err(|error| error.to_string())?;
+    let apply_request = ApplyRequest { cluster: request.cluster, changes: &changes, force: false };
+    let applied = apply(&apply_request, reporter, cancel).await.map_err(|error| error.to_string())?;
+    let applied = applied.ok_or("stopped")?;
     let wait_request = WaitRequest {
         cluster: request.cluster,
         namespace: request.namespace,

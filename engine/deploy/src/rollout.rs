@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use model::{Cancel, Diagnostic, Event, Reporter};
 
-use crate::apply::{Applied, apply};
+use crate::apply::{Applied, ApplyRequest, apply};
 use crate::bundle::{Bundle, Kind as EnvironmentKind, Service};
 use crate::cluster::{Cluster, Registry};
 use crate::diagnosis::{Diagnosis, diagnose};
@@ -110,6 +110,12 @@ impl Rollout {
         Ok(Self { bundle, cluster, options, place, objects, plan, recorded, current, writes_before, lock, applied })
     }
 
+    /// The same rollout with a new plan, after `DeployError::PlanOutdated`.
+    pub async fn replan(self) -> Result<Self, DeployError> {
+        let writes_before = self.writes_before;
+        Ok(Self { writes_before, ..Self::prepare(self.bundle, self.cluster, self.options).await? })
+    }
+
     /// What will change.
     pub fn plan(&self) -> &Plan {
         &self.plan
@@ -135,7 +141,10 @@ impl Rollout {
         if self.current {
             return Ok(());
         }
-        self.make_namespace(reporter).await?;
+        if cancel.is_cancelled() {
+            return Err(DeployError::Cancelled);
+        }
+        self.make_namespace(reporter, cancel).await?;
         let request = LockRequest {
             cluster: &self.cluster,
             namespace: &self.place.namespace,
@@ -144,33 +153,43 @@ impl Rollout {
             patience: self.options.patience,
         };
         self.lock = Some(lock::acquire(&request, reporter, cancel).await?);
-        let applied = self.apply_locked(reporter).await;
+        let applied = self.apply_locked(reporter, cancel).await;
         if applied.is_err() {
             self.release_lock().await;
         }
         applied
     }
 
-    async fn apply_locked(&mut self, reporter: &dyn Reporter) -> Result<(), DeployError> {
+    async fn apply_locked(&mut self, reporter: &dyn Reporter, cancel: &Cancel) -> Result<(), DeployError> {
         self.begin().await?;
         let changes: Vec<Change> =
             self.plan.changes.iter().filter(|change| change.object.kind.namespaced).cloned().collect();
-        match apply(&self.cluster, &changes, self.options.take_over, reporter).await {
-            Ok(applied) => {
-                self.applied.extend(applied);
-                Ok(())
-            }
-            Err(error) if error.is_conflict() => Err(DeployError::PlanOutdated(error.to_string())),
-            Err(error) => Err(error.into()),
-        }
+        let applied = self.write(&changes, reporter, cancel).await?;
+        self.applied.extend(applied);
+        Ok(())
     }
 
     /// The namespace comes before the lock, which lives in it.
-    async fn make_namespace(&mut self, reporter: &dyn Reporter) -> Result<(), DeployError> {
+    async fn make_namespace(&mut self, reporter: &dyn Reporter, cancel: &Cancel) -> Result<(), DeployError> {
         let changes: Vec<Change> =
             self.plan.changes.iter().filter(|change| !change.object.kind.namespaced).cloned().collect();
-        self.applied = apply(&self.cluster, &changes, self.options.take_over, reporter).await?;
+        self.applied = self.write(&changes, reporter, cancel).await?;
         Ok(())
+    }
+
+    async fn write(
+        &self,
+        changes: &[Change],
+        reporter: &dyn Reporter,
+        cancel: &Cancel,
+    ) -> Result<BTreeMap<ObjectKey, Applied>, DeployError> {
+        let request = ApplyRequest { cluster: &self.cluster, changes, force: self.options.take_over };
+        match apply(&request, reporter, cancel).await {
+            Ok(Some(applied)) => Ok(applied),
+            Ok(None) => Err(DeployError::Cancelled),
+            Err(error) if error.is_conflict() => Err(DeployError::PlanOutdated(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Notes in the record that this rollout begins, and all it may make, so that nothing is forgotten if it is killed.

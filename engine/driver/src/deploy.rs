@@ -10,7 +10,7 @@ mod target;
 use std::sync::Arc;
 
 use analysis::Analysis;
-use deploy::{Bundle, DeployError, Smoke};
+use deploy::{Bundle, DeployError, LockError, Smoke};
 use execution::Outcome;
 use model::{Event, Tree};
 
@@ -18,6 +18,7 @@ use crate::build::{self, analyse};
 use crate::error::{Error, ErrorKind};
 use crate::options::RunRequest;
 use crate::revision::Revision;
+use crate::run::Ran;
 use crate::session::Session;
 
 pub(crate) use target::DeployTarget;
@@ -32,13 +33,13 @@ struct Prepared<'a> {
     revision: Option<Revision>,
 }
 
-/// Builds and rolls out; 0 when everything runs and its smoke tests passed.
+/// Builds and rolls out; success when everything runs and its smoke tests passed.
 pub(crate) async fn run(
     session: &Session,
     analysis: &Analysis,
     target: &DeployTarget,
     request: &RunRequest,
-) -> Result<i32, Error> {
+) -> Result<Ran, Error> {
     let prepared = prepare(session, analysis, target).await?;
     match target.local {
         true => local::run(&prepared, request).await,
@@ -113,8 +114,8 @@ impl Prepared<'_> {
 /// A rollout that ended early, as an error of the command.
 fn failed(error: &DeployError) -> Error {
     let kind = match error {
-        DeployError::Cluster(_) | DeployError::Api(_) => ErrorKind::Environment,
-        DeployError::Cancelled => ErrorKind::Interrupted,
+        DeployError::Cluster(_) | DeployError::Api(_) | DeployError::Lock(LockError::Api(_)) => ErrorKind::Environment,
+        DeployError::Cancelled | DeployError::Lock(LockError::Cancelled(_)) => ErrorKind::Interrupted,
         DeployError::NoBranch(_) => ErrorKind::CommandLine,
         _ => ErrorKind::Rollout,
     };

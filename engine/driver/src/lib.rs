@@ -29,7 +29,7 @@ pub use loading::QueryFormat;
 pub use maintenance::{clean, info};
 pub use options::{Options, RunRequest, TestOptions};
 pub use query::query;
-pub use run::run;
+pub use run::{Ran, run};
 pub use sandbox::init_if_requested;
 pub use session::Session;
 pub use test::{TestReport, TestResult, test};

@@ -9,6 +9,7 @@ use oci::{PushReport, PushRequest, Registry};
 
 use crate::build;
 use crate::error::{Error, ErrorKind};
+use crate::run::Ran;
 use crate::session::Session;
 
 /// What `OciPushInfo` of @rules//oci says.
@@ -33,7 +34,7 @@ pub(crate) fn info(target: &ConfiguredTarget) -> Result<Option<PushInfo>, Error>
 }
 
 /// Builds and pushes.
-pub(crate) async fn run(session: &Session, analysis: &Analysis, info: PushInfo) -> Result<i32, Error> {
+pub(crate) async fn run(session: &Session, analysis: &Analysis, info: PushInfo) -> Result<Ran, Error> {
     let built = build::run_actions(session, &analysis.actions, std::slice::from_ref(&info.image)).await?;
     build::fail_if_failed(&built)?;
     let address = session.registry(&info.registry)?;
@@ -47,7 +48,7 @@ pub(crate) async fn run(session: &Session, analysis: &Analysis, info: PushInfo) 
         address.address, info.repository, report.digest, report.uploaded, report.skipped
     );
     session.reporter.report(Event::Progress { phase: Arc::from("push"), message: Arc::from(message) });
-    Ok(0)
+    Ok(Ran::default())
 }
 
 /// Sends an image to a registry.

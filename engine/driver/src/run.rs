@@ -11,8 +11,23 @@ use crate::outputs;
 use crate::session::Session;
 use crate::test::runtime_inputs;
 
-/// Builds and runs; returns the exit code of the program, 0 after a rollout.
-pub async fn run(session: &Session, request: &RunRequest) -> Result<i32, Error> {
+/// How `build run` ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ran {
+    /// The exit code of the program; 0 after a rollout.
+    pub code: i32,
+    /// Data for standard output: the plan, where that was asked for.
+    pub text: String,
+}
+
+impl Ran {
+    pub(crate) fn saying(text: String) -> Self {
+        Self { code: 0, text }
+    }
+}
+
+/// Builds and runs.
+pub async fn run(session: &Session, request: &RunRequest) -> Result<Ran, Error> {
     let label = session.label(&request.target)?;
     let analysis = analyse(session, &[session.key(&label), session.shell_key()])?;
     let Some(target) = analysis.requested_target(0) else {
@@ -26,7 +41,8 @@ pub async fn run(session: &Session, request: &RunRequest) -> Result<i32, Error> 
     }
     let built = build::run_actions(session, &analysis.actions, &runtime(target)).await?;
     build::fail_if_failed(&built)?;
-    start(session, &label, target, &built, &request.arguments)
+    let code = start(session, &label, target, &built, &request.arguments)?;
+    Ok(Ran { code, ..Ran::default() })
 }
 
 fn runtime(target: &ConfiguredTarget) -> Vec<Artifact> {
@@ -46,15 +62,16 @@ fn start(
     let Some(executable) = target.default_info().executable else {
         let message = format!("{label} is not executable: its rule `{}` makes nothing that can be run", target.kind);
         let error = Error::new(ErrorKind::Build, message);
-        return Err(error.hint(format!("`build build {label}` builds it; `build query 'kind(.*_binary, //...)'` lists programs")));
+        return Err(error
+            .hint(format!("`build build {label}` builds it; `build query 'kind(.*_binary, //...)'` lists programs")));
     };
     let folder = session.root.join(outputs::FOLDER).join("run").join(label.exec_path());
     outputs::runtime_folder(&session.store, &folder, &runtime(target), &built.contents)?;
     let mut command = host::process::interactive(&folder.join(executable.path()), arguments);
     command.env("RUNFILES_DIR", &folder).env("BUILD_WORKSPACE_DIRECTORY", &session.root);
-    let status = command.status().map_err(|error| {
-        Error::new(ErrorKind::Environment, format!("cannot start {label}: {error}"))
-    })?;
+    let status = command
+        .status()
+        .map_err(|error| Error::new(ErrorKind::Environment, format!("cannot start {label}: {error}")))?;
     Ok(exit_code(status))
 }
 

@@ -1,5 +1,6 @@
 //! Waits until every Deployment of a rollout is ready, or one will never be. Driven by watches, bounded in time.
 
+mod endpoints;
 mod snapshot;
 mod verdict;
 
@@ -65,6 +66,9 @@ pub(crate) async fn wait(request: &WaitRequest<'_>, reporter: &dyn Reporter, can
             }
         }
         if let Some(waited) = progress.judge(&snapshot, reporter) {
+            if waited == Waited::Ready {
+                endpoints::wait_for_endpoints(request, cancel).await;
+            }
             return waited;
         }
         if Instant::now() >= deadline {

@@ -1,79 +1,121 @@
 //! A deploy target on a cluster: plan, push, apply, wait, smoke tests, prune, record.
 
+use std::future::Future;
 use std::time::Duration;
 
 use deploy::{Cluster, DeployError, Holder, Registry, Rollback, Rollout, Smoke, Source};
 
+use super::target::ImageOf;
 use super::{Prepared, failed};
 use crate::error::{Error, ErrorKind};
 use crate::options::RunRequest;
 use crate::push;
+use crate::run::Ran;
+use crate::session::Session;
 
 /// How long to wait for another rollout to the same environment.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// How often the user's wish to stop is looked at.
+const TICK: Duration = Duration::from_millis(50);
 
-/// Rolls out.
-pub(super) async fn run(prepared: &Prepared<'_>, request: &RunRequest) -> Result<i32, Error> {
-    let environment = &prepared.bundle.environment;
-    let connected = Cluster::connect(None, &environment.cluster).await;
+/// Rolls out; or only tells the plan.
+pub(super) async fn run(prepared: &Prepared<'_>, request: &RunRequest) -> Result<Ran, Error> {
+    let (rollout, registry) = stoppable(prepared.session, plan(prepared, request)).await?;
+    if request.plan {
+        let nothing = rollout.plan().is_empty();
+        return Ok(Ran::saying(if nothing { "nothing to do\n".to_owned() } else { format!("{}\n", rollout.plan()) }));
+    }
+    if !rollout.is_current() {
+        prepared.say("plan", rollout.plan().to_string());
+    }
+    carry_out(prepared, rollout, &registry).await.map(|()| Ran::default())
+}
+
+/// Looks at the cluster; changes nothing.
+async fn plan(prepared: &Prepared<'_>, request: &RunRequest) -> Result<(Rollout, Registry), Error> {
+    let connected = Cluster::connect(None, &prepared.bundle.environment.cluster).await;
     let cluster = connected.map_err(|error| failed(&DeployError::from(error)))?;
     let registry = registry(prepared, &cluster).await?;
     let options = options(prepared, request, registry.clone());
     let planned = Rollout::prepare(prepared.bundle.clone(), cluster, options).await;
-    let rollout = planned.map_err(|error| refused(prepared, &error))?;
-    if request.plan {
-        let plan = if rollout.plan().is_empty() { "nothing to do".to_owned() } else { rollout.plan().to_string() };
-        prepared.say("plan", plan);
-        return Ok(0);
-    }
-    carry_out(prepared, rollout, &registry).await
+    Ok((planned.map_err(|error| refused(prepared, &error))?, registry))
 }
 
-async fn carry_out(prepared: &Prepared<'_>, mut rollout: Rollout, registry: &Registry) -> Result<i32, Error> {
+async fn carry_out(prepared: &Prepared<'_>, rollout: Rollout, registry: &Registry) -> Result<(), Error> {
     let session = prepared.session;
-    let mut blobs = 0;
-    if !rollout.is_current() {
-        prepared.say("plan", rollout.plan().to_string());
-        blobs = push_images(prepared, registry).await?;
-    }
     let reporter = &*session.reporter;
-    rollout.apply(reporter, &session.cancel).await.map_err(|error| failed(&error))?;
+    let blobs = match rollout.is_current() {
+        true => 0,
+        false => stoppable(session, push_images(prepared, registry)).await?,
+    };
+    let mut rollout = apply(prepared, rollout).await?;
     rollout.wait(reporter, &session.cancel).await.map_err(|error| failed(&error))?;
-    let smoke = if rollout.is_current() { Smoke::Passed } else { smoke(prepared, &mut rollout).await? };
+    let smoke = match smoke(prepared, &rollout).await {
+        Ok(smoke) => smoke,
+        Err(error) => {
+            rollout.abandon().await;
+            return Err(error);
+        }
+    };
     let finished = rollout.finish(smoke, reporter, &session.cancel).await.map_err(|error| failed(&error))?;
     if finished.smoke == Smoke::Failed {
         return Err(smoke_failed(prepared, finished.rollback.as_ref()));
     }
     let state = if finished.up_to_date { "is up to date" } else { "is rolled out" };
-    prepared.say(
-        "done",
-        format!(
-            "{} {state}: {} actions, {blobs} blobs, {} API writes",
-            prepared.target.label, prepared.built.stats.ran, finished.api_writes
-        ),
-    );
-    Ok(0)
+    let (label, actions) = (&prepared.target.label, prepared.built.stats.ran);
+    prepared
+        .say("done", format!("{label} {state}: {actions} actions, {blobs} blobs, {} API writes", finished.api_writes));
+    Ok(())
 }
 
-/// Sends what the registry lacks; returns how many blobs that were.
-async fn push_images(prepared: &Prepared<'_>, registry: &Registry) -> Result<usize, Error> {
-    let mut blobs = 0;
-    for image in &prepared.target.images {
-        let tree = prepared.image(image)?;
-        let pushed = push::image(prepared.session, &tree, &registry.push, &image.repository, &[]).await?;
-        blobs += pushed.uploaded;
-        if pushed.uploaded > 0 {
-            let message = format!(
-                "{}: {} blobs sent ({} bytes), {} there already",
-                image.service, pushed.uploaded, pushed.bytes, pushed.skipped
-            );
-            prepared.say("push", message);
-        }
+/// Applies the plan. If the environment has changed since it was made, for one by a rollout that had to be waited for,
+/// a new one is made, once: what changes all the time is not ours to fight for.
+async fn apply(prepared: &Prepared<'_>, mut rollout: Rollout) -> Result<Rollout, Error> {
+    let (reporter, cancel) = (&*prepared.session.reporter, &prepared.session.cancel);
+    match rollout.apply(reporter, cancel).await {
+        Ok(()) => return Ok(rollout),
+        Err(DeployError::PlanOutdated(why)) => prepared.say("plan", format!("made anew: {why}")),
+        Err(error) => return Err(failed(&error)),
     }
-    Ok(blobs)
+    let mut rollout = rollout.replan().await.map_err(|error| refused(prepared, &error))?;
+    prepared.say("plan", rollout.plan().to_string());
+    rollout.apply(reporter, cancel).await.map_err(|error| failed(&error))?;
+    Ok(rollout)
 }
 
-async fn smoke(prepared: &Prepared<'_>, rollout: &mut Rollout) -> Result<Smoke, Error> {
+/// The work, given up as soon as the user wishes to stop. For work that can be dropped at any point.
+async fn stoppable<T>(session: &Session, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let stopped = async {
+        while !session.cancel.is_cancelled() {
+            tokio::time::sleep(TICK).await;
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = stopped => Err(failed(&DeployError::Cancelled)),
+    }
+}
+
+/// Sends what the registry lacks, one image beside the other; returns how many blobs that were.
+async fn push_images(prepared: &Prepared<'_>, registry: &Registry) -> Result<usize, Error> {
+    let pushes = prepared.target.images.iter().map(|image| push_image(prepared, registry, image));
+    Ok(futures::future::try_join_all(pushes).await?.into_iter().sum())
+}
+
+async fn push_image(prepared: &Prepared<'_>, registry: &Registry, image: &ImageOf) -> Result<usize, Error> {
+    let tree = prepared.image(image)?;
+    let pushed = push::image(prepared.session, &tree, &registry.push, &image.repository, &[]).await?;
+    if pushed.uploaded > 0 {
+        let (service, sent, there) = (&image.service, pushed.uploaded, pushed.skipped);
+        prepared.say("push", format!("{service}: {sent} blobs sent ({} bytes), {there} there already", pushed.bytes));
+    }
+    Ok(pushed.uploaded)
+}
+
+async fn smoke(prepared: &Prepared<'_>, rollout: &Rollout) -> Result<Smoke, Error> {
+    if rollout.is_current() {
+        return Ok(Smoke::Passed);
+    }
     if prepared.target.smoke_tests.is_empty() {
         return Ok(Smoke::NotRun);
     }
@@ -105,11 +147,8 @@ async fn registry(prepared: &Prepared<'_>, cluster: &Cluster) -> Result<Registry
     }
     let announced = cluster.announced_registry().await.map_err(|error| failed(&DeployError::from(error)))?;
     announced.ok_or_else(|| {
-        let message = format!(
-            "{} names no registry, and the cluster `{}` announces none",
-            environment.label,
-            cluster.context()
-        );
+        let message =
+            format!("{} names no registry, and the cluster `{}` announces none", environment.label, cluster.context());
         Error::new(ErrorKind::Environment, message)
             .hint(format!("name one: `registry = \"...\"` in {}", environment.label))
             .hint("or announce the cluster's own in the ConfigMap kube-public/local-registry-hosting (KEP-1755)")

@@ -9,14 +9,14 @@ use super::Prepared;
 use crate::error::{Error, ErrorKind};
 use crate::options::RunRequest;
 use crate::outputs::FOLDER;
+use crate::run::Ran;
 
 /// Starts the system, runs the smoke tests, and keeps it until the user stops it.
-pub(super) async fn run(prepared: &Prepared<'_>, request: &RunRequest) -> Result<i32, Error> {
+pub(super) async fn run(prepared: &Prepared<'_>, request: &RunRequest) -> Result<Ran, Error> {
     let session = prepared.session;
     if request.plan {
-        let names: Vec<&String> = prepared.bundle.release.services.keys().collect();
-        prepared.say("plan", format!("runs on this machine: {names:?}"));
-        return Ok(0);
+        let services = prepared.bundle.release.services.keys();
+        return Ok(Ran::saying(services.map(|name| format!("+ {name}, on this machine\n")).collect()));
     }
     let mut images = BTreeMap::new();
     for image in &prepared.target.images {
@@ -35,10 +35,10 @@ pub(super) async fn run(prepared: &Prepared<'_>, request: &RunRequest) -> Result
     let local = started.map_err(|error| failed(&error))?;
     let ended = serve(prepared, request, &local).await;
     let down = local.shutdown().await.map_err(|error| failed(&error));
-    ended.and_then(|code| down.map(|()| code))
+    ended.and(down).map(|()| Ran::default())
 }
 
-async fn serve(prepared: &Prepared<'_>, request: &RunRequest, local: &Local) -> Result<i32, Error> {
+async fn serve(prepared: &Prepared<'_>, request: &RunRequest, local: &Local) -> Result<(), Error> {
     for address in local.addresses() {
         prepared.say("local", format!("{} {} is at {}", address.service, address.protocol, address.address));
     }
@@ -48,11 +48,11 @@ async fn serve(prepared: &Prepared<'_>, request: &RunRequest, local: &Local) -> 
     }
     prepared.say("done", format!("{} runs: {} actions", prepared.target.label, prepared.built.stats.ran));
     if request.exit_when_ready {
-        return Ok(0);
+        return Ok(());
     }
     prepared.say("local", "Ctrl-C ends it");
     local.wait_until_cancelled().await.map_err(|error| failed(&error))?;
-    Ok(0)
+    Ok(())
 }
 
 /// The secrets of this machine: `BUILD_SECRET_<NAME>_<KEY>` of the environment. They reach the process only.
