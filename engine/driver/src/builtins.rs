@@ -16,7 +16,10 @@ mod protos;
 type Outputs = Result<Vec<(RelPath, Content)>, String>;
 
 /// All built-in actions by the name that rules use.
-pub(crate) fn all(endpoints: &Arc<fetch::Endpoints>, reporter: &Arc<dyn Reporter>) -> BTreeMap<Arc<str>, Arc<dyn Builtin>> {
+pub(crate) fn all(
+    endpoints: &Arc<fetch::Endpoints>,
+    reporter: &Arc<dyn Reporter>,
+) -> BTreeMap<Arc<str>, Arc<dyn Builtin>> {
     let list: [(&str, Arc<dyn Builtin>); 6] = [
         ("fetch", Arc::new(fetched::Fetch { endpoints: Arc::clone(endpoints) })),
         ("proto_descriptors", Arc::new(protos::Descriptors)),
@@ -74,6 +77,7 @@ fn output(call: &BuiltinCall<'_>, index: usize, bytes: &[u8]) -> Result<(RelPath
 
 /// The path of the output number `index`.
 fn path(call: &BuiltinCall<'_>, index: usize) -> Result<RelPath, String> {
-    let output = call.outputs.get(index).ok_or_else(|| format!("its rule must declare at least {} outputs", index + 1))?;
+    let output =
+        call.outputs.get(index).ok_or_else(|| format!("its rule must declare at least {} outputs", index + 1))?;
     Ok(output.path().clone())
 }

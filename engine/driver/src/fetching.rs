@@ -11,7 +11,8 @@ pub async fn fetch(session: &Session, patterns: &[String]) -> Result<usize, Erro
     let mut keys: Vec<TargetKey> = expand(session, patterns)?.iter().map(|label| session.key(label)).collect();
     keys.push(session.shell_key());
     let analysis = analyse(session, &keys)?;
-    let is_download = |kind: &ActionKind| matches!(kind, ActionKind::Builtin { name, .. } if crate::builtins::is_download(name));
+    let is_download =
+        |kind: &ActionKind| matches!(kind, ActionKind::Builtin { name, .. } if crate::builtins::is_download(name));
     let wanted: Vec<Artifact> = analysis
         .actions
         .iter()

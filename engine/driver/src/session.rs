@@ -37,9 +37,13 @@ impl Session {
         let root = workspace.root().to_owned();
         let package = workspace.package_at(&directory);
         let store = Store::open(&store_folder(&options)?)?;
-        let endpoints = Arc::new(fetch::Endpoints::from_machine().map_err(|error| crate::external::failed(ErrorKind::Environment, &error))?);
+        let endpoints = Arc::new(
+            fetch::Endpoints::from_machine()
+                .map_err(|error| crate::external::failed(ErrorKind::Environment, &error))?,
+        );
         let external = Repositories::new(&workspace, &store, &endpoints, &reporter)?;
-        let loader = Loader::new(workspace, Some(Arc::new(external)), Arc::clone(&reporter), &options.override_repositories);
+        let loader =
+            Loader::new(workspace, Some(Arc::new(external)), Arc::clone(&reporter), &options.override_repositories);
         let exec_platform = Platform::host();
         let mut session = Self {
             configuration: Arc::new(Configuration::new(exec_platform.clone())),
@@ -101,8 +105,9 @@ impl Session {
         self.endpoints.registry(name).ok_or_else(|| {
             let variable = name.to_uppercase().replace('-', "_");
             let message = format!("no address is configured for the registry `{name}`");
-            Error::new(ErrorKind::Environment, message)
-                .hint(format!("set BUILD_REGISTRY_{variable}=host:port, or add it to [registries] of build/config.toml"))
+            Error::new(ErrorKind::Environment, message).hint(format!(
+                "set BUILD_REGISTRY_{variable}=host:port, or add it to [registries] of build/config.toml"
+            ))
         })
     }
 

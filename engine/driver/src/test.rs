@@ -7,8 +7,8 @@ use std::time::Duration;
 use analysis::Analysis;
 use execution::{FailureKind, Outcome};
 use model::{
-    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Network, Spawn,
-    TargetKey, TestStatus,
+    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Network, Spawn, TargetKey,
+    TestStatus,
 };
 
 use crate::build::{analyse, expand, requested, run_actions};
