@@ -19,7 +19,7 @@ pub enum ExitCode {
     QueryFailed = 7,
     /// The user stopped the command.
     Interrupted = 8,
-    /// The machine, the network, a registry or a cluster does not answer.
+    /// The machine, the network, a registry or a cluster does not answer, or denies access.
     Environment = 36,
     /// A defect of `build` itself.
     Internal = 37,
@@ -36,7 +36,7 @@ Exit codes:
    5  the rollout failed or was refused
    7  the query failed
    8  interrupted
-  36  the machine, the network, a registry or a cluster does not answer
+  36  the machine, the network, a registry or a cluster does not answer, or denies access
   37  a defect of `build` itself
 A program started by `build run` passes its own exit code on.";
 

@@ -28,8 +28,8 @@ pub struct Cluster {
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// No kubeconfig could be read.
-    #[error("cannot read the kubeconfig")]
-    Kubeconfig(#[source] Box<KubeconfigError>),
+    #[error("cannot read the kubeconfig: {0}")]
+    Kubeconfig(String),
     /// The context is not in the kubeconfig.
     #[error("the kubeconfig has no context `{context}`")]
     MissingContext {
@@ -84,7 +84,7 @@ impl Cluster {
             Some(path) => Kubeconfig::read_from(path),
             None => Kubeconfig::read(),
         };
-        let loaded = loaded.map_err(|source| ClusterError::Kubeconfig(Box::new(source)))?;
+        let loaded = loaded.map_err(|error| ClusterError::Kubeconfig(without_content(&error)))?;
         if !loaded.contexts.iter().any(|known| known.name == context) {
             let known = loaded.contexts.into_iter().map(|context| context.name).collect();
             return Err(ClusterError::MissingContext { context: context.to_owned(), known });
@@ -182,6 +182,11 @@ impl ClusterError {
     }
 }
 
+/// What is wrong with a kubeconfig. A parser's message goes on with lines of the file, which hold credentials.
+fn without_content(error: &KubeconfigError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
 fn unreachable(context: &str, server: &str, source: kube::Error) -> ClusterError {
     match &source {
         kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
@@ -197,4 +202,19 @@ fn unreachable(context: &str, server: &str, source: kube::Error) -> ClusterError
 
 fn timed_out() -> kube::Error {
     kube::Error::Service("no answer in time".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubeconfig_that_cannot_be_parsed_is_not_quoted() {
+        for text in ["users: [{name: a, user: {token: hunter2}]", "users:\n  - token: hunter2\n bad", "token: hunter2"]
+        {
+            let Err(error) = Kubeconfig::from_yaml(text) else { continue };
+            let said = without_content(&error);
+            assert!(!said.contains("hunter2") && !said.is_empty(), "{said}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Why a rollout cannot go on, and what to type next.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use model::Diagnostic;
 
 use crate::api::ApiError;
@@ -94,12 +96,26 @@ impl DeployError {
     /// The error as messages to the user: one for each thing that is wrong, with hints.
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         match self {
-            Self::Plan(errors) => errors.iter().map(|error| with_hints(error, error.hints())).collect(),
+            Self::Plan(errors) => {
+                let alone = |error: &&PlanError| !error.is_forbidden() && !matches!(error, PlanError::Foreign { .. });
+                let alone = errors.iter().filter(alone).map(|error| with_hints(error, error.hints()));
+                let rights = missing_rights(errors.iter().filter(|error| error.is_forbidden()));
+                alone.chain(foreign(errors)).chain(rights).collect()
+            }
             Self::Failed { diagnoses, .. } => {
                 let blocks = diagnoses.iter().map(|diagnosis| Diagnostic::error(diagnosis.to_string()));
                 blocks.chain([Diagnostic::error(self.to_string())]).collect()
             }
             error => vec![with_hints(error, error.hints())],
+        }
+    }
+
+    /// Whether the cluster is the cause, and not the release: it does not answer, or denies a right.
+    pub fn is_environment(&self) -> bool {
+        match self {
+            Self::Cluster(_) | Self::Api(_) | Self::Lock(LockError::Api(_)) => true,
+            Self::Plan(errors) => errors.iter().all(PlanError::is_environment),
+            _ => false,
         }
     }
 
@@ -123,6 +139,43 @@ impl DeployError {
     }
 }
 
+/// Objects that belong to others, in one message for each owner: two environments in one namespace collide everywhere.
+fn foreign(errors: &[PlanError]) -> Vec<Diagnostic> {
+    let mut owners: BTreeMap<&str, Diagnostic> = BTreeMap::new();
+    for error in errors {
+        let PlanError::Foreign { object, owner, .. } = error else { continue };
+        let known = owners.remove(owner.as_str());
+        let diagnostic = match known {
+            Some(diagnostic) => diagnostic.note(format!("so does {object}")),
+            None => with_hints(error, error.hints()),
+        };
+        owners.insert(owner, diagnostic);
+    }
+    owners.into_values().collect()
+}
+
+/// Rights that lack, in one message: who may not write one kind may often not write any.
+fn missing_rights<'a>(errors: impl Iterator<Item = &'a PlanError>) -> Option<Diagnostic> {
+    let messages: Vec<String> = errors.map(ToString::to_string).collect();
+    let first = messages.first()?;
+    // `...: User "ann" cannot patch resource "services" in API group "" in the namespace "x"`
+    let user = first.split("User \"").nth(1).and_then(|rest| rest.split('"').next());
+    let lacking: BTreeSet<String> = messages
+        .iter()
+        .filter_map(|message| {
+            Some(message.split("\" cannot ").nth(1)?.split(" in API group").next()?.replace("resource ", ""))
+        })
+        .collect();
+    let message = match user.filter(|_| !lacking.is_empty()) {
+        Some(user) => format!("the cluster does not let `{user}` do what the rollout needs"),
+        None => first.clone(),
+    };
+    let diagnostic = lacking.iter().fold(Diagnostic::error(message), |diagnostic, right| {
+        diagnostic.note(format!("may not {}", right.replace('"', "")))
+    });
+    Some(diagnostic.hint("ask for these rights, or use the credentials of another user in the context"))
+}
+
 fn with_hints(error: &dyn std::error::Error, hints: Vec<String>) -> Diagnostic {
     let mut diagnostic = Diagnostic::error(error.to_string());
     let mut source = error.source();
@@ -134,4 +187,44 @@ fn with_hints(error: &dyn std::error::Error, hints: Vec<String>) -> Diagnostic {
         source = cause.source();
     }
     hints.into_iter().fold(diagnostic, Diagnostic::hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn forbidden(verb: &str, plural: &str) -> PlanError {
+        let message = format!(
+            "{plural} \"web\" is forbidden: User \"ann\" cannot {verb} resource \"{plural}\" in API group \"\" in the namespace \"x\""
+        );
+        let status = Box::new(Status::failure(&message, "Forbidden").with_code(403));
+        PlanError::Api(ApiError::Refused { verb: "plan", what: format!("{plural}/web"), status })
+    }
+
+    #[test]
+    fn objects_of_another_owner_are_one_message() {
+        let foreign = |name: &str| PlanError::Foreign {
+            object: crate::ObjectKey { kind: "Service".into(), namespace: "x".into(), name: name.into() },
+            namespace: "x".into(),
+            owner: "the environment `test`".into(),
+        };
+        let diagnostics = DeployError::Plan(vec![foreign("a"), foreign("b")]).diagnostics();
+        assert_eq!(diagnostics.len(), 1);
+        assert!(diagnostics[0].message.starts_with("Service/a exists in the namespace `x`"), "{}", diagnostics[0]);
+        assert_eq!(diagnostics[0].notes, ["so does Service/b"]);
+    }
+
+    #[test]
+    fn missing_rights_are_one_message() {
+        let errors =
+            vec![forbidden("patch", "services"), forbidden("patch", "services"), forbidden("get", "configmaps")];
+        let error = DeployError::Plan(errors);
+        let diagnostics = error.diagnostics();
+        assert!(error.is_environment());
+        assert_eq!(diagnostics.len(), 1);
+        assert_eq!(diagnostics[0].message, "the cluster does not let `ann` do what the rollout needs");
+        assert_eq!(diagnostics[0].notes, ["may not get configmaps", "may not patch services"]);
+    }
 }

@@ -138,9 +138,14 @@ pub(crate) struct PlanRequest<'a> {
 /// Plans all objects; all errors are collected.
 pub(crate) async fn plan(request: &PlanRequest<'_>, objects: Vec<Object>) -> Result<Vec<Change>, Vec<PlanError>> {
     let namespaces = Kind::named("Namespace").expect("Namespace is a kind of the table");
-    let namespace = request.cluster.get(namespaces, "", request.namespace).await.map_err(|error| vec![error.into()])?;
-    if namespace.is_none() {
-        if !request.bundle.environment.create_namespace {
+    let create = request.bundle.environment.create_namespace;
+    let exists = match request.cluster.get(namespaces, "", request.namespace).await {
+        // Who may not look can still have all rights within it.
+        Err(error) if error.is_forbidden() && !create => true,
+        found => found.map_err(|error| vec![error.into()])?.is_some(),
+    };
+    if !exists {
+        if !create {
             return Err(vec![PlanError::NoNamespace(request.namespace.to_owned())]);
         }
         let missing = prerequisites::missing(request, &objects, false).await;
@@ -354,6 +359,16 @@ impl fmt::Display for Plan {
 }
 
 impl PlanError {
+    /// Whether the user may not do this.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Api(error) if error.is_forbidden())
+    }
+
+    /// Whether the cluster does not answer, or denies a right.
+    pub(crate) fn is_environment(&self) -> bool {
+        matches!(self, Self::Api(error) if error.is_forbidden() || error.status().is_none())
+    }
+
     /// What to type next.
     pub fn hints(&self) -> Vec<String> {
         match self {
@@ -387,11 +402,6 @@ impl PlanError {
                     .into(),
             ],
             Self::NoNamespace(namespace) => vec![format!("`kubectl create namespace {namespace}`")],
-            Self::Api(error) if error.is_forbidden() => {
-                vec![
-                    "the credentials of the context may not do this; ask for the rights, or use another context".into(),
-                ]
-            }
             Self::Api(_) => Vec::new(),
         }
     }

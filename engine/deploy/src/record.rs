@@ -5,7 +5,13 @@
 //! only one goes on. A rollout writes it twice: when it begins (the journal) and when it ends.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
@@ -17,8 +23,12 @@ use crate::names;
 
 /// How many releases are remembered, the current one included.
 const HISTORY: usize = 5;
-/// ConfigMaps hold 1 MiB; old releases are forgotten earlier when theirs are large.
-const HISTORY_BYTES: usize = 700 * 1024;
+/// Old releases are forgotten earlier when theirs are large, as JSON.
+const HISTORY_BYTES: usize = 2 << 20;
+/// A record up to this size is stored as it is, to be read by people; a larger one is compressed. ConfigMaps hold 1 MiB.
+const PLAIN_BYTES: usize = 256 << 10;
+/// The key of a compressed record.
+const PACKED: &str = "record.gz";
 
 /// What is known of an environment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -142,7 +152,7 @@ impl Record {
         self.deployed.retain(|old| old.bundle_digest != deployed.bundle_digest);
         self.deployed.insert(0, deployed);
         self.deployed.truncate(HISTORY);
-        while self.deployed.len() > 2 && json!(self.deployed).to_string().len() > HISTORY_BYTES {
+        while self.deployed.len() > 1 && json!(self.deployed).to_string().len() > HISTORY_BYTES {
             self.deployed.pop();
         }
     }
@@ -162,7 +172,7 @@ pub async fn read(cluster: &Cluster, namespace: &str, environment: &str) -> Resu
     };
     let version = map["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
     // A record that cannot be read is a record of a later engine, or damaged by hand: start from what the objects say.
-    let record = map["data"]["record"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let record = stored(&map).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     Ok(Recorded { record, version })
 }
 
@@ -209,17 +219,69 @@ fn document(namespace: &str, environment: &str, recorded: &Recorded) -> Json {
                 "applyset.kubernetes.io/contains-group-kinds": kinds.join(","),
             },
         },
-        "data": {
-            "record": json!(recorded.record).to_string(),
-            "summary": summary.unwrap_or_else(|| "nothing deployed yet\n".into()),
-        },
+        "data": {"summary": summary.unwrap_or_else(|| "nothing deployed yet\n".into())},
     });
+    let text = json!(recorded.record).to_string();
+    match text.len() <= PLAIN_BYTES {
+        true => object["data"]["record"] = json!(text),
+        false => object["binaryData"] = json!({ PACKED: packed(&text) }),
+    }
     if !recorded.version.is_empty() {
         object["metadata"]["resourceVersion"] = json!(recorded.version);
     }
     object
 }
 
+/// A text in gzip and base64.
+fn packed(text: &str) -> String {
+    let mut writer = GzEncoder::new(Vec::new(), Compression::default());
+    let written = writer.write_all(text.as_bytes()).and_then(|()| writer.finish());
+    STANDARD.encode(written.expect("memory takes all that is written to it"))
+}
+
+/// The text of a stored record, however it is stored.
+fn stored(map: &Json) -> Option<String> {
+    if let Some(text) = map["data"]["record"].as_str() {
+        return Some(text.to_owned());
+    }
+    let bytes = STANDARD.decode(map["binaryData"][PACKED].as_str()?).ok()?;
+    let mut text = String::new();
+    GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
 fn config_map() -> &'static Kind {
     Kind::named("ConfigMap").expect("ConfigMap is a kind of the table")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded(members: usize) -> Recorded {
+        let member = |number: usize| Member {
+            kind: "Service".into(),
+            group: String::new(),
+            namespace: "prediction".into(),
+            name: format!("service-{number}"),
+            uid: model::Digest::of(&number.to_le_bytes()).to_hex()[..36].to_owned(),
+            hash: model::Digest::of(&number.to_be_bytes()).short(),
+            service: format!("service-{number}"),
+            retired: None,
+        };
+        let record = Record { generation: 7, inventory: (0..members).map(member).collect(), ..Record::default() };
+        Recorded { record, version: String::new() }
+    }
+
+    #[test]
+    fn small_records_are_readable_and_large_ones_fit_into_a_config_map() {
+        for (members, plain) in [(10, true), (10_000, false)] {
+            let recorded = recorded(members);
+            let map = document("prediction", "test", &recorded);
+            assert_eq!(map["data"]["record"].is_string(), plain);
+            assert!(map.to_string().len() < 1 << 20, "{}", map.to_string().len());
+            let text = stored(&map).unwrap();
+            assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), recorded.record);
+        }
+    }
 }

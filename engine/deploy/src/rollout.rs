@@ -86,7 +86,7 @@ impl Rollout {
         if environment.kind != EnvironmentKind::Cluster {
             return Err(DeployError::NotACluster(environment.label.clone()));
         }
-        if environment.per_branch && options.branch.is_none() {
+        if environment.per_branch && options.branch.as_deref().is_none_or(|branch| branch.trim().is_empty()) {
             return Err(DeployError::NoBranch(environment.label.clone()));
         }
         let writes_before = cluster.writes();

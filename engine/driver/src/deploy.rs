@@ -114,7 +114,7 @@ impl Prepared<'_> {
 /// A rollout that ended early, as an error of the command.
 fn failed(error: &DeployError) -> Error {
     let kind = match error {
-        DeployError::Cluster(_) | DeployError::Api(_) | DeployError::Lock(LockError::Api(_)) => ErrorKind::Environment,
+        error if error.is_environment() => ErrorKind::Environment,
         DeployError::Cancelled | DeployError::Lock(LockError::Cancelled(_)) => ErrorKind::Interrupted,
         DeployError::NoBranch(_) => ErrorKind::CommandLine,
         _ => ErrorKind::Rollout,

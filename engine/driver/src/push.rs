@@ -42,7 +42,7 @@ pub(crate) async fn run(session: &Session, analysis: &Analysis, info: PushInfo) 
         return Err(Error::new(ErrorKind::Internal, format!("the image for `{}` is not a tree", info.repository)));
     };
     let tree = session.store.tree(digest)?;
-    let report = image(session, &tree, &address.address, &info.repository, &info.tags).await?;
+    let report = image(session, &tree, &address.endpoint(), &info.repository, &info.tags).await?;
     let message = format!(
         "{}/{}@{}: {} blobs sent, {} there already",
         address.address, info.repository, report.digest, report.uploaded, report.skipped

@@ -93,6 +93,18 @@ pub enum OciError {
         /// What was asked for.
         what: String,
     },
+    /// The registry is in trouble; the same request may succeed later.
+    #[error("the registry {registry} failed at {what} for `{repository}`: {reason}")]
+    Failing {
+        /// Its address.
+        registry: String,
+        /// The repository.
+        repository: String,
+        /// What was sent or asked for.
+        what: String,
+        /// The status and the registry's words.
+        reason: String,
+    },
     /// Another answer than expected.
     #[error("the registry {registry} refused {what} for `{repository}`: {reason}")]
     Refused {
@@ -123,9 +135,15 @@ impl OciError {
             Self::Unreachable { .. }
                 | Self::Denied { .. }
                 | Self::NotFound { .. }
+                | Self::Failing { .. }
                 | Self::Refused { .. }
                 | Self::Credentials { .. }
         )
+    }
+
+    /// Whether the same request may succeed a moment later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Failing { .. })
     }
 
     /// What to do next.
@@ -225,6 +243,10 @@ impl Attempt<'_> {
             }
             403 => OciError::Denied { registry, repository, reason: "the account lacks the right (403)".into() },
             404 => OciError::NotFound { registry, repository, what: self.what.clone() },
+            429 | 500..=599 => {
+                let reason = format!("{code} {}", summary(&message)).trim_end().to_owned();
+                OciError::Failing { registry, repository, what: self.what.clone(), reason }
+            }
             code => self.refused(format!("{code} {}", summary(&message))),
         }
     }

@@ -1,7 +1,9 @@
 //! Pushing an image: only what the registry lacks, and nothing at all when it has the manifest.
 
+use std::future::Future;
 use std::io;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use model::{Digest, Event, KeyBuilder, Reporter, Tree};
@@ -17,6 +19,8 @@ use crate::registry::{Registry, check_repository};
 
 /// How many blobs are sent at once.
 const PARALLEL: usize = 4;
+/// How long to wait before what failed at the registry or on the way is tried again. An upload begins anew.
+const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(2)];
 /// How much of a blob is read at once.
 const CHUNK: usize = 1 << 20;
 
@@ -60,31 +64,46 @@ pub async fn push(
     let digest = layout::digest_of(image, store)?;
     let client = registry.client()?;
     client.store_auth_if_needed(&registry.address, &registry.auth.to_client()).await;
-    let pusher = Pusher { client, request, store, reporter };
+    let pusher = &Pusher { client, request, store, reporter };
 
     let mut blobs: Vec<&Descriptor> = manifest.layers.iter().chain([&manifest.config]).collect();
     blobs.sort_by(|a, b| a.digest.cmp(&b.digest));
     blobs.dedup_by(|a, b| a.digest == b.digest);
     let mut report = PushReport { digest: digest.clone(), uploaded: 0, skipped: 0, bytes: 0, manifest_sent: false };
-    if pusher.current(&registry.by_digest(repository, &digest)).await? == Some(digest.clone()) {
+    let by_digest = registry.by_digest(repository, &digest);
+    if retried(|| pusher.current(&by_digest)).await? == Some(digest.clone()) {
         report.skipped = blobs.len();
     } else {
-        let sent: Vec<Option<u64>> =
-            stream::iter(blobs).map(|blob| pusher.ensure_blob(blob)).buffer_unordered(PARALLEL).try_collect().await?;
+        let ensure = |blob| retried(move || pusher.ensure_blob(blob));
+        let sent: Vec<Option<u64>> = stream::iter(blobs).map(ensure).buffer_unordered(PARALLEL).try_collect().await?;
         report.uploaded = sent.iter().flatten().count();
         report.skipped = sent.len() - report.uploaded;
         report.bytes = sent.iter().flatten().sum();
-        pusher.put_manifest(&registry.by_digest(repository, &digest), &manifest_bytes).await?;
+        retried(|| pusher.put_manifest(&by_digest, &manifest_bytes)).await?;
         report.manifest_sent = true;
     }
     for tag in tags {
         let reference = registry.by_tag(repository, tag);
-        if pusher.current(&reference).await?.as_ref() != Some(&digest) {
-            pusher.put_manifest(&reference, &manifest_bytes).await?;
+        if retried(|| pusher.current(&reference)).await?.as_ref() != Some(&digest) {
+            retried(|| pusher.put_manifest(&reference, &manifest_bytes)).await?;
             report.manifest_sent = true;
         }
     }
     Ok(report)
+}
+
+/// Tries again while the failure may pass by itself.
+async fn retried<T, F>(attempt: impl Fn() -> F) -> Result<T, OciError>
+where
+    F: Future<Output = Result<T, OciError>>,
+{
+    for pause in PAUSES {
+        match attempt().await {
+            Err(error) if error.is_transient() => tokio::time::sleep(pause).await,
+            result => return result,
+        }
+    }
+    attempt().await
 }
 
 struct Pusher<'a> {

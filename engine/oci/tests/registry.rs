@@ -229,3 +229,42 @@ async fn credentials_come_from_the_docker_configuration_and_are_never_shown() {
     let right = login("cm9ib3Q6aHVudGVyMi1zZWNyZXQ=");
     assert_eq!(counts(&try_push(&made.tree, &right, &store, &[]).await.unwrap()), (3, 0, true));
 }
+
+/// An address that leads to `server`, but for the first `refused` connections, which it cuts off.
+fn unreliable(server: &str, refused: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = server.to_owned();
+    std::thread::spawn(move || {
+        for (number, incoming) in listener.incoming().enumerate() {
+            let incoming = incoming.unwrap();
+            if number < refused {
+                continue;
+            }
+            let outgoing = TcpStream::connect(&server).unwrap();
+            for (mut from, mut to) in [
+                (incoming.try_clone().unwrap(), outgoing.try_clone().unwrap()),
+                (outgoing.try_clone().unwrap(), incoming.try_clone().unwrap()),
+            ] {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Both);
+                });
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_push_outlives_broken_connections_and_gives_up_in_the_end() {
+    let server = Server::start("");
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let made = make_image(&store, "one");
+    let registry = |refused| Registry { address: unreliable(&server.address, refused), ..server.registry() };
+    let error = try_push(&made.tree, &registry(usize::MAX), &store, &[]).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    let report = try_push(&made.tree, &registry(2), &store, &[]).await.unwrap();
+    assert_eq!(counts(&report), (3, 0, true));
+}

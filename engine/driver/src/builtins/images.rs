@@ -54,7 +54,7 @@ impl Builtin for Pull {
     fn run(&self, call: &BuiltinCall<'_>) -> Outputs {
         let params: PullParams = parameters(call)?;
         let configured = self.endpoints.registry("images").ok_or(NO_REGISTRY)?;
-        let registry = Registry::from_machine(&configured.address).map_err(|error| chain(&error))?;
+        let registry = Registry::from_machine(&configured.endpoint()).map_err(|error| chain(&error))?;
         let PullParams { repository, digest, platform } = params;
         let request = PullRequest { repository, digest, platform };
         // Built-in actions run on threads that may block, beside the runtime.

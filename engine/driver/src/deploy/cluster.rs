@@ -142,8 +142,8 @@ fn refused(prepared: &Prepared<'_>, error: &DeployError) -> Error {
 async fn registry(prepared: &Prepared<'_>, cluster: &Cluster) -> Result<Registry, Error> {
     let environment = &prepared.bundle.environment;
     if !environment.registry.is_empty() {
-        let address = prepared.session.registry(&environment.registry)?.address.clone();
-        return Ok(Registry { push: address.clone(), pull: address });
+        let registry = prepared.session.registry(&environment.registry)?;
+        return Ok(Registry { push: registry.endpoint(), pull: registry.address.clone() });
     }
     let announced = cluster.announced_registry().await.map_err(|error| failed(&DeployError::from(error)))?;
     announced.ok_or_else(|| {
