@@ -75,4 +75,12 @@ impl Content {
             Self::Tree(digest) => store.contains_tree(digest),
         }
     }
+
+    /// Whether the content can be put on disk as it should be.
+    pub(crate) fn is_usable(&self, store: &Store) -> Result<bool, StoreError> {
+        match self {
+            Self::File { .. } => self.is_in(store),
+            Self::Tree(digest) => store.is_usable(digest),
+        }
+    }
 }

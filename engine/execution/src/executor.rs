@@ -7,12 +7,15 @@ use model::{Action, Artifact, Cancel, Reporter};
 use sandbox::Launcher;
 use store::Store;
 
-use crate::content::{Builtin, Sources};
+use crate::content::{Builtin, Content, Sources};
 use crate::graph::Graph;
 use crate::outcome::{ExecutionError, Outcome};
 use crate::runner::{Runner, SandboxRunner};
 use crate::schedule::Schedule;
 use crate::worker::Worker;
+
+/// How often a build is tried whose outputs turn out to be damaged: the store then looks closer.
+const TRIES: usize = 3;
 
 /// Executes action graphs.
 #[derive(Clone)]
@@ -52,8 +55,26 @@ impl Executor {
         actions: &[Arc<Action>],
         wanted: &[Artifact],
     ) -> Result<Outcome, ExecutionError> {
-        let graph = Graph::new(actions, wanted)?;
-        let worker = Worker::new(self.clone(), runner, graph);
-        Schedule::new(Arc::new(worker)).run(wanted).await
+        let mut tries = 1;
+        loop {
+            let graph = Graph::new(actions, wanted)?;
+            let worker = Worker::new(self.clone(), Arc::clone(&runner), graph);
+            let outcome = Schedule::new(Arc::new(worker)).run(wanted).await?;
+            let contents = wanted.iter().filter_map(|artifact| outcome.contents.get(artifact.path()));
+            let (store, contents) = (self.store.clone(), contents.cloned().collect::<Vec<_>>());
+            let usable = tokio::task::spawn_blocking(move || are_usable(&store, &contents)).await?;
+            if usable && outcome.failures.is_empty() {
+                self.store.set_mended();
+            }
+            if usable || !outcome.failures.is_empty() || tries == TRIES {
+                return Ok(outcome);
+            }
+            tries += 1;
+        }
     }
+}
+
+/// Whether what was made or found is on disk as it should be. Errors of the file system are for those who use it.
+fn are_usable(store: &Store, wanted: &[Content]) -> bool {
+    wanted.iter().all(|content| content.is_usable(store).unwrap_or(true))
 }

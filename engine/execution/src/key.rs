@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use model::{Action, ActionKind, Artifact, Digest, KeyBuilder, Network, RelPath, Spawn};
 
 use crate::content::Content;
+use crate::process;
 
-/// The version of everything that is not in the action: the sandbox's folders, fixed environment, collection of
-/// outputs.
+/// The version of everything that is not in the action: the sandbox's folders, user and limits, collection of outputs.
 const SEMANTICS: u32 = 1;
 
 /// The key of `action` on these inputs. `version` is the built-in function's.
@@ -54,8 +54,9 @@ fn add_spawn(key: &mut KeyBuilder, spawn: &Spawn, inputs: &BTreeMap<RelPath, Con
     for argument in &spawn.argv {
         key.text(argument);
     }
-    key.sequence(spawn.env.len());
-    for (name, value) in &spawn.env {
+    let env = process::environment(spawn);
+    key.sequence(env.len());
+    for (name, value) in env {
         key.text(name).text(value);
     }
     match spawn.root.as_ref().and_then(|root| inputs.get(root.path())) {

@@ -16,8 +16,7 @@ use crate::outputs;
 use crate::undeclared;
 use crate::worker::{Stop, Worker};
 
-/// Variables of every process, where the action does not set them itself. A change here is a change of the key's
-/// version.
+/// Variables of every process, where the action does not set them itself.
 const FIXED: [(&str, &str); 6] = [
     ("HOME", "/tmp"),
     ("LANG", "C.UTF-8"),
@@ -28,7 +27,14 @@ const FIXED: [(&str, &str); 6] = [
 ];
 
 /// More of a log than this is not kept in memory.
-const LOG_LIMIT: usize = 8 << 20;
+const LOG_LIMIT: u64 = 8 << 20;
+
+/// All variables that the process sees, and the action's key holds.
+pub(crate) fn environment(spawn: &Spawn) -> BTreeMap<&str, &str> {
+    let mut env: BTreeMap<&str, &str> = FIXED.into_iter().collect();
+    env.extend(spawn.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    env
+}
 
 /// The scratch folder of one process: `work` becomes its working folder, the logs lie beside it.
 struct Place {
@@ -103,16 +109,13 @@ impl Place {
         if !host::fs::exists(&self.log) {
             return Ok(Arc::from(""));
         }
-        let bytes = host::fs::read(&self.log)?;
-        let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LOG_LIMIT)..]).into_owned();
-        if bytes.len() <= LOG_LIMIT {
+        let (bytes, left_out) = host::fs::read_end(&self.log, LOG_LIMIT)?;
+        let text = String::from_utf8_lossy(&bytes);
+        if left_out == 0 {
             return Ok(Arc::from(text));
         }
         let what = if spawn.test { "test" } else { "action" };
-        Ok(Arc::from(format!(
-            "[the first {} bytes of this {what}'s log are left out]\n{text}",
-            bytes.len() - LOG_LIMIT
-        )))
+        Ok(Arc::from(format!("[the first {left_out} bytes of this {what}'s log are left out]\n{text}")))
     }
 
     /// Moves the folder of a failed action out of the scratch space, when that was asked for, and says where it is.
@@ -147,11 +150,9 @@ fn command(
         let found = mounts.iter().find(|mount| mount.target == *artifact.path());
         found.expect("root and standard input are among the inputs").source.clone()
     };
-    let mut env: BTreeMap<&str, &str> = FIXED.into_iter().collect();
-    env.extend(spawn.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     Ok(Command {
         argv: spawn.argv.clone(),
-        env: env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        env: environment(spawn).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         workdir: place.work.clone(),
         root: spawn.root.as_ref().map(find),
         stdin: spawn.stdin.as_ref().map(find),

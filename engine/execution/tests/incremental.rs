@@ -150,6 +150,41 @@ fn an_input_lost_during_the_build_is_made_again() {
     assert_eq!(fixture.text(&outcome, "out/cfg/p/end"), "lostedited");
 }
 
+#[test]
+fn trees_that_lost_a_file_are_made_again() {
+    let entries = vec![("t".to_owned(), artifact("out/cfg/p/dir"))];
+    let actions = [
+        spawn("write out/cfg/p/dir/x hello", &[], &["out/cfg/p/dir"]),
+        action(ActionKind::Tree { entries }, &["out/cfg/p/dir"], &["out/cfg/q/dir"]),
+        spawn("concat out/cfg/end out/cfg/q/dir/t/x", &["out/cfg/q/dir"], &["out/cfg/end"]),
+    ];
+    for damage in ["remove", "overwrite", "remove before the end only"] {
+        let fixture = with_sources();
+        let before = if damage == "remove before the end only" { "out/cfg/q/dir" } else { "out/cfg/p/dir" };
+        let (outcome, _) = fixture.build(&actions, &[before]);
+        let Content::Tree(digest) = outcome.contents[artifact(before).path()] else { panic!() };
+        // The folder of the tree stays, which else is proof that its files are there.
+        fixture.store.tree_path(&digest).unwrap();
+        let blob = fixture.store.blob_path(&model::Digest::of(b"hello"), false).unwrap();
+        match damage {
+            "overwrite" => {
+                fs::set_permissions(&blob, fs::Permissions::from_mode(0o644)).unwrap();
+                fs::write(&blob, "?").unwrap();
+            }
+            _ => fs::remove_file(&blob).unwrap(),
+        }
+        let wanted = ["out/cfg/end", "out/cfg/p/dir", "out/cfg/q/dir"];
+        let (outcome, counts) = fixture.build(&actions, &wanted);
+        assert!(outcome.failures.is_empty(), "{damage}: {:?}", outcome.failures);
+        assert_eq!(fixture.text(&outcome, "out/cfg/end"), "hello", "{damage}: {counts}");
+        assert!(!fixture.store.is_damaged());
+        for tree in &wanted[1..] {
+            let Content::Tree(digest) = outcome.contents[artifact(tree).path()] else { panic!() };
+            fixture.store.tree_path(&digest).unwrap();
+        }
+    }
+}
+
 /// Removes a blob once, as another process might.
 struct Remover(Mutex<Option<std::path::PathBuf>>);
 

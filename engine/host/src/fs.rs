@@ -1,7 +1,7 @@
 //! Files. Every error says what was attempted on which path.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -82,6 +82,19 @@ fn attempt<T>(operation: &'static str, path: &Path, result: io::Result<T>) -> Re
 /// The whole content.
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     attempt("read", path, fs::read(path))
+}
+
+/// The last `limit` bytes of the content, and how many are before them.
+pub fn read_end(path: &Path, limit: u64) -> Result<(Vec<u8>, u64), FileError> {
+    let read = || -> io::Result<(Vec<u8>, u64)> {
+        let mut file = File::open(path)?;
+        let before = file.metadata()?.len().saturating_sub(limit);
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(before))?;
+        file.take(limit).read_to_end(&mut bytes)?;
+        Ok((bytes, before))
+    };
+    attempt("read", path, read())
 }
 
 /// The whole content as text.

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use host::fs::{self, FileError, FileKind};
 use model::Digest;
 
+use crate::damage::Damage;
 use crate::error::StoreError;
 use crate::scratch::{Scratch, TempDir};
 use crate::sources::Sources;
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) root: PathBuf,
     pub(crate) scratch: Scratch,
     pub(crate) sources: Sources,
+    pub(crate) damage: Damage,
     /// Trees whose folder this process has checked.
     pub(crate) checked_trees: Mutex<HashSet<Digest>>,
 }
@@ -50,7 +52,8 @@ impl Store {
         let root = fs::canonicalize(&root)?;
         let scratch = Scratch::open(&root.join("tmp"))?;
         let sources = Sources::new(root.join("sources"));
-        Ok(Self(Arc::new(Shared { root, scratch, sources, checked_trees: Mutex::default() })))
+        let damage = Damage::new(root.join("damaged"));
+        Ok(Self(Arc::new(Shared { root, scratch, sources, damage, checked_trees: Mutex::default() })))
     }
 
     /// The folder of the store, with the version of its layout.
@@ -66,7 +69,7 @@ impl Store {
     /// Stores bytes.
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
-        if self.find(&digest)?.is_none() {
+        if !self.has(&digest, bytes.len() as u64)? {
             let temporary = self.0.scratch.path();
             let mut file = fs::create(&temporary)?;
             file.write_all(bytes).map_err(|source| failed("write", &temporary, source))?;
@@ -101,7 +104,7 @@ impl Store {
             size += count as u64;
         }
         let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
-        if self.sound(&self.blob_file(&digest, executable), &digest)?.is_some() {
+        if self.sound(&self.blob_file(&digest, executable), &digest)? == Some(size) {
             fs::remove_file(&temporary)?;
         } else {
             self.place(&file, &temporary, &digest, executable)?;
@@ -126,7 +129,7 @@ impl Store {
         }
         let file = fs::open(path)?;
         let digest = hash(&file, path)?;
-        if self.sound(&self.blob_file(&digest, executable), &digest)?.is_some() {
+        if self.sound(&self.blob_file(&digest, executable), &digest)? == Some(stat.size) {
             fs::remove_file(path)?;
         } else {
             self.adopt(&file, path, &digest, executable)?;
@@ -153,10 +156,21 @@ impl Store {
         matches!(self.find(digest), Ok(Some(_)))
     }
 
+    /// Whether content of this size is there. What a crash of the machine cut short has another one, and is removed.
+    pub(crate) fn has(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        while let Some((path, actual)) = self.find(digest)? {
+            if actual == size {
+                return Ok(true);
+            }
+            self.discard(&path)?;
+        }
+        Ok(false)
+    }
+
     /// The whole content, checked against the digest. Damaged content is removed and reported as
     /// [`StoreError::Corrupt`].
     pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
-        let path = self.find(digest)?.ok_or(StoreError::Missing(*digest))?;
+        let (path, _) = self.find(digest)?.ok_or_else(|| self.missing(digest))?;
         let bytes = fs::read(&path)?;
         if Digest::of(&bytes) == *digest {
             return Ok(bytes);
@@ -167,14 +181,13 @@ impl Store {
 
     /// Opens the content for reading, without hashing it.
     pub fn open_blob(&self, digest: &Digest) -> Result<File, StoreError> {
-        let path = self.find(digest)?.ok_or(StoreError::Missing(*digest))?;
+        let (path, _) = self.find(digest)?.ok_or_else(|| self.missing(digest))?;
         Ok(fs::open(&path)?)
     }
 
     /// The size of a content that is there.
     pub fn size(&self, digest: &Digest) -> Result<u64, StoreError> {
-        let path = self.find(digest)?.ok_or(StoreError::Missing(*digest))?;
-        Ok(fs::lstat(&path)?.size)
+        self.find(digest)?.map(|(_, size)| size).ok_or(StoreError::Missing(*digest))
     }
 
     /// A read-only file with the content, mode 0444 or 0555, to be mounted or hard-linked and never written to.
@@ -185,7 +198,7 @@ impl Store {
         }
         let other = self.blob_file(digest, !executable);
         if self.sound(&other, digest)?.is_none() {
-            return Err(StoreError::Missing(*digest));
+            return Err(self.missing(digest));
         }
         let (copied, _) = self.put_stream(fs::open(&other)?, executable)?;
         if copied == *digest {
@@ -221,12 +234,12 @@ impl Store {
         }
     }
 
-    /// The path of a sound file with the content, if there is one.
-    fn find(&self, digest: &Digest) -> Result<Option<PathBuf>, StoreError> {
+    /// Path and size of a sound file with the content, if there is one.
+    fn find(&self, digest: &Digest) -> Result<Option<(PathBuf, u64)>, StoreError> {
         for executable in [false, true] {
             let path = self.blob_file(digest, executable);
-            if self.sound(&path, digest)?.is_some() {
-                return Ok(Some(path));
+            if let Some(size) = self.sound(&path, digest)? {
+                return Ok(Some((path, size)));
             }
         }
         Ok(None)
@@ -260,6 +273,7 @@ impl Store {
 
     /// Removes damaged content and forgets that trees were checked, since they may share it.
     pub(crate) fn discard(&self, path: &Path) -> Result<(), StoreError> {
+        self.set_damaged();
         self.0.checked_trees.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
         match fs::lstat(path) {
             Ok(stat) if stat.kind == FileKind::Folder => Ok(fs::remove_tree(path)?),

@@ -4,6 +4,7 @@
 //! nothing is ever changed in place. Contents are found by digest only; no path of the machine is part of a key.
 
 mod blobs;
+mod damage;
 mod error;
 mod fsck;
 mod memo;

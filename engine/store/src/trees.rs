@@ -23,19 +23,38 @@ impl Store {
         Ok(Tree::from_bytes(&self.read(digest)?)?)
     }
 
-    /// Whether the manifest and all its files are there. A folder that was made from it counts as proof.
+    /// Whether the manifest and all its files are there. A folder that was made from it counts as proof, unless the
+    /// store is damaged.
     pub fn contains_tree(&self, digest: &Digest) -> Result<bool, StoreError> {
         if !self.contains(digest) {
             return Ok(false);
         }
-        if fs::exists(&self.entry("trees", digest)) {
+        if !self.is_damaged() && fs::exists(&self.entry("trees", digest)) {
             return Ok(true);
         }
-        let tree = self.tree(digest)?;
-        Ok(tree.entries.values().all(|entry| match entry {
-            TreeEntry::File { digest, .. } => self.contains(digest),
-            TreeEntry::Symlink { .. } | TreeEntry::EmptyFolder => true,
-        }))
+        let tree = match self.tree(digest) {
+            Err(error) if error.is_missing() => return Ok(false),
+            tree => tree?,
+        };
+        let files = tree.entries.par_iter().map(|(_, entry)| match entry {
+            TreeEntry::File { digest, size, .. } => self.has(digest, *size),
+            TreeEntry::Symlink { .. } | TreeEntry::EmptyFolder => Ok(true),
+        });
+        files.try_reduce(|| true, |a, b| Ok(a && b))
+    }
+
+    /// Whether the tree can be used: the folder that was made from it is unchanged, or all its files are there.
+    pub fn is_usable(&self, digest: &Digest) -> Result<bool, StoreError> {
+        if !self.contains_tree(digest)? {
+            return Ok(false);
+        }
+        if !fs::exists(&self.entry("trees", digest)) {
+            return Ok(true);
+        }
+        match self.tree_path(digest) {
+            Err(error) if error.is_missing() => Ok(false),
+            path => path.map(|_| true),
+        }
     }
 
     /// The tree as a folder that must not be changed. It is checked once a process, and made again if it was changed.
@@ -105,7 +124,10 @@ impl Store {
 
     fn fill_entry(&self, path: &Path, entry: &TreeEntry) -> Result<(), StoreError> {
         match entry {
-            TreeEntry::File { digest, executable, .. } => {
+            TreeEntry::File { digest, executable, size } => {
+                if !self.has(digest, *size)? {
+                    return Err(self.missing(digest));
+                }
                 Ok(link_or_copy(&self.blob_path(digest, *executable)?, path)?)
             }
             TreeEntry::Symlink { target } => Ok(fs::symlink(target, path)?),

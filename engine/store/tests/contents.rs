@@ -90,6 +90,51 @@ fn damage_that_keeps_the_time_is_found_by_reading_and_by_fsck() {
 }
 
 #[test]
+fn what_a_crash_of_the_machine_cut_short_is_replaced() {
+    let (folder, store) = open();
+    let cut = |digest: &Digest| {
+        let blob = store.blob_path(digest, false).unwrap();
+        let time = fs::metadata(&blob).unwrap().modified().unwrap();
+        overwrite(&blob, b"hel");
+        fs::File::options().write(true).open(&blob).unwrap().set_modified(time).unwrap();
+    };
+    let digest = store.put_bytes(b"hello").unwrap();
+    cut(&digest);
+    store.put_bytes(b"hello").unwrap();
+    assert_eq!(store.read(&digest).unwrap(), b"hello");
+    cut(&digest);
+    store.put_reader(&b"hello"[..]).unwrap();
+    assert_eq!(store.read(&digest).unwrap(), b"hello");
+    cut(&digest);
+    fs::write(folder.path().join("new"), "hello").unwrap();
+    store.put_file(&folder.path().join("new")).unwrap();
+    assert_eq!(store.read(&digest).unwrap(), b"hello");
+    let file = TreeEntry::File { digest, size: 5, executable: false };
+    let tree = store.put_tree(&Tree { entries: BTreeMap::from([(path("x"), file)]) }).unwrap();
+    cut(&digest);
+    assert!(!store.contains_tree(&tree).unwrap());
+}
+
+#[test]
+fn damage_is_noted_for_the_next_process_until_it_is_mended() {
+    let (folder, store) = open();
+    let file = TreeEntry::File { digest: store.put_bytes(b"hello").unwrap(), size: 5, executable: false };
+    let tree = store.put_tree(&Tree { entries: BTreeMap::from([(path("x"), file)]) }).unwrap();
+    store.tree_path(&tree).unwrap();
+    let digest = Digest::of(b"hello");
+    fs::remove_file(store.blob_path(&digest, false).unwrap()).unwrap();
+    // The folder of the tree is proof enough, until somebody misses the file.
+    assert!(store.contains_tree(&tree).unwrap() && !store.is_damaged());
+    assert!(store.read(&digest).unwrap_err().is_missing());
+    let next = Store::open(&folder.path().join("store")).unwrap();
+    assert!(next.is_damaged() && !next.contains_tree(&tree).unwrap());
+    next.put_bytes(b"hello").unwrap();
+    assert!(next.contains_tree(&tree).unwrap());
+    next.set_mended();
+    assert!(!Store::open(&folder.path().join("store")).unwrap().is_damaged());
+}
+
+#[test]
 fn a_touched_but_equal_blob_is_kept() {
     let (_folder, store) = open();
     let digest = store.put_bytes(b"hello").unwrap();
