@@ -234,6 +234,17 @@ fn only_what_the_registry_lacks_is_sent() {
 }
 
 #[test]
+fn a_registry_elsewhere_may_be_spoken_to_by_plain_http() {
+    let registry = Registry::start();
+    // This address leads to this machine too, but it does not look so: without a scheme, TLS is expected.
+    let elsewhere = registry.address.replace("127.0.0.1", "0.0.0.0");
+    let folder = Folder::of(APP).with_env("BUILD_REGISTRY_X", &format!("http://{elsewhere}"));
+    assert_eq!(pushed(&folder.build(&["run", ":push"]).expect(0)), (3, 0));
+    let folder = Folder::of(APP).with_env("BUILD_REGISTRY_X", &elsewhere);
+    folder.build(&["run", ":push"]).expect(36).says(&[&elsewhere]);
+}
+
+#[test]
 fn a_push_needs_a_registry() {
     let folder = Folder::of(APP);
     folder.build(&["run", ":push"]).expect(36).says(&["registry `x`", "BUILD_REGISTRY_X"]);

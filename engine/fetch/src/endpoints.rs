@@ -238,6 +238,11 @@ impl Endpoints {
 }
 
 impl Registry {
+    /// The address for a client: with `http://` before it where TLS is not spoken.
+    pub fn endpoint(&self) -> String {
+        if self.insecure { format!("http://{}", self.address) } else { self.address.clone() }
+    }
+
     /// `host:port`, with `http://` before it for plain HTTP.
     fn parse(name: &str, address: &str) -> Self {
         let (address, insecure) = match address.strip_prefix("http://") {
@@ -300,8 +305,9 @@ mod tests {
         assert_eq!(shown(&endpoints, Ecosystem::Pypi), ["https://env/simple/", "https://second/simple/"]);
         assert_eq!(shown(&endpoints, Ecosystem::Debian), ["file:///mirror/"]);
         assert_eq!(endpoints.registry("staging").unwrap(), &Registry::parse("staging", "http://localhost:5001"));
-        assert!(endpoints.registry("local").unwrap().insecure);
-        assert_eq!(endpoints.registry("of-test").unwrap().address, "t:1");
+        assert_eq!(endpoints.registry("staging").unwrap().endpoint(), "http://localhost:5001");
+        assert_eq!(endpoints.registry("local").unwrap().endpoint(), "http://l:1");
+        assert_eq!(endpoints.registry("of-test").unwrap().endpoint(), "t:1");
     }
 
     #[test]

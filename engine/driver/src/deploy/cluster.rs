@@ -1,7 +1,8 @@
 //! A deploy target on a cluster: plan, push, apply, wait, smoke tests, prune, record.
 
+use std::fmt;
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deploy::{Cluster, DeployError, Holder, Registry, Rollback, Rollout, Smoke, Source};
 
@@ -26,7 +27,7 @@ pub(super) async fn run(prepared: &Prepared<'_>, request: &RunRequest) -> Result
         return Ok(Ran::saying(if nothing { "nothing to do\n".to_owned() } else { format!("{}\n", rollout.plan()) }));
     }
     if !rollout.is_current() {
-        prepared.say("plan", rollout.plan().to_string());
+        say_plan(prepared, &rollout);
     }
     carry_out(prepared, rollout, &registry).await.map(|()| Ran::default())
 }
@@ -44,12 +45,16 @@ async fn plan(prepared: &Prepared<'_>, request: &RunRequest) -> Result<(Rollout,
 async fn carry_out(prepared: &Prepared<'_>, rollout: Rollout, registry: &Registry) -> Result<(), Error> {
     let session = prepared.session;
     let reporter = &*session.reporter;
+    let mut times = Times::default();
     let blobs = match rollout.is_current() {
         true => 0,
         false => stoppable(session, push_images(prepared, registry)).await?,
     };
+    times.lap("pushed");
     let mut rollout = apply(prepared, rollout).await?;
+    times.lap("applied");
     rollout.wait(reporter, &session.cancel).await.map_err(|error| failed(&error))?;
+    times.lap("waited");
     let smoke = match smoke(prepared, &rollout).await {
         Ok(smoke) => smoke,
         Err(error) => {
@@ -57,15 +62,50 @@ async fn carry_out(prepared: &Prepared<'_>, rollout: Rollout, registry: &Registr
             return Err(error);
         }
     };
+    times.lap("tested");
     let finished = rollout.finish(smoke, reporter, &session.cancel).await.map_err(|error| failed(&error))?;
     if finished.smoke == Smoke::Failed {
         return Err(smoke_failed(prepared, finished.rollback.as_ref()));
     }
-    let state = if finished.up_to_date { "is up to date" } else { "is rolled out" };
-    let (label, actions) = (&prepared.target.label, prepared.built.stats.ran);
-    prepared
-        .say("done", format!("{label} {state}: {actions} actions, {blobs} blobs, {} API writes", finished.api_writes));
+    let (label, actions, writes) = (&prepared.target.label, prepared.built.stats.ran, finished.api_writes);
+    let (state, times) = match finished.up_to_date {
+        true => ("is up to date", String::new()),
+        false => ("is rolled out", format!("; {times}")),
+    };
+    prepared.say("done", format!("{label} {state}: {actions} actions, {blobs} blobs, {writes} API writes{times}"));
     Ok(())
+}
+
+/// How long each part of a rollout took.
+struct Times {
+    begun: Instant,
+    laps: Vec<String>,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { begun: Instant::now(), laps: Vec::new() }
+    }
+}
+
+impl Times {
+    /// Ends a part; the next one begins.
+    fn lap(&mut self, what: &str) {
+        let now = Instant::now();
+        let seconds = (now - std::mem::replace(&mut self.begun, now)).as_secs_f64();
+        self.laps.push(format!("{what} {seconds:.1} s"));
+    }
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.laps.join(", "))
+    }
+}
+
+fn say_plan(prepared: &Prepared<'_>, rollout: &Rollout) {
+    let cluster = &prepared.bundle.environment.cluster;
+    prepared.say("plan", format!("the namespace {} of {cluster}\n{}", rollout.namespace(), rollout.plan()));
 }
 
 /// Applies the plan. If the environment has changed since it was made, for one by a rollout that had to be waited for,
@@ -78,7 +118,7 @@ async fn apply(prepared: &Prepared<'_>, mut rollout: Rollout) -> Result<Rollout,
         Err(error) => return Err(failed(&error)),
     }
     let mut rollout = rollout.replan().await.map_err(|error| refused(prepared, &error))?;
-    prepared.say("plan", rollout.plan().to_string());
+    say_plan(prepared, &rollout);
     rollout.apply(reporter, cancel).await.map_err(|error| failed(&error))?;
     Ok(rollout)
 }
@@ -107,7 +147,8 @@ async fn push_image(prepared: &Prepared<'_>, registry: &Registry, image: &ImageO
     let pushed = push::image(prepared.session, &tree, &registry.push, &image.repository, &[]).await?;
     if pushed.uploaded > 0 {
         let (service, sent, there) = (&image.service, pushed.uploaded, pushed.skipped);
-        prepared.say("push", format!("{service}: {sent} blobs sent ({} bytes), {there} there already", pushed.bytes));
+        let megabytes = pushed.bytes as f64 / 1e6;
+        prepared.say("push", format!("{service}: {sent} blobs sent ({megabytes:.1} MB), {there} there already"));
     }
     Ok(pushed.uploaded)
 }
