@@ -21,7 +21,10 @@ impl Speech {
     /// The lines for an event, without a newline at the end; `None` if it is only counted.
     pub fn say(&self, event: &Event, state: &mut State) -> Option<String> {
         match event {
-            Event::ActionsPlanned { total } if self.0.every_step && *total > 0 => Some(planned(*total, state)),
+            // A command that runs actions twice, such as a rollout with its smoke tests, says this once.
+            Event::ActionsPlanned { total } if self.0.every_step && *total > 0 && state.planned == Some(*total) => {
+                Some(planned(*total, state))
+            }
             Event::ActionFinished { label, mnemonic, outcome, log, duration, .. } => {
                 if &**mnemonic == TEST {
                     if *outcome == ActionOutcome::Failed {

@@ -136,3 +136,9 @@ fn the_live_status_shows_what_takes_longest_and_rests_when_idle() {
     let shared = Arc::new(Mutex::new(state));
     assert!(lock(&shared).is_idle());
 }
+
+#[test]
+fn what_is_planned_is_said_once() {
+    let events = vec![Event::ActionsPlanned { total: 4 }, Event::ActionsPlanned { total: 3 }];
+    assert_eq!(said(events, TestOutput::Errors, true).matches("to run").count(), 1);
+}

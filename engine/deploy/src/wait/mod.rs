@@ -26,6 +26,8 @@ use crate::kinds::{Kind, POD, REPLICA_SET};
 
 /// How often the clock and the user's wish to stop are looked at while nothing happens.
 const TICK: Duration = Duration::from_millis(200);
+/// A state that passes sooner is not worth a line.
+const WORTH_SAYING: Duration = Duration::from_secs(1);
 
 /// How the wait ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,15 +117,21 @@ fn watches<'a>(request: &WaitRequest<'_>) -> impl Stream<Item = (Watched, WatchE
     futures::stream::select_all(streams)
 }
 
-/// What was said of each Deployment, so that it is said once.
+/// How each Deployment is, since when, and whether that was said.
 struct Progress<'a> {
     expected: &'a [Expected],
-    said: BTreeMap<String, Verdict>,
+    states: BTreeMap<String, State>,
+}
+
+struct State {
+    verdict: Verdict,
+    since: Instant,
+    said: bool,
 }
 
 impl<'a> Progress<'a> {
     fn new(expected: &'a [Expected]) -> Self {
-        Self { expected, said: BTreeMap::new() }
+        Self { expected, states: BTreeMap::new() }
     }
 
     fn judge(&mut self, snapshot: &Snapshot, reporter: &dyn Reporter) -> Option<Waited> {
@@ -134,20 +142,12 @@ impl<'a> Progress<'a> {
         let mut ready = 0;
         for expected in self.expected {
             let verdict = verdict(expected, snapshot);
-            if self.said.get(&expected.name) != Some(&verdict) {
-                let message = match &verdict {
-                    Verdict::Waiting(how_far) => format!("{}: {how_far}", expected.name),
-                    Verdict::Ready => format!("{}: ready", expected.name),
-                    Verdict::Failed(cause) => format!("{}: failed, {}", expected.name, cause.message),
-                };
-                reporter.report(Event::Progress { phase: "wait".into(), message: message.into() });
-            }
             match &verdict {
                 Verdict::Ready => ready += 1,
                 Verdict::Failed(cause) => failures.push((expected.clone(), cause.clone())),
                 Verdict::Waiting(_) => {}
             }
-            self.said.insert(expected.name.clone(), verdict);
+            self.tell(&expected.name, verdict, reporter);
         }
         match failures.is_empty() {
             false => Some(Waited::Failed(failures)),
@@ -155,9 +155,30 @@ impl<'a> Progress<'a> {
         }
     }
 
+    /// Says each state once: an end at once, unless it was there from the start; what is waited for once it lasts.
+    fn tell(&mut self, name: &str, verdict: Verdict, reporter: &dyn Reporter) {
+        let now = Instant::now();
+        let known = self.states.entry(name.to_owned()).or_insert_with(|| {
+            let said = verdict == Verdict::Ready;
+            State { verdict: verdict.clone(), since: now, said }
+        });
+        if known.verdict != verdict {
+            *known = State { verdict, since: now, said: false };
+        }
+        let message = match &known.verdict {
+            _ if known.said => return,
+            Verdict::Waiting(_) if now - known.since < WORTH_SAYING => return,
+            Verdict::Waiting(how_far) => format!("{name}: {how_far}"),
+            Verdict::Ready => format!("{name}: ready"),
+            Verdict::Failed(cause) => format!("{name}: failed, {}", cause.message),
+        };
+        known.said = true;
+        reporter.report(Event::Progress { phase: "wait".into(), message: message.into() });
+    }
+
     fn out_of_time(&self, timeout: Duration) -> Waited {
         let late = |expected: &Expected| {
-            let how_far = match self.said.get(&expected.name) {
+            let how_far = match self.states.get(&expected.name).map(|state| &state.verdict) {
                 Some(Verdict::Waiting(how_far)) => how_far.as_str(),
                 Some(_) => return None,
                 None => "the cluster did not answer",
@@ -166,5 +187,37 @@ impl<'a> Progress<'a> {
             Some((expected.clone(), Cause { kind: CauseKind::Deadline, message, pod: None, container: None }))
         };
         Waited::Failed(self.expected.iter().filter_map(late).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Lines(Mutex<Vec<String>>);
+
+    impl Reporter for Lines {
+        fn report(&self, event: Event) {
+            if let Event::Progress { message, .. } = event {
+                self.0.lock().unwrap().push(message.to_string());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_passes_quickly_is_not_said() {
+        let (lines, mut progress) = (Lines::default(), Progress::new(&[]));
+        let waiting = |text: &str| Verdict::Waiting(text.into());
+        progress.tell("same", Verdict::Ready, &lines);
+        progress.tell("new", waiting("its pods to be made"), &lines);
+        progress.tell("new", waiting("0 of 1 ready"), &lines);
+        progress.states.get_mut("new").unwrap().since -= WORTH_SAYING;
+        progress.tell("new", waiting("0 of 1 ready"), &lines);
+        progress.tell("new", waiting("0 of 1 ready"), &lines);
+        progress.tell("new", Verdict::Ready, &lines);
+        assert_eq!(*lines.0.lock().unwrap(), ["new: 0 of 1 ready", "new: ready"]);
     }
 }
