@@ -4,9 +4,12 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use support::{Folder, Run, repository};
 
@@ -74,7 +77,7 @@ fn the_main_job_on_minikube() {
 
     // A plan shows what would come to be, and changes nothing.
     let plan = folder.build(&["run", "--plan", "deploy:to-minikube"]).expect(0);
-    assert!(format!("{}{}", plan.stdout, plan.stderr).contains("controller"), "{}{}", plan.stdout, plan.stderr);
+    assert!(plan.stdout.contains("+ Deployment/controller"), "{}{}", plan.stdout, plan.stderr);
     let found = kubectl(&["get", "namespace", "prediction", "--ignore-not-found"]);
     assert_eq!(found, "", "a plan made the namespace");
 
@@ -89,7 +92,7 @@ fn the_main_job_on_minikube() {
     let again = folder.build(&["run", "deploy:to-minikube"]).expect(0);
     assert_eq!((again.count("Ran"), again.rollout()), (0, (0, 0)), "{}", again.stderr);
     let plan = folder.build(&["run", "--plan", "deploy:to-minikube"]).expect(0);
-    assert!(format!("{}{}", plan.stdout, plan.stderr).contains("nothing to do"), "{}{}", plan.stdout, plan.stderr);
+    assert_eq!(plan.stdout, "nothing to do\n", "{}", plan.stderr);
 
     // A new field in a proto, used by two services: what depends on it is built again, and nothing else.
     folder.replace(
@@ -227,6 +230,80 @@ fn the_commands_of_continuous_integration_in_order() {
         assert_eq!(images(namespace).matches("@sha256:").count(), 3, "{namespace}");
     }
     clear(&["staging", "production", "test-main"]);
+}
+
+/// Starts a rollout, sends it a signal `delay` after it said `phase`, and returns its exit code as a shell tells it.
+fn stopped(folder: &Folder, phase: &str, delay: Duration, signal: &str) -> i32 {
+    let mut child = folder.start(&["run", "deploy:to-minikube"]);
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let said = lines.by_ref().map_while(Result::ok).any(|line| line.contains(phase));
+    assert!(said, "the rollout never said {phase:?}");
+    std::thread::sleep(delay);
+    let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().expect("kill");
+    assert!(sent.success());
+    // Read on, or the program would wait for its reader.
+    lines.for_each(drop);
+    let status = child.wait().expect("it was started");
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+#[test]
+fn a_rollout_can_be_stopped_anywhere_and_the_next_one_goes_on() {
+    clear(&["prediction"]);
+    let folder = sample();
+    let test = "services/controller/smoke/smoke_test.go";
+    folder.replace(test, "\tdefer cancel()", "\tdefer cancel()\n\ttime.Sleep(4 * time.Second)");
+    let lease = || kubectl(&["-n", "prediction", "get", "lease", "-o", "jsonpath={.items[*].spec.holderIdentity}"]);
+    let server = folder.read("services/model/server.py");
+    let (at_once, later) = (Duration::ZERO, Duration::from_millis(1500));
+    for (number, (phase, delay, signal, code)) in [
+        ("plan ", at_once, "INT", 8),
+        ("apply ", at_once, "TERM", 8),
+        ("model: ready", later, "INT", 8),
+        ("apply ", at_once, "KILL", 137),
+        ("model: ready", later, "KILL", 137),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        folder.write("services/model/server.py", &format!("{server}# {number}\n"));
+        assert_eq!(stopped(&folder, phase, delay, signal), code, "{phase} {signal}");
+        if signal != "KILL" && number > 0 {
+            assert_eq!(lease(), "", "{phase} {signal}: the lock is still held");
+        }
+    }
+    folder.build(&["run", "deploy:to-minikube"]).expect(0);
+    let again = folder.build(&["run", "deploy:to-minikube"]).expect(0);
+    assert_eq!(again.rollout(), (0, 0), "{}", again.stderr);
+    clear(&["prediction"]);
+}
+
+#[test]
+fn a_setting_restarts_only_the_service_that_has_it() {
+    clear(&["prediction"]);
+    let folder = sample();
+    let setting = "    image = \":image\",\n    env = {\"GREETING\": var(\"greeting\", default = \"hello\")},";
+    folder.replace("services/ledger/BUILD.star", "    image = \":image\",", setting);
+    folder.build(&["run", "deploy:to-minikube"]).expect(0);
+    let pods = |service: &str| {
+        let selector = format!("app.kubernetes.io/name={service}");
+        kubectl(&["-n", "prediction", "get", "pods", "-l", &selector, "-o", "jsonpath={.items[*].metadata.name}"])
+    };
+    let before = ["controller", "model", "ledger"].map(pods);
+    let environment = "    cluster = \"minikube\",\n";
+    folder.replace(
+        "deploy/BUILD.star",
+        environment,
+        &format!("{environment}    values = {{\"greeting\": \"good day\"}},\n"),
+    );
+    let changed = folder.build(&["run", "deploy:to-minikube"]).expect(0);
+    assert_eq!(changed.rollout().0, 0, "a setting is in no image: {}", changed.stderr);
+    let after = ["controller", "model", "ledger"].map(pods);
+    assert_eq!(before[..2], after[..2], "pods of other services were replaced");
+    assert_ne!(before[2], after[2], "the ledger still has its old setting");
+    let maps = kubectl(&["-n", "prediction", "get", "configmaps", "-o", "name"]);
+    assert_eq!(maps.matches("/ledger-").count(), 2, "the old settings are kept for a rollback: {maps}");
+    clear(&["prediction"]);
 }
 
 type Yaml = serde_json::Value;
