@@ -69,7 +69,7 @@ impl Store {
                 self.set_checked(digest);
                 return Ok(path);
             }
-            fs::rename(&path, &self.0.scratch.path())?;
+            self.move_aside(digest, &tree, &path)?;
         }
         let made = self.0.scratch.path();
         self.fill(&tree, &made)?;
@@ -81,6 +81,18 @@ impl Store {
         }
         self.set_checked(digest);
         Ok(path)
+    }
+
+    /// Moves a changed folder of a tree away. One at a time and after another look, since others may be mending it too.
+    fn move_aside(&self, digest: &Digest, tree: &Tree, path: &Path) -> Result<(), StoreError> {
+        let checked = self.0.checked_trees.lock().unwrap_or_else(PoisonError::into_inner);
+        if checked.contains(digest) || folder_is_sound(tree, path) {
+            return Ok(());
+        }
+        match fs::rename(path, &self.0.scratch.path()) {
+            Err(error) if !error.is_not_found() => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Puts the tree at `to`, which must not exist or be an empty folder. Files are read-only hard links where

@@ -194,6 +194,25 @@ fn a_changed_tree_folder_is_made_again() {
 }
 
 #[test]
+fn many_threads_mend_a_changed_tree_folder() {
+    let (_folder, store) = open();
+    let file = TreeEntry::File { digest: store.put_bytes(b"hello").unwrap(), size: 5, executable: false };
+    let tree = store.put_tree(&Tree { entries: BTreeMap::from([(path("a/x"), file)]) }).unwrap();
+    for _ in 0..20 {
+        // Damage elsewhere makes the store forget that it has checked the folder.
+        let other = store.put_bytes(b"other").unwrap();
+        fs::write(store.tree_path(&tree).unwrap().join("a/added"), "").unwrap();
+        overwrite(&store.blob_path(&other, false).unwrap(), b"?");
+        assert!(!store.contains(&other));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| assert!(!store.tree_path(&tree).unwrap().join("a/added").exists()));
+            }
+        });
+    }
+}
+
+#[test]
 fn a_tree_whose_file_is_missing_is_not_contained() {
     let (_folder, store) = open();
     let file = TreeEntry::File { digest: Digest::of(b"absent"), size: 6, executable: false };
