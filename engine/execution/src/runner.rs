@@ -43,7 +43,7 @@ impl Runner for SandboxRunner {
             Support::Missing(reason) => {
                 let mut warning = Diagnostic::error("actions run without a sandbox: their results are not hermetic")
                     .note(reason)
-                    .hint("allow user namespaces on this machine (sysctl kernel.unprivileged_userns_clone=1)");
+                    .hint("allow unprivileged user namespaces: in a container by its security options, on the machine itself by sysctl");
                 warning.severity = Severity::Warning;
                 self.reporter.report(Event::Diagnosed(warning));
                 false

@@ -27,7 +27,7 @@ pub fn run_unsandboxed(command: &Command, cancel: &Cancel) -> Result<Exit, Sandb
     let mut child = host::process::command(&program)
         .args(command.argv.iter().skip(1))
         .env_clear()
-        .envs(command.env.iter().map(|(name, value)| (name, value)))
+        .envs(command.env.iter().map(|(name, value)| (name, on_host(command, name, value))))
         .current_dir(&command.workdir)
         .stdin(Stdio::from(stdin))
         .stdout(stdout)
@@ -64,6 +64,14 @@ fn program(command: &Command) -> Result<PathBuf, SandboxError> {
         Some(path) => Ok(path),
         None => Ok(command.workdir.join(program)),
     }
+}
+
+/// The value of a variable: programs are looked for in the root folder before the machine's own.
+fn on_host(command: &Command, name: &str, value: &str) -> String {
+    let Some(root) = command.root.as_ref().filter(|_| name == "PATH") else { return value.to_owned() };
+    let inside = value.split(':').filter(|folder| folder.starts_with('/'));
+    let inside = inside.map(|folder| root.join(folder.trim_start_matches('/')).to_string_lossy().into_owned());
+    inside.chain(std::iter::once(value.to_owned())).collect::<Vec<_>>().join(":")
 }
 
 fn wait(child: &mut Child, command: &Command, started: Instant, cancel: &Cancel) -> io::Result<Status> {

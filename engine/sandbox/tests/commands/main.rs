@@ -254,3 +254,16 @@ fn without_a_sandbox_the_layout_is_the_same() {
     assert_eq!(fs::read_to_string(&fixture.command.stdout).unwrap(), "content\nwrite out.txt ok\nA=1\n");
     assert!(fixture.command.workdir.join("out.txt").exists());
 }
+
+#[test]
+fn without_a_sandbox_programs_of_the_root_come_before_those_of_the_machine() {
+    let mut fixture = Fixture::new(&["env", ""]);
+    let root = fixture.command.workdir.join("root");
+    fixture.command.root = Some(root.clone());
+    fixture.command.argv[0] = PROBE.to_owned();
+    fixture.command.env = vec![("PATH".to_owned(), "/bin".to_owned())];
+    let exit = sandbox::run_unsandboxed(&fixture.command, &Cancel::default()).unwrap();
+    assert_eq!(exit.status, Status::Code(0));
+    let expected = format!("PATH={}:/bin\n", root.join("bin").display());
+    assert_eq!(fs::read_to_string(&fixture.command.stdout).unwrap(), expected);
+}
