@@ -43,7 +43,7 @@ impl Runner for SandboxRunner {
             Support::Missing(reason) => {
                 let mut warning = Diagnostic::error("actions run without a sandbox: their results are not hermetic")
                     .note(reason)
-                    .hint("allow unprivileged user namespaces: in a container by its security options, on the machine itself by sysctl");
+                    .hint("allow user namespaces: in a container by its security options, on a machine by sysctl");
                 warning.severity = Severity::Warning;
                 self.reporter.report(Event::Diagnosed(warning));
                 false
