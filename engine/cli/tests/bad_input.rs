@@ -253,3 +253,17 @@ fn an_unreachable_cluster() {
     let folder = folder.with_env("KUBECONFIG", kubeconfig.to_str().unwrap());
     folder.build(&["run", "--plan", ":to-far"]).expect(36).says(&["far-away"]);
 }
+
+#[test]
+fn an_expression_that_nests_without_end_is_refused() {
+    let folder = Folder::of(&format!("== BUILD.star\nx = {}\n", "[".repeat(100_000)));
+    folder.build(&["build", "//..."]).expect(1).says(&["BUILD.star:1:204", "nest more than 200 deep"]);
+    let folder = Folder::of(&format!("== BUILD.star\nx = {}1\n", "1 + ".repeat(100_000)));
+    folder.build(&["build", "//..."]).expect(1).says(&["BUILD.star:1:", "more than 1000 operators"]);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_text() {
+    let folder = Folder::of("== BUILD.star\n\u{feff}filegroup(name = \"x\")\n");
+    folder.build(&["build", ":x"]).expect(0);
+}

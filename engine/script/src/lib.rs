@@ -19,6 +19,7 @@ mod diagnose;
 mod globals;
 mod json;
 mod library;
+mod nesting;
 mod problem;
 mod rule_call;
 mod session;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::{Diagnostics, Label, Location};
 use starlark::syntax::{AstModule, Dialect, DialectTypes};
 
-use crate::diagnose;
+use crate::{diagnose, nesting};
 
 /// The text of a file to evaluate.
 #[derive(Debug, Clone)]
@@ -46,7 +46,10 @@ pub(crate) const WORKSPACE_DIALECT: Dialect = Dialect { enable_load: false, ..BU
 
 impl Source {
     pub(crate) fn parse(&self, dialect: &Dialect) -> Result<AstModule, Diagnostics> {
-        AstModule::parse(&self.path, self.text.to_string(), dialect).map_err(|error| diagnose::error(&error).into())
+        // Some editors begin a file with a byte order mark, which is no part of the text.
+        let text = self.text.strip_prefix('\u{feff}').unwrap_or(&self.text);
+        nesting::check(&self.path, text)?;
+        AstModule::parse(&self.path, text.to_owned(), dialect).map_err(|error| diagnose::error(&error).into())
     }
 }
 

@@ -73,8 +73,7 @@ impl<'v> StarlarkValue<'v> for RuleValue {
             location: declared.location.clone(),
         });
         let schema = Arc::clone(declared.schema.get_or_init(|| schema));
-        let rule =
-            Rule { schema, implementation: declared.implementation.clone() };
+        let rule = Rule { schema, implementation: declared.implementation.clone() };
         state.rules.borrow_mut().insert(Arc::from(name), rule);
         Ok(())
     }
