@@ -199,7 +199,7 @@ fn a_python_syntax_error_fails_the_build() {
 fn python_tests_show_the_log_of_failures_and_can_be_chosen() {
     let folder = Folder::of(PYTHON);
     let all = folder.build(&["test", "-k", "//..."]).expect(3);
-    let all = all.says(&["//:good_test  PASSED", "//:bad_test  FAILED", "AssertionError: 'a' != 'b'"]);
+    let all = all.says(&["//:good_test  ", "PASSED", "//:bad_test  FAILED", "AssertionError: 'a' != 'b'"]);
     assert_eq!(times("a line before", &all.stderr), 1, "{}", all.stderr);
     assert!(!all.stderr.contains("the log of a good one"), "{}", all.stderr);
     // A module that no dependency gives is not there, though it lies beside the test.

@@ -1,6 +1,8 @@
 //! A rollout from plan to record. Idempotent at every step: whatever end it meets, the same command goes on from there.
 //!
-//!     prepare -> (show the plan) -> apply -> wait -> (smoke tests) -> finish
+//! ```text
+//! prepare -> (show the plan) -> apply -> wait -> (smoke tests) -> finish
+//! ```
 //!
 //! When nothing is to be done, no step writes anything: neither lock nor record.
 

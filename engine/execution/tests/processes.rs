@@ -232,7 +232,7 @@ fn stopping() {
     let started = Instant::now();
     let result = try_build(&fixture, &[spawn("sleep", &[], &["out/cfg/p/x"])], &["out/cfg/p/x"]);
     assert!(matches!(result, Err(ExecutionError::Cancelled)));
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(20));
     stopper.join().unwrap();
 }
 

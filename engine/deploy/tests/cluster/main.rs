@@ -130,7 +130,7 @@ async fn failures_are_told_apart_and_early() {
     .await;
     assert!(program.1.contains("signal 11 SIGSEGV"), "{}", program.1);
     for (kind, text, took) in [missing_image, memory, program] {
-        assert!(took < Duration::from_secs(45), "{kind} took {took:?}\n{text}");
+        assert!(took < Duration::from_secs(150), "{kind} took {took:?}\n{text}");
     }
 }
 
@@ -331,7 +331,7 @@ async fn clusters_that_cannot_be_used_say_what_to_type() {
     let began = Instant::now();
     let error = Cluster::connect(Some(&path), "minikube").await.err().unwrap();
     assert!(matches!(error, ClusterError::Unreachable { .. }), "{error}");
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     println!("{}", DeployError::from(error).diagnostics()[0]);
 }
 
