@@ -210,7 +210,7 @@ fn errors_name_the_step_and_its_subject() {
 }
 
 #[test]
-fn hundreds_of_inputs_are_there() {
+fn hundreds_of_files_can_be_given() {
     let mut fixture = Fixture::new(&["read", "in/19/499", "print", "done"]);
     for number in 0..500 {
         fixture.input(&format!("in/{}/{number}", number % 20), &format!("{number}"));
