@@ -251,6 +251,7 @@ fn stopped(folder: &Folder, phase: &str, delay: Duration, signal: &str) -> i32 {
 
 #[test]
 fn a_rollout_can_be_stopped_anywhere_and_the_next_one_goes_on() {
+    let _alone = alone();
     clear(&["prediction"]);
     let folder = sample();
     let test = "services/controller/smoke/smoke_test.go";
@@ -282,6 +283,7 @@ fn a_rollout_can_be_stopped_anywhere_and_the_next_one_goes_on() {
 
 #[test]
 fn a_setting_restarts_only_the_service_that_has_it() {
+    let _alone = alone();
     clear(&["prediction"]);
     let folder = sample();
     let setting = "    image = \":image\",\n    env = {\"GREETING\": var(\"greeting\", default = \"hello\")},";
