@@ -168,6 +168,15 @@ impl Folder {
     }
 }
 
+impl Drop for Folder {
+    /// A store of its own goes with the folder. What cannot be removed belongs to another user and stays.
+    fn drop(&mut self) {
+        if self.store == self.path().with_extension("store") {
+            let _ = std::fs::remove_dir_all(&self.store);
+        }
+    }
+}
+
 impl Run {
     /// Fails the test with everything the program said unless it exited with `code`.
     #[track_caller]
