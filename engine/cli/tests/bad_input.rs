@@ -228,9 +228,16 @@ hello
 fn variables_of_an_environment_are_checked() {
     let with = |values: &str| Folder::of(&SERVICE.replace("VALUES", values));
     with("values = {}").build(&["build", ":to-here"]).expect(1).says(&["variable `level`", "//:here", "no value"]);
-    with("values = {\"levl\": \"info\"}").build(&["build", ":to-here"]).expect(1).says(&["levl", "level"]);
+    with("values = {\"levl\": \"info\"}").build(&["build", ":to-here"]).expect(1).says(&[
+        "value `levl` of //:here",
+        "is used by no variable",
+        "did you mean `level`?",
+    ]);
     with("values = {\"level\": 3}").build(&["build", ":to-here"]).expect(1).says(&["type string", "level"]);
-    with("values = {\"level\": \"info\", \"other\": 1}").build(&["build", ":to-here"]).expect(1).says(&["other"]);
+    with("values = {\"level\": \"info\", \"other\": 1}")
+        .build(&["build", ":to-here"])
+        .expect(1)
+        .says(&["value `other` of //:here", "is used by no variable"]);
 }
 
 #[test]
