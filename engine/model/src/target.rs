@@ -65,7 +65,7 @@ pub struct Package {
 pub struct RepositoryDecl {
     /// Its name without `@`.
     pub name: Arc<str>,
-    /// Which function declared it: `go_modules`, `pip_lock`, `debian_lock`, `toolchain_lock`, `oci_lock`.
+    /// Which function declared it: `go_modules`, `pip_lock`, `debian_lock`.
     pub kind: Arc<str>,
     /// Its other arguments; labels are absolute.
     pub attributes: BTreeMap<Arc<str>, Data>,

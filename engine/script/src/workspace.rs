@@ -27,13 +27,8 @@ pub(crate) struct WorkspaceState {
 }
 
 /// The functions that declare external repositories, with the lockfiles each needs.
-const REPOSITORIES: [(&str, &[&str]); 5] = [
-    ("go_modules", &["mod", "sum"]),
-    ("pip_lock", &["lock"]),
-    ("debian_lock", &["lock"]),
-    ("oci_lock", &["lock"]),
-    ("toolchain_lock", &["lock"]),
-];
+const REPOSITORIES: [(&str, &[&str]); 3] =
+    [("go_modules", &["mod", "sum"]), ("pip_lock", &["lock"]), ("debian_lock", &["lock"])];
 
 /// Evaluates a WORKSPACE.star.
 pub fn eval_workspace(source: &Source) -> Result<WorkspaceDecl, Diagnostics> {

@@ -69,9 +69,9 @@ fn errors() {
             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
           hint: did you mean `lock`?
         "###);
-    insta::assert_snapshot!(show("workspace(name = \"w\")\npip_lock(name = \"p\", lock = \":l\")\noci_lock(name = \"p\", lock = \":l\")\n"), @r###"
+    insta::assert_snapshot!(show("workspace(name = \"w\")\npip_lock(name = \"p\", lock = \":l\")\npip_lock(name = \"p\", lock = \":l\")\n"), @r###"
         WORKSPACE.star:3:1: error: two repositories are named `p`
-            oci_lock(name = "p", lock = ":l")
+            pip_lock(name = "p", lock = ":l")
             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
           note: the other is declared at WORKSPACE.star:2:1
         "###);
