@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use loading::Loader;
 use model::{
-    Action, ActionKind, Configuration, ConfiguredTarget, Data, Depset, Diagnostic, Diagnostics, Label, Platform,
+    Action, ActionKind, Artifact, Configuration, ConfiguredTarget, Data, Depset, Diagnostic, Diagnostics, Label, Platform,
     Reporter, TargetKey,
 };
 
 use crate::conflict::check_outputs;
 use crate::discover::Discovery;
-use crate::evaluate::Evaluation;
+use crate::evaluate::{Evaluation, Results};
+use crate::record::UnitRecord;
 
 /// How to analyse.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,10 @@ pub struct Analysis {
     pub attributes: BTreeMap<TargetKey, Arc<BTreeMap<Arc<str>, Data>>>,
     /// The requested targets in the order given: source files without configuration, `@toolchains` labels resolved.
     pub requested: Vec<TargetKey>,
+    /// The tree of the shell, if an action needs it.
+    pub shell: Option<Artifact>,
+    /// How everything came about, dependencies first.
+    pub units: Vec<UnitRecord>,
 }
 
 impl Options {
@@ -79,25 +84,26 @@ fn run(
     let mut evaluation = Evaluation::new(loader, options, reporter);
     let requested = discovery.request(targets)?;
     evaluation.advance(&discovery)?;
+    let mut shell_tree = None;
     if evaluation.needs_shell() {
         let key = TargetKey { label: options.shell.clone(), configuration: Some(options.exec_configuration()) };
         let shell = discovery.request(&[key])?.remove(0);
         evaluation.advance(&discovery)?;
-        evaluation.give_shell(&shell)?;
+        shell_tree = Some(evaluation.give_shell(&shell)?);
     }
-    let (targets, attributes, actions) = evaluation.finish(&discovery);
+    let Results { targets, attributes, actions, units } = evaluation.finish(&discovery)?;
     check_outputs(loader, &actions)?;
-    Ok(Analysis { targets, actions, attributes, requested })
+    Ok(Analysis { targets, actions, attributes, requested, shell: shell_tree, units })
 }
 
 /// The action with the shell's tree as its root and among its inputs.
-pub(crate) fn with_shell(mut action: Action, shell: &Data) -> Action {
-    if let (ActionKind::Spawn(spawn), Data::File(tree)) = (&mut action.kind, shell)
+pub(crate) fn with_shell(mut action: Action, shell: &Artifact) -> Action {
+    if let ActionKind::Spawn(spawn) = &mut action.kind
         && spawn.needs_shell
         && spawn.root.is_none()
     {
-        spawn.root = Some(tree.clone());
-        let direct = vec![shell.clone()];
+        spawn.root = Some(shell.clone());
+        let direct = vec![Data::File(shell.clone())];
         action.inputs = Arc::new(Depset { order: action.inputs.order, direct, transitive: vec![action.inputs] });
     }
     action

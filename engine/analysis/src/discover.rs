@@ -1,6 +1,7 @@
 //! Which configured targets there are and how they depend on each other: labels looked up, selects resolved, visibility
 //! checked. No rule runs here.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ pub(crate) struct Unit {
     pub(crate) key: TargetKey,
     pub(crate) kind: UnitKind,
     pub(crate) edges: Vec<Edge>,
+    /// What its selects looked at.
+    pub(crate) conditions: Vec<Label>,
 }
 
 /// What a unit is.
@@ -83,7 +86,7 @@ impl<'a> Discovery<'a> {
         if wrong.is_empty() { Ok(requested) } else { Err(distinct(wrong)) }
     }
 
-    fn key_of(&self, label: &Label, configuration: Option<&Arc<Configuration>>) -> Result<TargetKey, Diagnostics> {
+    pub(crate) fn key_of(&self, label: &Label, configuration: Option<&Arc<Configuration>>) -> Result<TargetKey, Diagnostics> {
         let label = self.loader.resolve(label)?;
         let configuration = match self.loader.node(&label)? {
             Node::SourceFile(_) => None,
@@ -92,9 +95,9 @@ impl<'a> Discovery<'a> {
         Ok(TargetKey { label, configuration })
     }
 
-    fn unit(&self, key: &TargetKey) -> Result<Unit, Diagnostics> {
+    pub(crate) fn unit(&self, key: &TargetKey) -> Result<Unit, Diagnostics> {
         let node = self.loader.node(&key.label)?;
-        let unit = |kind, edges| Ok(Unit { key: key.clone(), kind, edges });
+        let unit = |kind, edges| Ok(Unit { key: key.clone(), kind, edges, conditions: Vec::new() });
         match node {
             Node::SourceFile(artifact) => unit(UnitKind::Source(artifact), Vec::new()),
             Node::OutputFile { generator, .. } => {
@@ -103,12 +106,13 @@ impl<'a> Discovery<'a> {
             }
             Node::Target(target, schema) => {
                 let configuration = key.configuration.as_ref().unwrap_or(&self.exec);
-                let attributes = self.resolve_attributes(&target, &schema, configuration)?;
+                let (attributes, conditions) = self.resolve_attributes(&target, &schema, configuration)?;
                 let edges = self.edges(&target, &schema, &attributes, configuration)?;
-                match core_rule(&target) {
-                    Some("alias") => unit(UnitKind::Alias(target), edges),
-                    _ => unit(UnitKind::Rule { target, schema, attributes }, edges),
-                }
+                let kind = match core_rule(&target) {
+                    Some("alias") => UnitKind::Alias(target),
+                    _ => UnitKind::Rule { target, schema, attributes },
+                };
+                Ok(Unit { key: key.clone(), kind, edges, conditions })
             }
         }
     }
@@ -118,8 +122,8 @@ impl<'a> Discovery<'a> {
         target: &Target,
         schema: &RuleSchema,
         configuration: &Configuration,
-    ) -> Result<BTreeMap<Arc<str>, Data>, Diagnostics> {
-        let selector = Selector { loader: self.loader, target, configuration };
+    ) -> Result<(BTreeMap<Arc<str>, Data>, Vec<Label>), Diagnostics> {
+        let selector = Selector { loader: self.loader, target, configuration, looked_at: RefCell::default() };
         let mut resolved = BTreeMap::new();
         let mut wrong = Vec::new();
         for (name, value) in &target.attributes {
@@ -128,7 +132,7 @@ impl<'a> Discovery<'a> {
                 Err(errors) => wrong.extend(errors.0),
             }
         }
-        if wrong.is_empty() { Ok(resolved) } else { Err(Diagnostics(wrong)) }
+        if wrong.is_empty() { Ok((resolved, selector.looked_at.take())) } else { Err(Diagnostics(wrong)) }
     }
 
     fn edges(

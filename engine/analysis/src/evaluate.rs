@@ -17,14 +17,15 @@ use crate::check::check_dependency;
 use crate::discover::{Discovery, Unit, UnitKind, distinct};
 use crate::expand::{Dependencies, expand};
 use crate::order::levels;
+use crate::record::UnitRecord;
 
-type Attributes = Arc<BTreeMap<Arc<str>, Data>>;
+pub(crate) type Attributes = Arc<BTreeMap<Arc<str>, Data>>;
 
 /// What evaluating one unit gave.
-struct Evaluated {
-    target: Arc<ConfiguredTarget>,
-    actions: Vec<Action>,
-    attributes: Option<Attributes>,
+pub(crate) struct Evaluated {
+    pub(crate) target: Arc<ConfiguredTarget>,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) attributes: Option<Attributes>,
 }
 
 /// The rules that ran so far.
@@ -32,15 +33,20 @@ pub(crate) struct Evaluation<'a> {
     loader: &'a Loader,
     options: &'a Options,
     reporter: &'a dyn Reporter,
-    done: HashMap<TargetKey, Evaluated>,
+    pub(crate) done: HashMap<TargetKey, Evaluated>,
     /// The order in which units were evaluated.
     order: Vec<TargetKey>,
     analysed: AtomicUsize,
 }
 
-/// What [`Evaluation::finish`] gives: targets, resolved attributes, actions.
-pub(crate) type Results =
-    (BTreeMap<TargetKey, Arc<ConfiguredTarget>>, BTreeMap<TargetKey, Attributes>, Vec<Arc<Action>>);
+/// What [`Evaluation::finish`] gives.
+#[derive(Default)]
+pub(crate) struct Results {
+    pub(crate) targets: BTreeMap<TargetKey, Arc<ConfiguredTarget>>,
+    pub(crate) attributes: BTreeMap<TargetKey, Attributes>,
+    pub(crate) actions: Vec<Arc<Action>>,
+    pub(crate) units: Vec<UnitRecord>,
+}
 
 impl<'a> Evaluation<'a> {
     pub(crate) fn new(loader: &'a Loader, options: &'a Options, reporter: &'a dyn Reporter) -> Self {
@@ -78,11 +84,11 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Gives the shell's tree to the actions that wait for it.
-    pub(crate) fn give_shell(&mut self, shell: &TargetKey) -> Result<(), Diagnostics> {
+    pub(crate) fn give_shell(&mut self, shell: &TargetKey) -> Result<Artifact, Diagnostics> {
         let target = Arc::clone(&self.done[shell].target);
         let files = target.default_info().files.to_list();
         let tree = match files.as_slice() {
-            [Data::File(tree)] if tree.is_tree() => Data::File(tree.clone()),
+            [Data::File(tree)] if tree.is_tree() => tree.clone(),
             _ => {
                 let message = format!("{} cannot be the shell: it must have exactly one tree", target.label());
                 return Err(Diagnostic::error(message).into());
@@ -97,23 +103,26 @@ impl<'a> Evaluation<'a> {
             let actions = std::mem::take(&mut evaluated.actions);
             evaluated.actions = actions.into_iter().map(|action| with_shell(action, &tree)).collect();
         }
-        Ok(())
+        Ok(tree)
     }
 
-    pub(crate) fn finish(mut self, discovery: &Discovery<'_>) -> Results {
-        let (mut targets, mut attributes, mut actions) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        for key in self.order.iter().filter(|key| discovery.index.contains_key(key)) {
+    pub(crate) fn finish(mut self, discovery: &Discovery<'_>) -> Result<Results, Diagnostics> {
+        let mut results = Results::default();
+        for key in &self.order {
+            let Some(unit) = discovery.index.get(key).map(|index| &discovery.units[*index]) else { continue };
             let Some(evaluated) = self.done.remove(key) else { continue };
-            targets.insert(key.clone(), evaluated.target);
-            actions.extend(evaluated.actions.into_iter().map(Arc::new));
-            if let Some(resolved) = evaluated.attributes {
-                attributes.insert(key.clone(), resolved);
+            let record = UnitRecord::new(self.loader, unit, evaluated)?;
+            results.targets.insert(key.clone(), Arc::clone(&record.value));
+            results.actions.extend(record.actions.iter().cloned());
+            if let Some(attributes) = &record.attributes {
+                results.attributes.insert(key.clone(), Arc::clone(attributes));
             }
+            results.units.push(record);
         }
-        (targets, attributes, actions)
+        Ok(results)
     }
 
-    fn evaluate(&self, unit: &Unit) -> Result<Evaluated, Diagnostics> {
+    pub(crate) fn evaluate(&self, unit: &Unit) -> Result<Evaluated, Diagnostics> {
         match &unit.kind {
             UnitKind::Source(artifact) => Ok(forwarded(Arc::new(ConfiguredTarget::source(artifact)))),
             UnitKind::Output => self.output_file(unit),
@@ -237,7 +246,7 @@ fn forwarded(target: Arc<ConfiguredTarget>) -> Evaluated {
     Evaluated { target, actions: Vec::new(), attributes: None }
 }
 
-fn waits_for_shell(action: &Action) -> bool {
+pub(crate) fn waits_for_shell(action: &Action) -> bool {
     matches!(&action.kind, ActionKind::Spawn(spawn) if spawn.needs_shell && spawn.root.is_none())
 }
 

@@ -10,6 +10,10 @@ mod discover;
 mod evaluate;
 mod expand;
 mod order;
+mod record;
 mod select;
+mod update;
 
 pub use analysis::{Analysis, Options, analyse};
+pub use record::{Ledger, UnitRecord};
+pub use update::{Changes, Updated, action, target, update};

@@ -1,5 +1,6 @@
 //! `select()`: which branch a configuration takes.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ pub(crate) struct Selector<'a> {
     pub(crate) loader: &'a Loader,
     pub(crate) target: &'a Target,
     pub(crate) configuration: &'a Configuration,
+    /// The targets that conditions led to, aliases included.
+    pub(crate) looked_at: RefCell<Vec<Label>>,
 }
 
 /// The name of the target's rule, if the engine itself knows it: one of `@rules//core`.
@@ -139,6 +142,7 @@ impl Selector<'_> {
         let mut label = condition.clone();
         // An alias chain that is longer than this is a cycle.
         for _ in 0..32 {
+            self.looked_at.borrow_mut().push(label.clone());
             let node = self.loader.node(&label);
             let node = node.map_err(|errors| self.loader.named_by(errors, Some(&self.target.label), condition))?;
             let Node::Target(target, _) = node else { return Err(self.not_a_condition(&label, "a file").into()) };

@@ -59,10 +59,7 @@ pub async fn in_workspace(command: &Command, session: &Session) -> Result<Ending
 }
 
 async fn build(arguments: &BuildArguments, session: &Session) -> Result<Ending, Error> {
-    let report = driver::build(session, &arguments.patterns).await?;
-    if report.targets.len() > arguments.show_result {
-        return Ok(ExitCode::Success as Ending);
-    }
+    let report = driver::build(session, &arguments.patterns, arguments.show_result).await?;
     let paths = report.targets.iter().flat_map(|(_, paths)| paths);
     data(&paths.map(|path| format!("{}\n", path.display())).collect::<String>())
 }

@@ -9,14 +9,14 @@ mod target;
 
 use std::sync::Arc;
 
-use analysis::Analysis;
 use deploy::{Bundle, DeployError, LockError, Smoke};
 use execution::Outcome;
 use model::{Event, Tree};
 
-use crate::build::{self, analyse};
+use crate::build;
 use crate::error::{Error, ErrorKind};
 use crate::options::RunRequest;
+use crate::plan::{Plan, Request};
 use crate::revision::Revision;
 use crate::run::Ran;
 use crate::session::Session;
@@ -26,7 +26,7 @@ pub(crate) use target::DeployTarget;
 /// A deploy target after its build.
 struct Prepared<'a> {
     session: &'a Session,
-    analysis: &'a Analysis,
+    plan: &'a Plan<'a>,
     target: &'a DeployTarget,
     bundle: Bundle,
     built: Outcome,
@@ -36,11 +36,11 @@ struct Prepared<'a> {
 /// Builds and rolls out; success when everything runs and its smoke tests passed.
 pub(crate) async fn run(
     session: &Session,
-    analysis: &Analysis,
+    plan: &Plan<'_>,
     target: &DeployTarget,
     request: &RunRequest,
 ) -> Result<Ran, Error> {
-    let prepared = prepare(session, analysis, target).await?;
+    let prepared = prepare(session, plan, target).await?;
     match target.local {
         true => local::run(&prepared, request).await,
         false => cluster::run(&prepared, request).await,
@@ -50,16 +50,16 @@ pub(crate) async fn run(
 /// The YAML of a deploy target's objects, with the attribute that each field comes from.
 pub async fn show(session: &Session, text: &str) -> Result<String, Error> {
     let label = session.label(text)?;
-    let analysis = analyse(session, &[session.key(&label), session.shell_key()])?;
-    let target = match analysis.requested_target(0) {
-        Some(target) => DeployTarget::of(target)?,
+    let plan = Plan::open(session, &Request::program(&label))?;
+    let target = match plan.requested(0) {
+        Some(target) => DeployTarget::of(&target)?,
         None => None,
     };
     let Some(target) = target else {
         let error = Error::new(ErrorKind::CommandLine, format!("{label} is not a deploy target"));
         return Err(error.hint("`build query 'kind(deploy, //...)'` lists them"));
     };
-    let prepared = prepare(session, &analysis, &target).await?;
+    let prepared = prepare(session, &plan, &target).await?;
     let branch = prepared.revision.as_ref().and_then(|revision| revision.branch.clone());
     let namespace = deploy::namespace(&prepared.bundle, branch.as_deref());
     // The registry's address is the machine's business; its name stands for it here.
@@ -74,19 +74,19 @@ pub async fn show(session: &Session, text: &str) -> Result<String, Error> {
 
 async fn prepare<'a>(
     session: &'a Session,
-    analysis: &'a Analysis,
+    plan: &'a Plan<'a>,
     target: &'a DeployTarget,
 ) -> Result<Prepared<'a>, Error> {
     let mut wanted = target.artifacts();
-    wanted.extend(smoke::inputs(session, analysis, target)?);
-    let built = build::run_actions(session, &analysis.actions, &wanted).await?;
+    wanted.extend(smoke::inputs(session, plan, target)?);
+    let built = plan.execute(&[], &wanted).await?;
     build::fail_if_failed(&built)?;
     let execution::Content::File { digest, .. } = &built.contents[target.bundle.path()] else {
         return Err(Error::new(ErrorKind::Internal, format!("the bundle of {} is not a file", target.label)));
     };
     let bytes = session.store.read(digest)?;
     let bundle = Bundle::from_bytes(&bytes).map_err(|error| failed(&DeployError::from(error)))?;
-    Ok(Prepared { session, analysis, target, bundle, built, revision: Revision::of(&session.root) })
+    Ok(Prepared { session, plan, target, bundle, built, revision: Revision::of(&session.root) })
 }
 
 impl Prepared<'_> {
@@ -119,5 +119,5 @@ fn failed(error: &DeployError) -> Error {
         DeployError::NoBranch(_) => ErrorKind::CommandLine,
         _ => ErrorKind::Rollout,
     };
-    Error { kind, diagnostics: error.diagnostics() }
+    Error::of(kind, model::Diagnostics(error.diagnostics()))
 }

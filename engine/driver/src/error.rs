@@ -34,12 +34,14 @@ pub struct Error {
     pub kind: ErrorKind,
     /// What went wrong; may be empty when everything was reported as events already.
     pub diagnostics: Vec<Diagnostic>,
+    /// Whether a content was not in the store any more. Then it can be made again.
+    pub(crate) is_missing_content: bool,
 }
 
 impl Error {
     /// An error of one message.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, diagnostics: vec![Diagnostic::error(message)] }
+        Self { kind, diagnostics: vec![Diagnostic::error(message)], is_missing_content: false }
     }
 
     /// The same with a hint on the last diagnostic.
@@ -53,7 +55,12 @@ impl Error {
 
     /// Diagnostics of a kind.
     pub fn of(kind: ErrorKind, diagnostics: Diagnostics) -> Self {
-        Self { kind, diagnostics: diagnostics.0 }
+        Self { kind, diagnostics: diagnostics.0, is_missing_content: false }
+    }
+
+    /// An error of which everything was reported as events already.
+    pub fn reported(kind: ErrorKind) -> Self {
+        Self { kind, diagnostics: Vec::new(), is_missing_content: false }
     }
 
     /// An error whose causes become notes.
@@ -64,7 +71,7 @@ impl Error {
             diagnostic.notes.push(error.to_string());
             cause = error.source();
         }
-        Self { kind, diagnostics: vec![diagnostic] }
+        Self { kind, diagnostics: vec![diagnostic], is_missing_content: false }
     }
 }
 
@@ -78,7 +85,7 @@ impl std::error::Error for Error {}
 
 impl From<store::StoreError> for Error {
     fn from(error: store::StoreError) -> Self {
-        Self::caused(ErrorKind::Environment, &error)
+        Self { is_missing_content: error.is_missing(), ..Self::caused(ErrorKind::Environment, &error) }
     }
 }
 

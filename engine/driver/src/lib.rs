@@ -12,6 +12,7 @@ mod fetching;
 mod maintenance;
 mod options;
 mod outputs;
+mod plan;
 mod push;
 mod query;
 mod revision;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use analysis::Analysis;
 use execution::Content;
 use model::{Artifact, ConfiguredTarget, Data, Event, Tree};
 use oci::{PushReport, PushRequest, Registry};
@@ -10,6 +9,7 @@ use oci::{PushReport, PushRequest, Registry};
 use crate::build;
 use crate::error::{Error, ErrorKind};
 use crate::run::Ran;
+use crate::plan::Plan;
 use crate::session::Session;
 
 /// What `OciPushInfo` of @rules//oci says.
@@ -34,8 +34,8 @@ pub(crate) fn info(target: &ConfiguredTarget) -> Result<Option<PushInfo>, Error>
 }
 
 /// Builds and pushes.
-pub(crate) async fn run(session: &Session, analysis: &Analysis, info: PushInfo) -> Result<Ran, Error> {
-    let built = build::run_actions(session, &analysis.actions, std::slice::from_ref(&info.image)).await?;
+pub(crate) async fn run(session: &Session, plan: &Plan<'_>, info: PushInfo) -> Result<Ran, Error> {
+    let built = plan.execute(&[], std::slice::from_ref(&info.image)).await?;
     build::fail_if_failed(&built)?;
     let address = session.registry(&info.registry)?;
     let Content::Tree(digest) = &built.contents[info.image.path()] else {
@@ -61,7 +61,7 @@ pub(crate) async fn image(
 ) -> Result<PushReport, Error> {
     let failed = |error: oci::OciError| {
         let kind = if error.is_environment() { ErrorKind::Environment } else { ErrorKind::Rollout };
-        Error { kind, diagnostics: vec![error.to_diagnostic()] }
+        Error::of(kind, error.to_diagnostic().into())
     };
     let registry = Registry::from_machine(address).map_err(failed)?;
     let request = PushRequest { image: tree, registry: &registry, repository, tags };

@@ -3,10 +3,11 @@
 use execution::Outcome;
 use model::{Artifact, ConfiguredTarget, Label};
 
-use crate::build::{self, analyse};
+use crate::build;
 use crate::deploy::{self, DeployTarget};
 use crate::error::{Error, ErrorKind};
 use crate::options::RunRequest;
+use crate::plan::{Plan, Request};
 use crate::outputs;
 use crate::session::Session;
 use crate::test::runtime_inputs;
@@ -29,19 +30,27 @@ impl Ran {
 /// Builds and runs.
 pub async fn run(session: &Session, request: &RunRequest) -> Result<Ran, Error> {
     let label = session.label(&request.target)?;
-    let analysis = analyse(session, &[session.key(&label), session.shell_key()])?;
-    let Some(target) = analysis.requested_target(0) else {
+    let plan = Plan::open(session, &Request::program(&label))?;
+    let ran = run_planned(session, &plan, &label, request).await;
+    plan.save()?;
+    ran
+}
+
+async fn run_planned(session: &Session, plan: &Plan<'_>, label: &Label, request: &RunRequest) -> Result<Ran, Error> {
+    let Some(target) = plan.requested(0) else {
         return Err(Error::new(ErrorKind::Internal, format!("{label} was not analysed")));
     };
-    if let Some(info) = DeployTarget::of(target)? {
-        return deploy::run(session, &analysis, &info, request).await;
+    if let Some(info) = DeployTarget::of(&target)? {
+        return deploy::run(session, plan, &info, request).await;
     }
-    if let Some(info) = crate::push::info(target)? {
-        return crate::push::run(session, &analysis, info).await;
+    if let Some(info) = crate::push::info(&target)? {
+        return crate::push::run(session, plan, info).await;
     }
-    let built = build::run_actions(session, &analysis.actions, &runtime(target)).await?;
+    let built = plan.execute(&[], &runtime(&target)).await?;
     build::fail_if_failed(&built)?;
-    let code = start(session, &label, target, &built, &request.arguments)?;
+    // The program may run for long, and the command may end with it.
+    plan.save()?;
+    let code = start(session, label, &target, &built, &request.arguments)?;
     Ok(Ran { code, ..Ran::default() })
 }
 

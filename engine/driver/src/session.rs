@@ -1,11 +1,12 @@
 //! An open workspace: what every command starts from.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use execution::{Executor, Sources};
+use execution::{Executor, Known};
 use loading::{Loader, Workspace};
 use model::{Cancel, Configuration, Label, Platform, Reporter, TargetKey};
+use observation::Question;
 use store::Store;
 
 use crate::builtins;
@@ -14,7 +15,7 @@ use crate::external::Repositories;
 use crate::options::Options;
 use crate::sources::WorkspaceSources;
 
-/// A workspace with its store, its loader and the settings of the command.
+/// A workspace with its store and the settings of the command. What takes time is opened when it is first needed.
 pub struct Session {
     pub(crate) options: Options,
     pub(crate) reporter: Arc<dyn Reporter>,
@@ -23,62 +24,93 @@ pub struct Session {
     /// The package folder in which the command was typed.
     pub(crate) package: model::PackageId,
     pub(crate) store: Store,
-    pub(crate) endpoints: Arc<fetch::Endpoints>,
-    pub(crate) loader: Arc<Loader>,
     pub(crate) configuration: Arc<Configuration>,
     pub(crate) exec_platform: Platform,
+    endpoints: OnceLock<Arc<fetch::Endpoints>>,
+    workspace: OnceLock<(Workspace, Arc<Repositories>)>,
+    loader: OnceLock<Arc<Loader>>,
 }
 
 impl Session {
-    /// Finds the workspace around the working folder and opens its store. Reads WORKSPACE.star, nothing else.
+    /// Finds the workspace around the working folder and opens its store. Reads no file of the workspace.
     pub fn open(options: Options, reporter: Arc<dyn Reporter>, cancel: Cancel) -> Result<Self, Error> {
         let directory = working_folder(&options)?;
-        let workspace = Workspace::discover(&directory).map_err(|error| Error::of(ErrorKind::CommandLine, error))?;
-        let root = workspace.root().to_owned();
-        let package = workspace.package_at(&directory);
+        let root = Workspace::find(&directory).map_err(|error| Error::of(ErrorKind::CommandLine, error))?;
+        let package = loading::package_at(&root, &directory);
         let store = Store::open(&store_folder(&options)?)?;
-        let endpoints = Arc::new(
-            fetch::Endpoints::from_machine()
-                .map_err(|error| crate::external::failed(ErrorKind::Environment, &error))?,
-        );
-        let external = Repositories::new(&workspace, &store, &endpoints, &reporter)?;
-        let loader =
-            Loader::new(workspace, Some(Arc::new(external)), Arc::clone(&reporter), &options.override_repositories);
         let exec_platform = Platform::host();
-        let mut session = Self {
-            configuration: Arc::new(Configuration::new(exec_platform.clone())),
+        let configuration = Arc::new(configure(&options, &exec_platform)?);
+        let (endpoints, workspace, loader) = Default::default();
+        Ok(Self {
             options,
             reporter,
             cancel,
             root,
             package,
             store,
-            endpoints,
-            loader: Arc::new(loader),
+            configuration,
             exec_platform,
-        };
-        session.configuration = Arc::new(session.configure()?);
-        Ok(session)
+            endpoints,
+            workspace,
+            loader,
+        })
+    }
+
+    /// Where registries are, by the machine's configuration.
+    pub(crate) fn endpoints(&self) -> Result<&Arc<fetch::Endpoints>, Error> {
+        if let Some(endpoints) = self.endpoints.get() {
+            return Ok(endpoints);
+        }
+        let read = fetch::Endpoints::from_machine();
+        let read = read.map_err(|error| crate::external::failed(ErrorKind::Environment, &error))?;
+        Ok(self.endpoints.get_or_init(|| Arc::new(read)))
+    }
+
+    fn workspace(&self) -> Result<&(Workspace, Arc<Repositories>), Error> {
+        if let Some(workspace) = self.workspace.get() {
+            return Ok(workspace);
+        }
+        let workspace = Workspace::open(&self.root).map_err(|error| Error::of(ErrorKind::CommandLine, error))?;
+        let external = Repositories::new(&workspace, &self.store, self.endpoints()?, &self.reporter)?;
+        Ok(self.workspace.get_or_init(|| (workspace, Arc::new(external))))
+    }
+
+    /// A loader that has loaded nothing yet.
+    pub(crate) fn new_loader(&self) -> Result<Loader, Error> {
+        let (workspace, external) = self.workspace()?;
+        let external = Arc::clone(external) as Arc<dyn loading::External>;
+        let overrides = &self.options.override_repositories;
+        Ok(Loader::new(workspace.clone(), Some(external), Arc::clone(&self.reporter), overrides))
+    }
+
+    /// The loader of this command.
+    pub(crate) fn loader(&self) -> Result<&Arc<Loader>, Error> {
+        if let Some(loader) = self.loader.get() {
+            return Ok(loader);
+        }
+        let loader = Arc::new(self.new_loader()?);
+        Ok(self.loader.get_or_init(|| loader))
+    }
+
+    /// Where the states of requests of this workspace are kept.
+    pub(crate) fn requests_folder(&self) -> PathBuf {
+        let workspace = model::Digest::of(self.root.to_string_lossy().as_bytes());
+        self.store.root().join("requests").join(workspace.to_hex())
+    }
+
+    /// What everything in the workspace depends on: WORKSPACE.star, and the files that it names.
+    pub(crate) fn root_questions(&self, loader: &Loader) -> Vec<(Question, String)> {
+        let mut files = vec![loading::WORKSPACE_FILE.to_owned()];
+        for repository in &loader.workspace().decl().repositories {
+            let labels = repository.attributes.values();
+            labels.for_each(|data| data.for_each_label(&mut |label| files.push(label.exec_path())));
+        }
+        files.into_iter().map(|file| (Question::Content, file)).collect()
     }
 
     /// The top folder of the workspace.
     pub fn root(&self) -> &Path {
         &self.root
-    }
-
-    fn configure(&self) -> Result<Configuration, Error> {
-        let platform = match &self.options.platform {
-            None => self.exec_platform.clone(),
-            Some(text) => parse_platform(text)?,
-        };
-        let mut configuration = Configuration::new(platform);
-        if let Some(mode) = &self.options.compilation_mode {
-            configuration.compilation_mode = Arc::from(mode.as_str());
-        }
-        for (name, value) in &self.options.defines {
-            configuration.defines.insert(Arc::from(name.as_str()), Arc::from(value.as_str()));
-        }
-        Ok(configuration)
     }
 
     /// `label` for the platform of this command.
@@ -87,22 +119,22 @@ impl Session {
     }
 
     /// How targets are analysed.
-    pub(crate) fn analysis_options(&self) -> analysis::Options {
+    pub(crate) fn analysis_options(&self, loader: &Loader) -> analysis::Options {
         let alias = Label::absolute("@toolchains//:shell").expect("the label is well formed");
         // The analysis lists targets by the labels that toolchains stand for.
-        let shell = self.loader.workspace().toolchain("shell").unwrap_or(alias);
+        let shell = loader.workspace().toolchain("shell").unwrap_or(alias);
         analysis::Options { exec_platform: self.exec_platform.clone(), shell }
     }
 
     /// The tree with the shell that scripts are run by.
-    pub(crate) fn shell_key(&self) -> TargetKey {
-        let options = self.analysis_options();
+    pub(crate) fn shell_key(&self, loader: &Loader) -> TargetKey {
+        let options = self.analysis_options(loader);
         TargetKey { configuration: Some(options.exec_configuration()), label: options.shell }
     }
 
     /// The address of an image registry by its name in the machine's configuration.
     pub(crate) fn registry(&self, name: &str) -> Result<&fetch::Registry, Error> {
-        self.endpoints.registry(name).ok_or_else(|| {
+        self.endpoints()?.registry(name).ok_or_else(|| {
             let variable = name.to_uppercase().replace('-', "_");
             let message = format!("no address is configured for the registry `{name}`");
             Error::new(ErrorKind::Environment, message).hint(format!(
@@ -122,19 +154,39 @@ impl Session {
     }
 
     /// An executor of this command's actions.
-    pub(crate) fn executor(&self) -> Executor {
-        Executor {
+    pub(crate) fn executor(
+        &self,
+        sources: Arc<WorkspaceSources>,
+        known: Option<Arc<dyn Known>>,
+    ) -> Result<Executor, Error> {
+        Ok(Executor {
             store: self.store.clone(),
             launcher: sandbox::Launcher::current(),
-            sources: Arc::new(WorkspaceSources::new(&self.store, &self.loader)) as Arc<dyn Sources>,
-            builtins: builtins::all(&self.endpoints, &self.reporter),
+            sources,
+            known,
+            builtins: builtins::all(self.endpoints()?, &self.reporter),
             reporter: Arc::clone(&self.reporter),
             cancel: self.cancel.clone(),
             jobs: self.options.jobs.unwrap_or_else(processors),
             keep_going: self.options.keep_going,
             sandbox_debug: self.options.sandbox_debug,
-        }
+        })
     }
+}
+
+fn configure(options: &Options, exec_platform: &Platform) -> Result<Configuration, Error> {
+    let platform = match &options.platform {
+        None => exec_platform.clone(),
+        Some(text) => parse_platform(text)?,
+    };
+    let mut configuration = Configuration::new(platform);
+    if let Some(mode) = &options.compilation_mode {
+        configuration.compilation_mode = Arc::from(mode.as_str());
+    }
+    for (name, value) in &options.defines {
+        configuration.defines.insert(Arc::from(name.as_str()), Arc::from(value.as_str()));
+    }
+    Ok(configuration)
 }
 
 fn processors() -> usize {

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use analysis::Analysis;
 use execution::{FailureKind, Outcome};
 use model::{
-    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Network, Spawn, TargetKey,
-    TestStatus,
+    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Network, Spawn, TestStatus,
 };
 
-use crate::build::{analyse, expand, requested, run_actions};
 use crate::error::{Error, ErrorKind};
+use crate::plan::{Plan, Request};
 use crate::session::Session;
 
 /// The results of a test command.
@@ -46,35 +44,34 @@ impl TestReport {
 
 /// Runs all tests that the patterns match.
 pub async fn test(session: &Session, patterns: &[String]) -> Result<TestReport, Error> {
-    let labels = expand(session, patterns)?;
-    let tests = session.loader.tests(&labels).map_err(|error| Error::of(ErrorKind::Build, error))?;
-    if tests.is_empty() {
+    let plan = Plan::open(session, &Request::tests(patterns))?;
+    let count = plan.count();
+    if count == 0 {
         let error = Error::new(ErrorKind::NoTests, "no test matches");
         return Err(error.hint("`build query 'tests(//...)'` lists all tests"));
     }
-    let mut wanted: Vec<TargetKey> = tests.iter().map(|label| session.key(label)).collect();
-    wanted.push(session.shell_key());
-    let analysis = analyse(session, &wanted)?;
-    let targets: Vec<Arc<ConfiguredTarget>> = requested(&analysis, tests.len());
-    let runner = Runner::new(session, &analysis, BTreeMap::new(), Network::Loopback);
-    run_tests(session, &analysis, &targets, &runner).await
+    let targets: Vec<Arc<ConfiguredTarget>> = (0..count).filter_map(|index| plan.requested(index)).collect();
+    let runner = Runner::new(session, &plan, BTreeMap::new(), Network::Loopback);
+    let report = run_tests(session, &plan, &targets, &runner).await;
+    plan.save()?;
+    report
 }
 
 /// Runs the tests named and reports each.
 pub(crate) async fn run_tests(
     session: &Session,
-    analysis: &Analysis,
+    plan: &Plan<'_>,
     tests: &[Arc<ConfiguredTarget>],
     runner: &Runner<'_>,
 ) -> Result<TestReport, Error> {
-    let mut actions = analysis.actions.clone();
+    let mut actions = Vec::new();
     let mut logs = Vec::new();
     for test in tests {
         let (action, log) = runner.action(test)?;
         actions.push(Arc::new(action));
         logs.push(log);
     }
-    let outcome = run_actions(session, &actions, &logs).await?;
+    let outcome = plan.execute(&actions, &logs).await?;
     let mut report = TestReport::default();
     for (test, log) in tests.iter().zip(&logs) {
         let result = result_of(session, &outcome, test.label(), log)?;
@@ -93,7 +90,7 @@ pub(crate) async fn run_tests(
 /// Makes the actions that run tests.
 pub(crate) struct Runner<'a> {
     session: &'a Session,
-    analysis: &'a Analysis,
+    plan: &'a Plan<'a>,
     shell: Option<Artifact>,
     env: BTreeMap<String, String>,
     network: Network,
@@ -103,14 +100,14 @@ impl<'a> Runner<'a> {
     /// Tests with `env` added to their environment.
     pub(crate) fn new(
         session: &'a Session,
-        analysis: &'a Analysis,
+        plan: &'a Plan<'a>,
         env: BTreeMap<String, String>,
         network: Network,
     ) -> Self {
         // Launchers of scripts need a shell; a test that is a program of its own does not mind it.
-        let shell = analysis.targets.get(&session.shell_key());
+        let shell = plan.shell();
         let shell = shell.and_then(|shell| crate::outputs::files(&shell.default_info().files).into_iter().next());
-        Self { session, analysis, shell, env, network }
+        Self { session, plan, shell, env, network }
     }
 
     /// The action that runs a test, and the artifact of its log.
@@ -121,8 +118,7 @@ impl<'a> Runner<'a> {
             let message = format!("the test {label} has no executable");
             return Err(Error::new(ErrorKind::Build, message));
         };
-        let no_attributes = BTreeMap::new();
-        let attributes = self.analysis.attributes_of(&target.key).unwrap_or(&no_attributes);
+        let attributes = &self.plan.attributes_of(&target.key).unwrap_or_default();
         let log = self.log(label);
         let inputs = runtime_inputs(&info, &executable, self.shell.as_ref());
         let spawn = Spawn {

@@ -28,6 +28,13 @@ pub trait Sources: Send + Sync {
     fn content(&self, artifact: &Artifact) -> Result<Content, String>;
 }
 
+/// Contents of outputs that an earlier command made and that are still what their actions would make. Their actions need
+/// not be given to the executor. The content may have left the store since.
+pub trait Known: Send + Sync {
+    /// The content of an output; `None` when it is not known.
+    fn content(&self, artifact: &Artifact) -> Option<Content>;
+}
+
 /// A function of the engine that makes outputs without a process.
 pub trait Builtin: Send + Sync {
     /// Raised whenever the same call gives other outputs; part of the key.

@@ -7,7 +7,7 @@ use model::{Action, Artifact, Cancel, Reporter};
 use sandbox::Launcher;
 use store::Store;
 
-use crate::content::{Builtin, Content, Sources};
+use crate::content::{Builtin, Content, Known, Sources};
 use crate::graph::Graph;
 use crate::outcome::{ExecutionError, Outcome};
 use crate::runner::{Runner, SandboxRunner};
@@ -26,6 +26,8 @@ pub struct Executor {
     pub launcher: Launcher,
     /// Gives the content of source files.
     pub sources: Arc<dyn Sources>,
+    /// Gives the content of outputs whose actions are not given.
+    pub known: Option<Arc<dyn Known>>,
     /// Functions for actions of kind `Builtin`, by name.
     pub builtins: BTreeMap<Arc<str>, Arc<dyn Builtin>>,
     /// Is told what happens.
@@ -57,12 +59,16 @@ impl Executor {
     ) -> Result<Outcome, ExecutionError> {
         let mut tries = 1;
         loop {
-            let graph = Graph::new(actions, wanted)?;
+            let known = |artifact: &Artifact| self.known.as_ref().is_some_and(|known| known.content(artifact).is_some());
+            let graph = Graph::new(actions, wanted, &known)?;
             let worker = Worker::new(self.clone(), Arc::clone(&runner), graph);
             let outcome = Schedule::new(Arc::new(worker)).run(wanted).await?;
             let contents = wanted.iter().filter_map(|artifact| outcome.contents.get(artifact.path()));
             let (store, contents) = (self.store.clone(), contents.cloned().collect::<Vec<_>>());
             let usable = tokio::task::spawn_blocking(move || are_usable(&store, &contents)).await?;
+            if !outcome.lost.is_empty() {
+                return Ok(outcome);
+            }
             if usable && outcome.failures.is_empty() {
                 self.store.set_mended();
             }

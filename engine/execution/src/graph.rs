@@ -24,8 +24,12 @@ pub(crate) struct Node {
 }
 
 impl Graph {
-    /// Takes from `actions` what `wanted` needs.
-    pub(crate) fn new(actions: &[Arc<Action>], wanted: &[Artifact]) -> Result<Self, ExecutionError> {
+    /// Takes from `actions` what `wanted` needs. Nothing needs to make what is `known`, unless an action given does.
+    pub(crate) fn new(
+        actions: &[Arc<Action>],
+        wanted: &[Artifact],
+        known: &dyn Fn(&Artifact) -> bool,
+    ) -> Result<Self, ExecutionError> {
         let mut graph = Self { nodes: DiGraph::new(), makers: makers(actions)? };
         let mut open = Vec::new();
         for artifact in wanted.iter().filter(|artifact| artifact.root() == ArtifactRoot::Output) {
@@ -34,7 +38,8 @@ impl Graph {
         while let Some(node) = open.pop() {
             let owner = graph.action(node).owner.label.clone();
             for input in graph.nodes[node].inputs.clone() {
-                if input.root() == ArtifactRoot::Output {
+                let is_made = graph.makers.contains_key(input.path()) || !known(&input);
+                if input.root() == ArtifactRoot::Output && is_made {
                     let maker = graph.need(&input, &mut open, || owner.to_string())?;
                     graph.nodes.update_edge(maker, node, ());
                 }

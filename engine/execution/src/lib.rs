@@ -19,7 +19,7 @@ mod schedule;
 mod undeclared;
 mod worker;
 
-pub use content::{Builtin, BuiltinCall, Content, Sources};
+pub use content::{Builtin, BuiltinCall, Content, Known, Sources};
 pub use executor::Executor;
 pub use failure::{Failure, FailureKind};
 pub use outcome::{ExecutionError, Outcome, Stats};

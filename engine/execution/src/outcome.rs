@@ -15,6 +15,9 @@ pub struct Outcome {
     pub contents: BTreeMap<RelPath, Content>,
     /// What failed, in the order it happened.
     pub failures: Vec<Failure>,
+    /// Outputs that were [known](crate::Known), but whose content has left the store. What needs them was not done: their
+    /// actions must be given as well.
+    pub lost: Vec<RelPath>,
     /// How many actions did what.
     pub stats: Stats,
     /// How each output came about.

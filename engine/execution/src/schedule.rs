@@ -214,6 +214,11 @@ impl Schedule {
         }
         self.worker.forget(path);
         let Some(maker) = self.worker.graph.maker(path) else {
+            if self.worker.is_known(path) {
+                self.outcome.lost.push(path.clone());
+                self.states[node.index()] = State::Waiting(0);
+                return;
+            }
             self.ready.push_back((node, false));
             return;
         };

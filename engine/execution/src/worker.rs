@@ -229,11 +229,21 @@ impl Worker {
             return Ok(content.clone());
         }
         if artifact.root() == ArtifactRoot::Output {
+            if let Some(content) = self.executor.known.as_ref().and_then(|known| known.content(artifact)) {
+                return Ok(content);
+            }
             return Err(format!("the output {} was not made", artifact.path()));
         }
         let content = self.executor.sources.content(artifact)?;
         self.add(artifact.path().clone(), content.clone());
         Ok(content)
+    }
+
+    /// Whether the content at `path` is neither made here nor a source, but known from before.
+    pub(crate) fn is_known(&self, path: &RelPath) -> bool {
+        let inputs = self.graph.nodes().flat_map(|node| &self.graph.node(node).inputs);
+        let mut artifacts = inputs.filter(|artifact| artifact.path() == path);
+        artifacts.next().is_some_and(|artifact| artifact.root() == ArtifactRoot::Output)
     }
 
     /// Notes a content.

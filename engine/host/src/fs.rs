@@ -130,6 +130,19 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     attempt("write", path, write())
 }
 
+/// Writes the parts of a file one after the other, as [`write_atomic`] does.
+pub fn write_parts_atomic(path: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder)?;
+        parts.iter().try_for_each(|part| file.write_all(part))?;
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    attempt("write", path, write())
+}
+
 /// Creates a folder and its parents.
 pub fn create_dir_all(path: &Path) -> Result<(), FileError> {
     attempt("create folder", path, fs::create_dir_all(path))
@@ -255,6 +268,47 @@ fn to_stat(metadata: &fs::Metadata) -> FileStat {
         mode: metadata.mode() & 0o7777,
         links: metadata.nlink(),
         kind,
+    }
+}
+
+/// A folder that is open, for many looks at its entries.
+#[derive(Debug)]
+pub struct OpenFolder(rustix::fd::OwnedFd);
+
+impl OpenFolder {
+    /// Opens a folder.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        use rustix::fs::{Mode, OFlags};
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        attempt("open", path, rustix::fs::open(path, flags, Mode::empty()).map(Self).map_err(Into::into))
+    }
+
+    /// The state of an entry, following links; `None` when there is none.
+    pub fn stat(&self, name: &str) -> io::Result<Option<FileStat>> {
+        use rustix::fs::{AtFlags, FileType};
+        use rustix::io::Errno;
+        let stat = match rustix::fs::statat(&self.0, name, AtFlags::empty()) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let time = |seconds: i64, rest: u64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Ok(Some(FileStat {
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            mtime: time(stat.st_mtime, stat.st_mtime_nsec),
+            ctime: time(stat.st_ctime, stat.st_ctime_nsec),
+            inode: stat.st_ino,
+            device: stat.st_dev,
+            mode: stat.st_mode & 0o7777,
+            links: stat.st_nlink,
+            kind: match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => FileKind::File,
+                FileType::Directory => FileKind::Folder,
+                FileType::Symlink => FileKind::Symlink,
+                _ => FileKind::Other,
+            },
+        }))
     }
 }
 

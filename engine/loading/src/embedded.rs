@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::source_tree::Entry;
+use observation::Entry;
 
 include!(concat!(env!("OUT_DIR"), "/rules.rs"));
 

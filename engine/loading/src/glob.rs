@@ -1,6 +1,7 @@
 //! `glob()`: Bazel's meanings. `*` matches within a segment, `**` any number of whole segments; folders that are
 //! packages of their own are never entered; results are sorted.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use model::{Diagnostics, PackageId};
@@ -17,6 +18,8 @@ pub(crate) struct Globber<'a> {
     pub(crate) tree: &'a SourceTree,
     pub(crate) package: &'a PackageId,
     pub(crate) filter: PackageFilter<'a>,
+    /// The folders that were listed.
+    pub(crate) listed: RefCell<BTreeSet<String>>,
 }
 
 struct Walk<'a> {
@@ -61,6 +64,7 @@ impl Walk<'_> {
     fn folder(&mut self, folder: &str) -> Result<(), Diagnostics> {
         let whole = join(self.globber.package.path(), folder);
         let entries = self.globber.tree.list(&whole)?;
+        self.globber.listed.borrow_mut().insert(whole.clone());
         if !folder.is_empty() {
             let is_package = entries.iter().any(|entry| entry.name == BUILD_FILE && !entry.folder);
             let found = if is_package { &mut self.subpackages } else { &mut self.folders };

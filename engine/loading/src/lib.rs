@@ -22,8 +22,9 @@ mod workspace;
 
 pub use external::External;
 pub use graph::{TargetGraph, cycle_diagnostic};
-pub use loader::{Loader, SourceContent};
+pub use loader::{KnownPackages, Loader, SourceContent};
 pub use node::Node;
+pub use packages::MARKS;
 pub use patterns::Wildcards;
 pub use query::{QueryFormat, QueryResult, query};
-pub use workspace::Workspace;
+pub use workspace::{WORKSPACE_FILE, Workspace, package_at};

@@ -1,14 +1,16 @@
 //! The loader: packages and .star files by label, each evaluated once a process.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{
     Artifact, Diagnostic, Diagnostics, Event, Label, Location, Package, PackageId, Reporter, RuleId, RuleSchema, Target,
 };
+use observation::{Observer, Question};
 use script::{Library, Source};
 
 use crate::embedded;
@@ -35,11 +37,24 @@ pub struct Loader {
     loaded: AtomicUsize,
     /// Targets whose attributes had patterns, with the labels these stand for.
     pub(crate) expanded: Mutex<HashMap<Label, Arc<Target>>>,
+    observer: Arc<Observer>,
+    /// What is known of packages from an earlier command.
+    known: Option<Arc<dyn KnownPackages>>,
+    /// Folders in which packages were looked for.
+    pub(crate) searched: Mutex<BTreeSet<String>>,
+}
+
+/// Packages that an earlier command evaluated and for which nothing has changed since.
+pub trait KnownPackages: Send + Sync {
+    /// The package; `None` when it must be evaluated.
+    fn package(&self, id: &PackageId) -> Option<Package>;
 }
 
 /// A package with an index of its predeclared outputs.
 pub(crate) struct LoadedPackage {
     pub(crate) package: Arc<Package>,
+    /// What its evaluation asked of the file system; `None` when it was known.
+    pub(crate) reads: Option<Vec<(Question, String)>>,
     /// Output name -> name of the target that makes it.
     pub(crate) outputs: BTreeMap<Arc<str>, Arc<str>>,
 }
@@ -62,11 +77,13 @@ impl Loader {
         reporter: Arc<dyn Reporter>,
         overrides: &BTreeMap<String, PathBuf>,
     ) -> Self {
+        let observer = Arc::new(Observer::new(workspace.root()));
+        let disk = |path: &Path| SourceTree::Disk(path.to_owned(), Arc::clone(&observer));
         let mut trees = BTreeMap::from([
-            (String::new(), SourceTree::Disk(workspace.root().to_owned())),
+            (String::new(), disk(workspace.root())),
             ("rules".to_owned(), SourceTree::Embedded),
         ]);
-        trees.extend(overrides.iter().map(|(name, path)| (name.clone(), SourceTree::Disk(path.clone()))));
+        trees.extend(overrides.iter().map(|(name, path)| (name.clone(), disk(path))));
         Self {
             workspace,
             external,
@@ -78,7 +95,33 @@ impl Loader {
             texts: Mutex::default(),
             loaded: AtomicUsize::new(0),
             expanded: Mutex::default(),
+            observer,
+            known: None,
+            searched: Mutex::default(),
         }
+    }
+
+    /// The same loader with packages that need not be evaluated.
+    pub fn with_known(mut self, known: Arc<dyn KnownPackages>) -> Self {
+        self.known = Some(known);
+        self
+    }
+
+    /// Who looks at files for this loader.
+    pub fn observer(&self) -> &Arc<Observer> {
+        &self.observer
+    }
+
+    /// The packages that this loader evaluated itself, each with what that asked of the file system.
+    pub fn evaluated(&self) -> Vec<(Arc<Package>, Vec<(Question, String)>)> {
+        let all = self.packages.all().into_iter().flatten();
+        all.filter_map(|loaded| Some((Arc::clone(&loaded.package), loaded.reads.clone()?))).collect()
+    }
+
+    /// What the search for packages asked of the file system.
+    pub fn searched(&self) -> Vec<(Question, String)> {
+        let searched = self.searched.lock().unwrap_or_else(PoisonError::into_inner);
+        searched.iter().map(|folder| (Question::Folders, folder.clone())).collect()
     }
 
     /// The workspace.
@@ -104,7 +147,7 @@ impl Loader {
         let label = artifact.owner();
         let path = join(label.package().path(), label.name());
         match self.tree(label.repository()) {
-            Some(SourceTree::Disk(root)) => Ok(SourceContent::Path(root.join(path))),
+            Some(SourceTree::Disk(root, _)) => Ok(SourceContent::Path(root.join(path))),
             Some(SourceTree::Embedded) => embedded::read(&path)
                 .map(SourceContent::Bytes)
                 .ok_or_else(|| Diagnostic::error(format!("there is no file {label}")).into()),
@@ -169,17 +212,26 @@ impl Loader {
 
     pub(crate) fn loaded_package(&self, id: &PackageId) -> Result<Arc<LoadedPackage>, Diagnostics> {
         let loaded = self.packages.get_or(id, || {
+            if let Some(package) = self.known.as_ref().and_then(|known| known.package(id)) {
+                let outputs = index_outputs(&package);
+                return Ok(Some(Arc::new(LoadedPackage { outputs, package: Arc::new(package), reads: None })));
+            }
             let Some(text) = self.build_file(id)? else { return Ok(None) };
-            let package = self.evaluate_package(id, text)?;
+            let (package, reads) = self.evaluate_package(id, text)?;
             let loaded = self.loaded.fetch_add(1, Ordering::Relaxed) + 1;
             self.reporter.report(Event::PackageLoaded { loaded });
             let outputs = index_outputs(&package);
-            Ok(Some(Arc::new(LoadedPackage { outputs, package: Arc::new(package) })))
+            Ok(Some(Arc::new(LoadedPackage { outputs, package: Arc::new(package), reads: Some(reads) })))
         })?;
         loaded.ok_or_else(|| self.unknown_package(id))
     }
 
-    fn evaluate_package(&self, id: &PackageId, text: String) -> Result<Package, Diagnostics> {
+    /// The package and what its evaluation asked of the file system, which is all that it depends on.
+    fn evaluate_package(
+        &self,
+        id: &PackageId,
+        text: String,
+    ) -> Result<(Package, Vec<(Question, String)>), Diagnostics> {
         let label = id.label(BUILD_FILE).map_err(|error| Diagnostic::error(error.to_string()))?;
         let source = self.remember(label, text);
         let loaded = self.load_all(&source)?;
@@ -188,8 +240,26 @@ impl Loader {
         let tree = self.tree(id.repository()).unwrap_or(&SourceTree::Embedded);
         let missing = PackageId::new("", ".none").unwrap_or_else(|_| PackageId::root());
         let package = if self.tree(id.repository()).is_some() { id } else { &missing };
-        let globber = Globber { tree, package, filter: self.filter(id.repository()) };
-        script::eval_build(&source, &loaded, prelude.as_ref(), id, &globber)
+        let globber = Globber { tree, package, filter: self.filter(id.repository()), listed: RefCell::default() };
+        let evaluated = script::eval_build(&source, &loaded, prelude.as_ref(), id, &globber)?;
+        let mut reads: Vec<(Question, String)> =
+            globber.listed.take().iter().filter_map(|folder| tree.question(Question::Listing, folder)).collect();
+        let build_file = self.tree(id.repository()).map(|tree| (tree, join(id.path(), BUILD_FILE)));
+        reads.extend(build_file.and_then(|(tree, path)| tree.question(Question::Content, &path)));
+        reads.extend(loaded.values().chain(&prelude).flat_map(|library| self.library_reads(library)));
+        reads.sort();
+        reads.dedup();
+        Ok((evaluated, reads))
+    }
+
+    /// What evaluating a .star file and all it loads asked of the file system.
+    pub fn library_reads(&self, library: &Library) -> Vec<(Question, String)> {
+        let files = library.closure().into_iter();
+        let question = |file: Label| {
+            let tree = self.tree(file.repository())?;
+            tree.question(Question::Content, &join(file.package().path(), file.name()))
+        };
+        files.filter_map(question).collect()
     }
 
     /// The text of a package's BUILD.star; `None` when there is no such package.

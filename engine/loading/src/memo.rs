@@ -30,4 +30,10 @@ impl<K: Eq + Hash + Clone, V: Clone> Memo<K, V> {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         table.get(key)?.get()?.as_ref().ok().cloned()
     }
+
+    /// All values that were computed without error, in no order.
+    pub(crate) fn all(&self) -> Vec<V> {
+        let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        table.values().filter_map(|cell| cell.get()?.as_ref().ok().cloned()).collect()
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use host::fs::FileKind;
+use observation::Question;
 use model::{Artifact, Diagnostic, Diagnostics, Label, PackageId, RuleSchema, Target, Visibility};
 
 use crate::glob::join;
@@ -63,6 +64,19 @@ impl Loader {
     pub fn file_visibility(&self, label: &Label) -> Result<Visibility, Diagnostics> {
         let loaded = self.loaded_package(label.package())?;
         Ok(loaded.package.exported_files.get(label.name()).cloned().unwrap_or(Visibility::Private))
+    }
+
+    /// What is asked of the file system to know that a label is a source file: what is at its path, and whether a package
+    /// below the label's own has it.
+    pub fn source_questions(&self, label: &Label) -> Vec<(Question, String)> {
+        let Some(tree) = self.tree(label.repository()) else { return Vec::new() };
+        let mut questions = vec![join(label.package().path(), label.name())];
+        let mut folder = label.name();
+        while let Some((parent, _)) = folder.rsplit_once('/') {
+            folder = parent;
+            questions.push(join(&join(label.package().path(), folder), BUILD_FILE));
+        }
+        questions.iter().filter_map(|path| tree.question(Question::Kind, path)).collect()
     }
 
     /// The innermost package below the label's own that a file of this name belongs to.

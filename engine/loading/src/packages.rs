@@ -1,6 +1,9 @@
 //! Which folders are packages.
 
+use std::sync::{Mutex, PoisonError};
+
 use model::{Diagnostics, PackageId};
+use observation::Question;
 use rayon::prelude::*;
 
 use crate::glob::join;
@@ -10,6 +13,9 @@ use crate::workspace::WORKSPACE_FILE;
 
 /// The name of the file that makes a folder a package.
 pub(crate) const BUILD_FILE: &str = "BUILD.star";
+
+/// The file names that the search for packages looks at.
+pub const MARKS: [&str; 2] = [BUILD_FILE, WORKSPACE_FILE];
 
 /// Folders of a repository in which no packages and no globbed files are looked for.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +48,17 @@ impl Loader {
     /// entered.
     pub fn packages_below(&self, folder: &PackageId) -> Result<Vec<PackageId>, Diagnostics> {
         let mut paths = match self.tree(folder.repository()) {
-            Some(tree) => folders_with_packages(tree, self.filter(folder.repository()), folder.path())?,
+            Some(tree) => {
+                let searched = Mutex::default();
+                let found = folders_with_packages(tree, self.filter(folder.repository()), folder.path(), &searched)?;
+                let searched = searched.into_inner().unwrap_or_else(PoisonError::into_inner);
+                let questions = searched.iter().filter_map(|path| tree.question(Question::Folders, path));
+                self.searched
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .extend(questions.map(|(_, folder)| folder));
+                found
+            }
             None => self.external_packages(folder.repository())?,
         };
         let prefix = folder.path();
@@ -59,8 +75,10 @@ fn folders_with_packages(
     tree: &SourceTree,
     filter: PackageFilter<'_>,
     folder: &str,
+    searched: &Mutex<Vec<String>>,
 ) -> Result<Vec<String>, Diagnostics> {
-    let entries = tree.list(folder)?;
+    let entries = tree.folders(folder)?;
+    searched.lock().unwrap_or_else(PoisonError::into_inner).push(folder.to_owned());
     let has = |name: &str| entries.iter().any(|entry| entry.name == name && !entry.folder);
     if !folder.is_empty() && has(WORKSPACE_FILE) {
         return Ok(Vec::new());
@@ -71,7 +89,7 @@ fn folders_with_packages(
         .filter(|entry| entry.folder && !entry.symlink)
         .map(|entry| join(folder, &entry.name))
         .filter(|path| !filter.skips(path))
-        .map(|path| folders_with_packages(tree, filter, &path))
+        .map(|path| folders_with_packages(tree, filter, &path, searched))
         .collect::<Result<_, _>>()?;
     Ok(own.into_iter().chain(below.into_iter().flatten()).collect())
 }

@@ -2,39 +2,30 @@
 //! .star files need not know which.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use host::fs::FileKind;
 use model::Diagnostics;
+use observation::{Entry, Observer, Question};
 
 use crate::embedded;
+use crate::packages::MARKS;
 use crate::workspace::file_error;
 
 /// Where a repository's files are.
 #[derive(Debug, Clone)]
 pub(crate) enum SourceTree {
-    /// A folder on disk.
-    Disk(PathBuf),
+    /// A folder on disk, and who looks at it.
+    Disk(PathBuf, Arc<Observer>),
     /// The files of `rules/` in the engine itself.
     Embedded,
-}
-
-/// An entry of a folder, links resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) name: String,
-    pub(crate) folder: bool,
-    pub(crate) symlink: bool,
 }
 
 impl SourceTree {
     /// The text of a file; `None` when there is none.
     pub(crate) fn read(&self, path: &str) -> Result<Option<String>, Diagnostics> {
         match self {
-            Self::Disk(root) => match host::fs::read_to_string(&root.join(path)) {
-                Ok(text) => Ok(Some(text)),
-                Err(error) if error.is_not_found() => Ok(None),
-                Err(error) => Err(file_error(error)),
-            },
+            Self::Disk(root, observer) => observer.read(&root.join(path)).map_err(file_error),
             Self::Embedded => Ok(embedded::read(path).map(|bytes| String::from_utf8_lossy(bytes).into_owned())),
         }
     }
@@ -42,7 +33,7 @@ impl SourceTree {
     /// What is at a path, links followed; `None` for nothing, a broken link or a special file.
     pub(crate) fn kind(&self, path: &str) -> Option<FileKind> {
         match self {
-            Self::Disk(root) => host::fs::stat(&root.join(path)).ok().map(|stat| stat.kind),
+            Self::Disk(root, observer) => observer.kind(&root.join(path)),
             Self::Embedded if embedded::read(path).is_some() => Some(FileKind::File),
             Self::Embedded => (!embedded::list(path).is_empty()).then_some(FileKind::Folder),
         }
@@ -50,20 +41,25 @@ impl SourceTree {
 
     /// The entries of a folder, sorted by name; empty when there is no such folder. Broken links are left out.
     pub(crate) fn list(&self, folder: &str) -> Result<Vec<Entry>, Diagnostics> {
-        let Self::Disk(root) = self else { return Ok(embedded::list(folder)) };
-        let path = root.join(folder);
-        let entries = match host::fs::read_dir(&path) {
-            Ok(entries) => entries,
-            Err(error) if error.is_not_found() => return Ok(Vec::new()),
-            Err(error) => return Err(file_error(error)),
-        };
-        let resolve = |entry: host::fs::FolderEntry| {
-            let folder = match entry.is_symlink {
-                true => host::fs::stat(&path.join(&entry.name)).ok()?.kind == FileKind::Folder,
-                false => entry.is_folder,
-            };
-            Some(Entry { name: entry.name, folder, symlink: entry.is_symlink })
-        };
-        Ok(entries.into_iter().filter_map(resolve).collect())
+        match self {
+            Self::Disk(root, observer) => observer.list(&root.join(folder)).map_err(file_error),
+            Self::Embedded => Ok(embedded::list(folder)),
+        }
+    }
+
+    /// The entries of a folder that the search for packages looks at.
+    pub(crate) fn folders(&self, folder: &str) -> Result<Vec<Entry>, Diagnostics> {
+        match self {
+            Self::Disk(root, observer) => observer.folders(&root.join(folder), &MARKS).map_err(file_error),
+            Self::Embedded => Ok(embedded::list(folder)),
+        }
+    }
+
+    /// A question to the disk as an observation names it; `None` for what cannot change.
+    pub(crate) fn question(&self, question: Question, path: &str) -> Option<(Question, String)> {
+        match self {
+            Self::Disk(root, observer) => Some((question, observer.name(&root.join(path)))),
+            Self::Embedded => None,
+        }
     }
 }

@@ -7,7 +7,7 @@ use model::{Diagnostic, Diagnostics, Label, PackageId, WorkspaceDecl};
 use script::Source;
 
 /// The name of the file that makes a folder a workspace.
-pub(crate) const WORKSPACE_FILE: &str = "WORKSPACE.star";
+pub const WORKSPACE_FILE: &str = "WORKSPACE.star";
 
 /// A workspace that was found and whose WORKSPACE.star was read.
 #[derive(Debug, Clone)]
@@ -19,9 +19,14 @@ pub struct Workspace {
 impl Workspace {
     /// Looks for WORKSPACE.star in `cwd` and the folders above, and reads it.
     pub fn discover(cwd: &Path) -> Result<Self, Diagnostics> {
+        Self::open(&Self::find(cwd)?)
+    }
+
+    /// The folder of the workspace around `cwd`.
+    pub fn find(cwd: &Path) -> Result<PathBuf, Diagnostics> {
         let cwd = host::fs::canonicalize(cwd).map_err(file_error)?;
         match cwd.ancestors().find(|folder| host::fs::exists(&folder.join(WORKSPACE_FILE))) {
-            Some(root) => Self::open(root),
+            Some(root) => Ok(root.to_owned()),
             None => Err(Diagnostic::error(format!("no {WORKSPACE_FILE} in {} or a folder above it", cwd.display()))
                 .hint("`cd` into a workspace, or start one in this folder:")
                 .hint(format!("echo 'workspace(name = \"my_project\")' > {WORKSPACE_FILE}"))
@@ -47,13 +52,6 @@ impl Workspace {
         &self.decl
     }
 
-    /// The package folder that `cwd` stands for, for patterns like `:x`. The root's when `cwd` is outside.
-    pub fn package_at(&self, cwd: &Path) -> PackageId {
-        let inside = host::fs::canonicalize(cwd).ok();
-        let below = inside.as_deref().and_then(|cwd| cwd.strip_prefix(&self.root).ok()).and_then(Path::to_str);
-        below.and_then(|path| PackageId::new("", path).ok()).unwrap_or_else(PackageId::root)
-    }
-
     /// What `@toolchains//:name` stands for: what WORKSPACE.star says, else `@rules//toolchains:name`.
     pub fn toolchain(&self, name: &str) -> Result<Label, Diagnostics> {
         if let Some(label) = self.decl.toolchains.get(name) {
@@ -62,6 +60,13 @@ impl Workspace {
         let package = PackageId::new("rules", "toolchains").and_then(|package| package.label(name));
         package.map_err(|error| Diagnostic::error(error.to_string()).into())
     }
+}
+
+/// The package folder that `cwd` stands for in the workspace `root`, for patterns like `:x`. The root's when it is outside.
+pub fn package_at(root: &Path, cwd: &Path) -> PackageId {
+    let inside = host::fs::canonicalize(cwd).ok();
+    let below = inside.as_deref().and_then(|cwd| cwd.strip_prefix(root).ok()).and_then(Path::to_str);
+    below.and_then(|path| PackageId::new("", path).ok()).unwrap_or_else(PackageId::root)
 }
 
 /// A file that could not be read, as a message to the user.

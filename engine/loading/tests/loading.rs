@@ -302,7 +302,7 @@ filegroup(name = "go")
 fn a_workspace_is_found_from_below_or_missed_with_help() {
     let fixture = Fixture::new("//- a/b/BUILD.star\n");
     let workspace = Workspace::discover(&fixture.root().join("a/b")).unwrap();
-    assert_eq!(workspace.package_at(&fixture.root().join("a/b")).to_string(), "//a/b");
+    assert_eq!(loading::package_at(workspace.root(), &fixture.root().join("a/b")).to_string(), "//a/b");
     let outside = tempfile::tempdir().unwrap();
     let errors = Workspace::discover(outside.path()).unwrap_err().to_string();
     let errors = errors.replace(&outside.path().canonicalize().unwrap().display().to_string(), "<folder>");

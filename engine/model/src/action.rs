@@ -89,3 +89,17 @@ pub enum Network {
     /// The machine's network. Results are never kept for others.
     Host,
 }
+
+impl Action {
+    /// The inputs that its kind names beside `inputs`.
+    pub fn other_inputs(&self) -> impl Iterator<Item = &Artifact> {
+        let (spawn, source, entries) = match &self.kind {
+            ActionKind::Spawn(spawn) => (Some(spawn), None, &[][..]),
+            ActionKind::Copy { source } => (None, Some(source), &[][..]),
+            ActionKind::Tree { entries } => (None, None, &entries[..]),
+            ActionKind::Write { .. } | ActionKind::Builtin { .. } => (None, None, &[][..]),
+        };
+        let of_spawn = spawn.into_iter().flat_map(|spawn| spawn.root.iter().chain(&spawn.stdin));
+        of_spawn.chain(source).chain(entries.iter().map(|(_, artifact)| artifact))
+    }
+}

@@ -26,6 +26,24 @@ pub enum Event {
         /// How many.
         total: usize,
     },
+    /// So many of the planned actions need not be looked at: nothing that they depend on has changed.
+    ActionsUnchanged {
+        /// How many.
+        count: usize,
+    },
+    /// What it took to know what a command needs done.
+    Refreshed {
+        /// Files and folders of the workspace that were looked at.
+        stats: usize,
+        /// Those of them that were read.
+        reads: usize,
+        /// BUILD.star files that were evaluated.
+        packages: usize,
+        /// Targets whose rules ran.
+        targets: usize,
+        /// Bytes written to the state that is kept for the next command.
+        written: u64,
+    },
     /// A process or built-in function starts. Actions found in the store emit `ActionFinished` only.
     ActionStarted {
         /// Its id.

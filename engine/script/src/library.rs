@@ -80,6 +80,13 @@ impl Library {
             && !self.0.loaded.iter().any(|loaded| loaded.get(name).is_some_and(|other| other.value().ptr_eq(value)))
     }
 
+    /// The labels of the file and of all it loads.
+    pub fn closure(&self) -> Vec<Label> {
+        let mut libraries = BTreeMap::new();
+        self.collect(&mut libraries);
+        libraries.into_keys().collect()
+    }
+
     /// Adds this library and all it loads.
     pub(crate) fn collect(&self, into: &mut BTreeMap<Label, Self>) {
         if into.insert(self.label().clone(), self.clone()).is_none() {

@@ -11,9 +11,11 @@ mod memo;
 mod scratch;
 mod source_index;
 mod sources;
+mod table_file;
 mod trees;
 
 pub use blobs::Store;
 pub use error::StoreError;
 pub use fsck::Findings;
 pub use scratch::TempDir;
+pub use table_file::{RowChanges, Rows, TableFile};

@@ -67,6 +67,10 @@ impl State {
         match event {
             Event::PackageLoaded { loaded } => self.loaded = self.loaded.max(*loaded),
             Event::TargetAnalysed { analysed } => self.analysed = self.analysed.max(*analysed),
+            Event::ActionsUnchanged { count } => {
+                self.cached += count;
+                self.planned = Some(self.planned.unwrap_or(0) + count);
+            }
             Event::ActionsPlanned { total } => self.planned = Some(self.planned.unwrap_or(0) + total),
             Event::ActionStarted { id, description } => {
                 self.running.insert(*id, Running { description: Arc::clone(description), since: now });
@@ -97,7 +101,7 @@ impl State {
             Event::TestFinished { status, cached, .. } => {
                 *self.tests.entry((rank(*status), *cached)).or_default() += 1;
             }
-            Event::Diagnosed(_) | Event::Progress { .. } => {}
+            Event::Diagnosed(_) | Event::Progress { .. } | Event::Refreshed { .. } => {}
         }
     }
 

@@ -3,34 +3,34 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use analysis::Analysis;
 use deploy::Smoke;
 use model::{Artifact, ConfiguredTarget, Network, TestStatus};
 
 use super::{DeployTarget, Prepared};
 use crate::error::{Error, ErrorKind};
 use crate::outputs;
+use crate::plan::Plan;
 use crate::session::Session;
 use crate::test::{Runner, run_tests, runtime_inputs};
 
 /// What the tests need, so that they are built before anything is rolled out.
-pub(super) fn inputs(session: &Session, analysis: &Analysis, target: &DeployTarget) -> Result<Vec<Artifact>, Error> {
+pub(super) fn inputs(session: &Session, plan: &Plan<'_>, target: &DeployTarget) -> Result<Vec<Artifact>, Error> {
     let mut inputs = Vec::new();
-    for test in tests(session, analysis, target)? {
+    for test in tests(session, plan, target)? {
         let info = test.default_info();
         if let Some(executable) = &info.executable {
             inputs.extend(outputs::files(&runtime_inputs(&info, executable, None)));
         }
     }
-    if let Some(shell) = analysis.targets.get(&session.shell_key()) {
+    if let Some(shell) = plan.shell() {
         inputs.extend(outputs::files(&shell.default_info().files));
     }
     Ok(inputs)
 }
 
-fn tests(session: &Session, analysis: &Analysis, target: &DeployTarget) -> Result<Vec<Arc<ConfiguredTarget>>, Error> {
+fn tests(session: &Session, plan: &Plan<'_>, target: &DeployTarget) -> Result<Vec<Arc<ConfiguredTarget>>, Error> {
     let found = |label| {
-        analysis.targets.get(&session.key(label)).cloned().ok_or_else(|| {
+        plan.target(&session.key(label)).ok_or_else(|| {
             Error::new(ErrorKind::Internal, format!("the smoke test {label} of {} was not analysed", target.label))
         })
     };
@@ -39,13 +39,13 @@ fn tests(session: &Session, analysis: &Analysis, target: &DeployTarget) -> Resul
 
 /// Runs the tests with `env`; each is reported as it ends.
 pub(super) async fn run(prepared: &Prepared<'_>, env: BTreeMap<String, String>) -> Result<Smoke, Error> {
-    let Prepared { session, analysis, target, .. } = *prepared;
-    let tests = tests(session, analysis, target)?;
+    let Prepared { session, plan, target, .. } = *prepared;
+    let tests = tests(session, plan, target)?;
     if tests.is_empty() {
         return Ok(Smoke::NotRun);
     }
-    let runner = Runner::new(session, analysis, env, Network::Host);
-    let report = run_tests(session, analysis, &tests, &runner).await?;
+    let runner = Runner::new(session, plan, env, Network::Host);
+    let report = run_tests(session, plan, &tests, &runner).await?;
     let passed = report.count(TestStatus::Passed) == report.results.len();
     Ok(if passed { Smoke::Passed } else { Smoke::Failed })
 }

@@ -1,0 +1,254 @@
+//! What a command needs done, brought up to date from the state that an earlier command kept.
+//!
+//! A [`Plan`] is opened for a request: targets, and the settings they are built with. Unless its state says that nothing
+//! changed, packages are loaded and targets analysed again as far as they may differ, or all of them when there is no
+//! state; in every case the rows of the state are what is worked with afterwards. [`Plan::execute`] then runs the actions
+//! whose outputs may differ. Nothing here trusts a state that it cannot confirm: a state only ever saves work.
+
+mod changes;
+mod execute;
+mod fresh;
+mod request;
+mod show;
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use loading::Loader;
+use model::{ConfiguredTarget, Data, Event, TargetKey};
+use observation::{Observation, Question, Verdict};
+use snapshot::{RequestRow, State, Table};
+
+use crate::error::Error;
+use crate::session::Session;
+use crate::sources::WorkspaceSources;
+
+pub(crate) use changes::{Known, put_packages, renew, stale_packages};
+pub(crate) use request::Request;
+
+/// What a command needs done.
+pub(crate) struct Plan<'a> {
+    session: &'a Session,
+    path: PathBuf,
+    kept: Mutex<Kept>,
+    /// Set when packages were loaded by another loader than the session's.
+    loader: OnceLock<Arc<Loader>>,
+    sources: OnceLock<Arc<WorkspaceSources>>,
+}
+
+/// The state and what this command found out about it.
+struct Kept {
+    state: State,
+    row: RequestRow,
+    /// Source artifacts whose content differs from what the state has.
+    changed: HashSet<u32>,
+    /// Whether actions that depend on a change are marked.
+    marked: bool,
+    /// Counts of the work done, for the event at the end.
+    work: Work,
+}
+
+/// What bringing a request up to date took.
+#[derive(Debug, Clone, Copy, Default)]
+struct Work {
+    stats: usize,
+    reads: usize,
+    packages: usize,
+    targets: usize,
+}
+
+/// What a look at the files told of a state.
+enum Found {
+    /// It is as if it had been made now; only contents of sources may differ.
+    Current,
+    /// Packages or .star files differ, or may: rows of observations.
+    Differs(changes::Seen),
+    /// It is of no use.
+    Useless,
+}
+
+impl<'a> Plan<'a> {
+    /// Loads and analyses what the request needs, as far as that is not known.
+    pub(crate) fn open(session: &'a Session, request: &Request) -> Result<Self, Error> {
+        let identity = request.identity(session);
+        let path = request.path(session);
+        let mut work = Work::default();
+        // A state that cannot be opened is as good as none; one that cannot be written is reported then.
+        if let Ok(Some(mut state)) = State::open(&path, &identity)
+            && let Some(row) = request::read(&state)
+        {
+            let mut changed = HashSet::new();
+            let found = look(session, &mut state, &row, &mut changed, &mut work);
+            match found {
+                Found::Current => return Ok(Self::new(session, path, Kept::of(state, row, changed, work))),
+                Found::Differs(seen) => {
+                    if let Some(updated) = changes::update(session, request, (state, row), &seen, &mut work)? {
+                        let (state, row, loader) = updated;
+                        let plan = Self::new(session, path, Kept::of(state, row, changed, work));
+                        _ = plan.loader.set(loader);
+                        return Ok(plan);
+                    }
+                }
+                Found::Useless => {}
+            }
+        }
+        let (state, row) = fresh::analyse(session, request, &identity, &mut work)?;
+        Ok(Self::new(session, path, Kept::of(state, row, HashSet::new(), work)))
+    }
+
+    fn new(session: &'a Session, path: PathBuf, kept: Kept) -> Self {
+        Self { session, path, kept: Mutex::new(kept), loader: OnceLock::new(), sources: OnceLock::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many targets the request's patterns stand for.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().row.count as usize
+    }
+
+    /// The configured target of a label of the request, by its place among them.
+    pub(crate) fn requested(&self, index: usize) -> Option<Arc<ConfiguredTarget>> {
+        let mut kept = self.lock();
+        let id = *kept.row.targets.get(index)?;
+        analysis::target(&mut kept.state, id).map(Arc::new)
+    }
+
+    /// A configured target that was reached.
+    pub(crate) fn target(&self, key: &TargetKey) -> Option<Arc<ConfiguredTarget>> {
+        let mut kept = self.lock();
+        let id = kept.state.target_id(key)?;
+        analysis::target(&mut kept.state, id).map(Arc::new)
+    }
+
+    /// The resolved attributes of a target; `None` for files.
+    pub(crate) fn attributes_of(&self, key: &TargetKey) -> Option<BTreeMap<Arc<str>, Data>> {
+        let mut kept = self.lock();
+        let id = kept.state.target_id(key)?;
+        let row = snapshot::TargetRow::read(&kept.state, id)?;
+        if row.attributes.is_empty() {
+            return None;
+        }
+        snapshot::decode_attributes(&row.attributes, &mut kept.state)
+    }
+
+    /// The loader that this command works with.
+    fn loader(&self) -> Result<&Arc<Loader>, Error> {
+        match self.loader.get() {
+            Some(loader) => Ok(loader),
+            None => self.session.loader(),
+        }
+    }
+
+    /// Who reads source files for this command.
+    fn sources(&self) -> Result<Arc<WorkspaceSources>, Error> {
+        let loader = self.loader()?;
+        Ok(Arc::clone(self.sources.get_or_init(|| Arc::new(WorkspaceSources::new(self.session, loader)))))
+    }
+
+    /// The target with the shell's tree, if the request has it.
+    pub(crate) fn shell(&self) -> Option<Arc<ConfiguredTarget>> {
+        self.requested(self.count())
+    }
+
+    /// Keeps the state for the next command. Whatever the command came to, what it found out is true.
+    pub(crate) fn save(&self) -> Result<(), Error> {
+        let mut kept = self.lock();
+        self.keep_sources(&mut kept);
+        let row = kept.row.encode();
+        kept.state.put(Table::Request, 0, row);
+        let written = kept.state.save(&self.path)?;
+        let Work { stats, reads, packages, targets } = kept.work;
+        self.session.reporter.report(Event::Refreshed { stats, reads, packages, targets, written });
+        Ok(())
+    }
+
+    /// Replaces what is known of source files by what was read of them.
+    fn keep_sources(&self, kept: &mut Kept) {
+        for seen in self.sources.get().map(|sources| sources.take()).unwrap_or_default() {
+            kept.state.put_observation(&seen);
+        }
+        // What nobody read is looked at now, so that the next command can tell whether it changed.
+        let unknown: Vec<Observation> = (0..kept.state.len(Table::Observations))
+            .filter_map(|id| {
+                let claim = kept.state.claim(id)?;
+                let unknown = Observation::unknown(Question::Content, Arc::from(claim.path));
+                (claim.question == Question::Content && claim.answer == unknown.answer).then_some(unknown)
+            })
+            .collect();
+        for observation in unknown {
+            if let Some(seen) = observation::look_at_content(&self.session.root, &observation.path) {
+                kept.work.reads += 1;
+                kept.state.put_observation(&seen);
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn of(state: State, row: RequestRow, changed: HashSet<u32>, work: Work) -> Self {
+        Self { state, row, changed, marked: false, work }
+    }
+}
+
+/// Checks what the state was made from. Files whose time stamps changed and nothing else are noted in the state.
+fn look(
+    session: &Session,
+    state: &mut State,
+    row: &RequestRow,
+    changed: &mut HashSet<u32>,
+    work: &mut Work,
+) -> Found {
+    if !state.is_sound(&[Table::Request, Table::Observations, Table::Shown]) {
+        return Found::Useless;
+    }
+    let count = state.len(Table::Observations);
+    let claims: Option<Vec<_>> = (0..count).map(|id| state.claim(id)).collect();
+    let Some(claims) = claims else { return Found::Useless };
+    let verification = observation::verify(&session.root, &claims, &loading::MARKS);
+    work.stats += verification.stats;
+    work.reads += verification.reads;
+    let mut seen = changes::Seen::default();
+    let mut renewed = Vec::new();
+    let mut loaded = None;
+    if !verification.verdicts.is_empty() && !state.is_sound(&Table::ALL) {
+        return Found::Useless;
+    }
+    for (index, verdict) in &verification.verdicts {
+        let claim = &claims[*index];
+        let id = *index as u32;
+        match verdict {
+            Verdict::Renewed(fingerprint) => renewed.push(Observation {
+                question: claim.question,
+                path: Arc::from(claim.path),
+                answer: claim.answer,
+                fingerprint: *fingerprint,
+            }),
+            Verdict::Changed { present } => {
+                if row.roots.contains(&id) {
+                    return Found::Useless;
+                }
+                let source = state.source_of(id);
+                changed.extend(source);
+                if source.is_some() && loaded.is_none() {
+                    loaded = state.loaded();
+                }
+                // The new content of a source that is still there concerns its actions only.
+                let is_loaded = loaded.as_ref().is_some_and(|loaded| loaded.contains(&id));
+                if source.is_none() || !present || is_loaded {
+                    seen.observations.insert(id);
+                }
+            }
+        }
+    }
+    let differs = !seen.observations.is_empty();
+    if !row.complete && !state.is_sound(&Table::ALL) {
+        return Found::Useless;
+    }
+    state.read_index();
+    renewed.iter().for_each(|observation| _ = state.put_observation(observation));
+    if differs { Found::Differs(seen) } else { Found::Current }
+}

@@ -1,0 +1,153 @@
+//! Outputs in `build-out/`: what is there as it was left is not touched, everything else is placed again.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use execution::Content;
+use model::{ArtifactRoot, Digest, Event, Label, RelPath};
+use observation::Fingerprint;
+use snapshot::{ShownRow, Table};
+
+use super::execute::content;
+use super::{Kept, Plan};
+use crate::build::BuildReport;
+use crate::error::{Error, ErrorKind};
+use crate::outputs;
+
+impl Plan<'_> {
+    /// Makes the default outputs of all requested targets and shows them in `build-out/`.
+    pub(crate) async fn build(&self, listed: usize) -> Result<BuildReport, Error> {
+        if let Some(report) = self.nothing_to_do(listed) {
+            return Ok(report);
+        }
+        let wanted = self.wanted();
+        let mut report = BuildReport::default();
+        // A content that is gone from the store when it is to be shown is made again.
+        for _ in 0..3 {
+            let outcome = self.make(&wanted).await?;
+            report.stats = outcome.stats;
+            self.lock().row.wanted.clone_from(&wanted);
+            if !outcome.failures.is_empty() {
+                self.lock().row.complete = false;
+                return Err(Error::reported(ErrorKind::Build));
+            }
+            let lost = self.show(&wanted)?;
+            if lost.is_empty() {
+                self.session.store.set_mended();
+                let (complete, actions) = self.is_current(&wanted);
+                let mut kept = self.lock();
+                kept.row.complete = complete;
+                kept.row.actions = actions as u32;
+                drop(kept);
+                report.targets = self.paths(listed);
+                return Ok(report);
+            }
+            self.forget(&lost);
+        }
+        Err(Error::new(ErrorKind::Environment, "outputs leave the store before they can be shown"))
+    }
+
+    /// The report of a build for which there is nothing to do.
+    fn nothing_to_do(&self, listed: usize) -> Option<BuildReport> {
+        let kept = self.lock();
+        if !kept.row.complete || !kept.changed.is_empty() || self.session.store.is_damaged() {
+            return None;
+        }
+        if !self.different(&kept).is_empty() {
+            return None;
+        }
+        let count = kept.row.actions as usize;
+        drop(kept);
+        self.session.reporter.report(Event::ActionsUnchanged { count });
+        let mut report = BuildReport::default();
+        report.stats.cached = count;
+        report.targets = self.paths(listed);
+        Some(report)
+    }
+
+    /// The artifacts of the requested targets, sorted.
+    fn wanted(&self) -> Vec<u32> {
+        let kept = self.lock();
+        let mut wanted: Vec<u32> = Vec::new();
+        for id in &kept.row.targets {
+            wanted.extend(kept.state.files(*id).unwrap_or_default());
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted
+    }
+
+    /// Rows of shown outputs that are not as they were left.
+    fn different(&self, kept: &Kept) -> HashSet<u32> {
+        let rows = (0..kept.state.len(Table::Shown)).filter_map(|id| Some((id, kept.state.shown(id)?)));
+        let (ids, shown): (Vec<u32>, Vec<(&str, Fingerprint)>) =
+            rows.map(|(id, (path, fingerprint, ..))| (id, (path, fingerprint))).unzip();
+        let different = observation::differing(&self.session.root, &shown);
+        different.into_iter().map(|index| ids[index]).collect()
+    }
+
+    /// Shows outputs; gives the paths of those whose content is gone.
+    fn show(&self, wanted: &[u32]) -> Result<Vec<RelPath>, Error> {
+        let kept = &mut *self.lock();
+        let different = self.different(kept);
+        let mut shown: HashMap<u32, (u32, Digest)> = HashMap::new();
+        for id in 0..kept.state.len(Table::Shown) {
+            match kept.state.shown(id) {
+                Some((_, _, artifact, digest)) if !different.contains(&id) => _ = shown.insert(artifact, (id, digest)),
+                _ => {}
+            }
+        }
+        let mut lost = Vec::new();
+        let mut next = Vec::with_capacity(wanted.len());
+        for id in wanted {
+            let Some(content) = content(kept, *id) else { continue };
+            let digest = digest_of(&content);
+            if let Some((row, _)) = shown.get(id).filter(|(_, own)| *own == digest) {
+                next.push(kept.state.row(Table::Shown, *row).to_vec());
+                continue;
+            }
+            let Some(artifact) = kept.state.artifact(*id) else { continue };
+            let path = outputs::shown_at(&self.session.root, &artifact);
+            match outputs::place(&self.session.store, &content, &path) {
+                Ok(()) => {}
+                Err(error) if error.is_missing_content => {
+                    lost.push(artifact.path().clone());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            let name = format!("{}/{}", outputs::FOLDER, artifact.short_path());
+            let fingerprint = observation::shown(&path);
+            next.push(ShownRow { path: Arc::from(name), artifact: *id, content: digest, fingerprint }.encode());
+        }
+        let count = next.len() as u32;
+        next.into_iter().enumerate().for_each(|(index, row)| kept.state.put(Table::Shown, index as u32, row));
+        (count..kept.state.len(Table::Shown)).for_each(|id| kept.state.put(Table::Shown, id, Vec::new()));
+        Ok(lost)
+    }
+
+    /// The requested targets, each with where its outputs are shown; none if there are more than `listed`.
+    fn paths(&self, listed: usize) -> Vec<(Label, Vec<PathBuf>)> {
+        let kept = &mut *self.lock();
+        if kept.row.count as usize > listed {
+            return Vec::new();
+        }
+        let labels = kept.state.labels().unwrap_or_default();
+        let targets = kept.row.targets.clone();
+        labels.into_iter().zip(targets).map(|(label, id)| (label, self.paths_of(kept, id))).collect()
+    }
+
+    fn paths_of(&self, kept: &mut Kept, target: u32) -> Vec<PathBuf> {
+        let files = kept.state.files(target).unwrap_or_default();
+        let artifacts = files.into_iter().filter_map(|id| kept.state.artifact(id));
+        let outputs = artifacts.filter(|artifact| artifact.root() == ArtifactRoot::Output);
+        outputs.map(|artifact| outputs::shown_at(&self.session.root, &artifact)).collect()
+    }
+}
+
+fn digest_of(content: &Content) -> Digest {
+    match content {
+        Content::File { digest, .. } | Content::Tree(digest) => *digest,
+    }
+}
