@@ -58,7 +58,8 @@ def plans(wish: Wish) -> list[Plan]:
         for targets in wish.growth:
             graph = generate("wide", targets, max(1, targets // 10), wish.seed)
             peers = LARGE_PEERS if max(wish.growth) > LARGE else GRAPHS
-            found.append(_plan(wish, f"growth-{targets}", f"Growth: {_described(graph)}", graph, rows.GROWTH_ROWS, peers))
+            title = f"Growth: {_described(graph)}"
+            found.append(_plan(wish, f"growth-{targets}", title, graph, rows.GROWTH_ROWS, peers))
     return [plan for plan in found if plan.rows and plan.peers]
 
 
@@ -72,6 +73,5 @@ def _described(graph: Graph) -> str:
     if graph.sources_each > 1:
         return f"One action with {graph.sources_each} inputs"
     reads = sum(len(dependencies) for dependencies in graph.dependencies) / graph.targets + 1
-    return (
-        f"{graph.targets} targets in {graph.packages} packages, {graph.shape}: depth {graph.depth()}, fan-in {reads:.1f}"
-    )
+    form = f"{graph.shape}: depth {graph.depth()}, fan-in {reads:.1f}"
+    return f"{graph.targets} targets in {graph.packages} packages, {form}"

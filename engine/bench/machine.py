@@ -15,6 +15,8 @@ from peers.ours import Ours
 from tools import NotInstalled, Tools
 
 BLOCK = 1 << 20
+# Seconds after which a file's times are surely older than the look at it.
+YOUTH = 3.0
 
 
 @dataclass(frozen=True)
@@ -74,16 +76,18 @@ def hashing(tools: Tools, ours: Peer, size: int) -> list[Line]:
     edited, small = [], []
     for number in range(3):
         _touch(big, number)
+        # A file is not trusted by its times while they are as young as the look at it: each build would hash it.
+        time.sleep(YOUTH)
         edited.append(_ended_well(run([ours.build()], logs)))
         ours.put("small.txt", f"version {number}\n")
         small.append(_ended_well(run([ours.build()], logs)))
-    base = min(sample.wall for sample in small)
-    seconds = max(min(sample.wall for sample in edited) - base, 1e-6)
+    wall = min(sample.wall for sample in edited) - min(sample.wall for sample in small)
     cpu = min(sample.cpu for sample in edited) - min(sample.cpu for sample in small)
+    rate = _rate(size / wall) if wall > 0 else "lost in noise"
+    base = f"less the same build with a small source edited ({min(sample.wall for sample in small):.3f} s)"
     lines = [
         Line(f"build with a source of {label}, empty store", f"{cold.wall:.3f} s", ours.build().shown),
-        Line(f"the same, one byte of the source edited, less the same build with a small source edited ({base:.3f} s)",
-             f"{seconds:.3f} s, {cpu:.2f} CPU-s, {_rate(size / seconds)}", ours.build().shown),
+        Line(f"one byte of it edited, {base}", f"{wall:.3f} s, {cpu:.2f} CPU-s, {rate}", ours.build().shown),
     ]
     return lines + _yardstick(tools, big, label)
 

@@ -1,8 +1,8 @@
 """Runs commands and measures wall time, CPU time and memory of everything they start, servers included.
 
-This process makes itself the reaper of orphans, so whatever a tool leaves behind (a server that detached itself) stays below
-it in the process tree. Its CPU time is then complete: what ended and was waited for is in RUSAGE_CHILDREN (which wait4
-fills), what still lives is in /proc/<pid>/stat. Nothing else may be started while a command is measured.
+This process makes itself the reaper of orphans, so whatever a tool leaves behind (a server that detached itself) stays
+below it in the process tree. Its CPU time is then complete: what ended and was waited for is in RUSAGE_CHILDREN (which
+wait4 fills), what still lives is in /proc/<pid>/stat. Nothing else may be started while a command is measured.
 """
 
 import ctypes
@@ -142,7 +142,7 @@ class Peak(threading.Thread):
 
 
 def run(commands: list[Command], logs: Path) -> Sample:
-    """Runs commands at once and waits until all have ended. What they write goes to files in `logs`, then into the sample."""
+    """Runs commands at once until all have ended. What they write goes to files in `logs`, then into the sample."""
     logs.mkdir(parents=True, exist_ok=True)
     paths = [logs / f"command-{number}" for number in range(len(commands))]
     cpu_before = cpu_used()
@@ -150,12 +150,7 @@ def run(commands: list[Command], logs: Path) -> Sample:
     peak.start()
     began = time.perf_counter()
     started = [_start(command, path) for command, path in zip(commands, paths)]
-    codes = []
-    for process in started:
-        # By wait4 and not by the library: it may find the process already reaped, and would then make up a result.
-        _, status, _ = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        codes.append(process.returncode)
+    codes = _wait_for(started)
     wall = time.perf_counter() - began
     memory = peak.end()
     if descendants():
@@ -180,8 +175,28 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def _wait_for(started: list[subprocess.Popen[bytes]]) -> list[int]:
+    """Waits for all of these; their exit codes.
+
+    Orphans that end meanwhile are reaped too: a client may wait until the server it stopped is gone.
+    """
+    codes: dict[int, int] = {}
+    while any(process.pid not in codes for process in started):
+        pid, status, _ = os.wait4(-1, 0)
+        codes[pid] = os.waitstatus_to_exitcode(status)
+    for process in started:
+        # The library must not wait for it again: it would find nothing, and make up a result.
+        process.returncode = codes[process.pid]
+    return [process.returncode for process in started]
+
+
 def _start(command: Command, log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as out:
         return subprocess.Popen(
-            command.argv, cwd=command.cwd, env=command.env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+            command.argv,
+            cwd=command.cwd,
+            env=command.env,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
         )

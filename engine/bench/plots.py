@@ -49,17 +49,18 @@ def growth(cases: list[dict[str, Any]], folder: Path) -> None:
     """CPU time and memory against the number of targets, one line a row and tool."""
     points: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
     for case in cases:
-        for key, row in measured(case).items():
-            points.setdefault(key, []).append((int(case["name"].partition("-")[2]), row["cpu"]["median"], row["memory"]))
+        targets = int(case["name"].partition("-")[2])
+        for key, figures in measured(case).items():
+            points.setdefault(key, []).append((targets, figures["cpu"]["median"], figures["memory"]))
     if not points:
         return
     figure, sides = pyplot.subplots(1, 2, figsize=(12, 5))
     marks = dict(zip(dict.fromkeys(row for row, _ in points), "osv^Dx*"))
     for (row, peer), found in sorted(points.items()):
         found.sort()
-        targets = [point[0] for point in found]
+        places = [point[0] for point in found]
         for axes, values in zip(sides, ([p[1] for p in found], [p[2] / 1e6 for p in found])):
-            axes.plot(targets, values, marker=marks[row], color=COLOURS[peer], label=f"{peer}, {row}")
+            axes.plot(places, values, marker=marks[row], color=COLOURS[peer], label=f"{peer}, {row}")
     for axes, label in zip(sides, ("CPU-seconds", "peak memory, MB")):
         axes.set(xscale="log", yscale="log", xlabel="targets", ylabel=label)
         axes.legend(fontsize="small")

@@ -1,4 +1,4 @@
-"""The results as JSON and as Markdown. JSON holds every repetition; the table shows medians, the list below it all the rest."""
+"""The results as JSON and as Markdown: JSON holds every repetition, the tables what can be said of them."""
 
 import json
 from dataclasses import dataclass, field
@@ -55,18 +55,21 @@ class Report:
             for case in self.cases
         ]
         lines = [line.__dict__ for line in self.lines]
-        return {"command": self.command, "machine": self.facts, "versions": self.versions, "cases": cases, "lines": lines}
+        said = {"command": self.command, "machine": self.facts, "versions": self.versions}
+        return said | {"cases": cases, "lines": lines}
 
     def as_markdown(self) -> str:
         """The tables and the list."""
         parts = [f"# Benchmark\n\n`{self.command}`\n"]
-        parts.append("\n".join(f"- {name}: {value}" for name, value in (self.facts | self.versions).items()) + "\n")
+        facts = self.facts | self.versions
+        parts.append("\n".join(f"- {name}: {value}" for name, value in facts.items()) + "\n")
         parts.append("Cells: median wall seconds (median CPU-seconds, servers included) peak memory.\n")
         for case in self.cases:
             parts += [_table(case), _details(case)]
         if self.lines:
-            rows = [f"| {line.name} | {line.value} | `{line.command}` |" for line in self.lines]
-            parts.append("\n".join(["## Beside the machine\n", "| what | result | command |", "|---|---|---|", *rows, ""]))
+            head = ["## Beside the machine\n", "| what | result | command |", "|---|---|---|"]
+            rows = [f"| {line.name} | {line.value} | `{_plain(line.command)}` |" for line in self.lines]
+            parts.append("\n".join([*head, *rows, ""]))
         return "\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The rows of the table: what is done before a command is timed, which command it is, and what must be true after it."""
+"""The rows of the table: what is done before a command is timed, and which command it is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

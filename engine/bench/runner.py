@@ -1,5 +1,6 @@
-"""Runs rows: prepares, times, and checks. A figure is kept only with what proves that the work was done, and done right."""
+"""Runs rows: prepares, times, and checks. A figure is kept only if the work behind it was done, and done right."""
 
+import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +61,8 @@ class Runner:
                 self._repeat(row, outcome)
         except Absent as reason:
             outcome.absent = str(reason)
-        except Wrong as what:
+        except (Wrong, OSError, subprocess.SubprocessError) as what:
+            # One row that cannot be done must not end the session.
             outcome.wrong = str(what)
             self._built = False
         return outcome
@@ -72,12 +74,15 @@ class Runner:
         except Absent:
             pass
 
-    def _make_built(self) -> None:
-        if self._built:
-            return
+    def _write_once(self) -> None:
         if self._empty:
             self.peer.write()
         self._empty = False
+
+    def _make_built(self) -> None:
+        if self._built:
+            return
+        self._write_once()
         self.peer.fresh()
         self.peer.workspace.all_must_run()
         self._check_build([self.peer.build()], run([self.peer.build()], self.logs), free=False)
@@ -94,11 +99,9 @@ class Runner:
         outcome.command += f", beside `{command.shown}`"
 
     def _repeat(self, row: Row, outcome: Outcome) -> None:
-        if self._empty:
-            self.peer.write()
-        self._empty = False
-        if self.peer.keeps_record and row.builds and row.needs == "built" and row.commands(self.peer) == [self.peer.build()]:
-            self._count_apart(row, outcome)
+        self._write_once()
+        if row.needs == "built" and not row.once:
+            self._warm_up(row, outcome)
         began = time.monotonic()
         for _ in range(1 if row.once else self.repeat):
             row.before(self.peer)
@@ -112,14 +115,17 @@ class Runner:
             # What a plain build of a tool with sandboxes left is not what its default build leaves.
             self._built = row.key == "full" or (row.key == "full-plain" and not self.peer.sandboxed)
 
-    def _count_apart(self, row: Row, outcome: Outcome) -> None:
-        """One repetition that is not timed, in which the tool records each action."""
+    def _warm_up(self, row: Row, outcome: Outcome) -> None:
+        """One repetition that is not timed: a server is then awake. A tool that can records each action in it."""
         row.before(self.peer)
-        counted = self.peer.count_ran()
+        commands = row.commands(self.peer)
+        if not self.peer.keeps_record or not row.builds or commands != [self.peer.build()]:
+            self._check(row, commands, run(commands, self.logs))
+            return
+        outcome.counted = self.peer.count_ran()
         expected = self.peer.workspace.must_run()
-        if counted != expected:
-            raise Wrong(f"ran {counted} actions by its record, not {expected}")
-        outcome.counted = counted
+        if outcome.counted != expected:
+            raise Wrong(f"ran {outcome.counted} actions by its record, not {expected}")
         self._check_outputs()
 
     def _check(self, row: Row, commands: list[Command], sample: Sample) -> int | None:

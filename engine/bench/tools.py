@@ -1,4 +1,4 @@
-"""Where the tools come from: each is installed once, from its package registry, into a cache folder outside the repository."""
+"""Where the tools come from: each is installed once, from its package registry, into a cache folder."""
 
 import os
 import shutil
@@ -91,7 +91,16 @@ class Tools:
     ) -> None:
         """Runs an installation; its last line of complaint is the reason when it fails."""
         try:
-            result = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=timeout)
+            result = subprocess.run(
+                argv,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=timeout,
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise NotInstalled(f"`{' '.join(argv[:3])}`: {error}") from error
         if result.returncode != 0:

@@ -1,7 +1,7 @@
 """A graph as files on disk: the sources, what each target's output must be, and edits of both.
 
-Build files are the peers' business. What a command must print is computed here, apart from any tool, so that every output
-of every tool can be checked.
+Build files are the peers' business. What a command must print is computed here, apart from any tool, so that every
+output of every tool can be checked.
 """
 
 import hashlib
@@ -123,7 +123,8 @@ class Workspace:
 
     def _update(self, edited: int) -> set[int]:
         """Computes outputs again after an edit; the targets whose inputs became others."""
-        rerun, changed = set(), set()
+        rerun: set[int] = set()
+        changed: set[int] = set()
         for target in range(edited, self.graph.targets):
             if target != edited and changed.isdisjoint(self.graph.dependencies[target]):
                 continue

@@ -1,7 +1,7 @@
-"""What the machine itself can do, printed as JSON: hashing and copying memory. Run by the venv's Python, which has the packages.
+"""What the machine itself can do, printed as JSON: hashing and copying memory. Run by the venv's Python.
 
-`yardstick.py FILE`: reads the file into memory, hashes it by BLAKE3 with one thread and with all, copies it, three times
-each; the best is taken, since only disturbance makes it slower.
+`yardstick.py FILE`: reads the file into memory, hashes it by BLAKE3 with one thread and with all, copies it, three
+times each; the best is taken, since only disturbance makes it slower.
 """
 
 import json

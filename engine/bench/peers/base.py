@@ -64,7 +64,7 @@ class Peer(ABC):
 
     @abstractmethod
     def fresh(self) -> None:
-        """Removes outputs, caches and servers: the state after a fresh clone. What the tool itself needs to start stays."""
+        """Removes outputs, caches and servers: the state after a clone. What the tool itself needs to start stays."""
 
     @abstractmethod
     def drop_outputs(self) -> None:

@@ -1,10 +1,9 @@
 """Bazel, with a server, an output base and a disk cache of the bench's own."""
 
 import re
-import subprocess
 from pathlib import Path
 
-from measure import Command
+from measure import Command, run
 from peers.base import Absent, Peer
 from peers.starlark import package_text
 
@@ -12,7 +11,8 @@ PROCESSES = re.compile(r"INFO: \d+ process(?:es)?: (.*)\.")
 KIND = re.compile(r"(\d+) ([a-z -]+)")
 # Of what its closing line counts, these ran nothing.
 NOT_RUN = ("internal", "disk cache hit", "remote cache hit")
-STARTUP = ("--nosystem_rc", "--nohome_rc", "--noworkspace_rc", "--max_idle_secs=3600")
+# Debian's system-wide file is read: it says where the installation is.
+STARTUP = ("--nohome_rc", "--noworkspace_rc", "--max_idle_secs=3600")
 
 
 class Bazel(Peer):
@@ -77,7 +77,9 @@ class Bazel(Peer):
 
     def _build(self, *arguments: str) -> Command:
         cache = self.state / "disk-cache"
-        command = self.bazel("build", "--spawn_strategy=sandboxed", f"--disk_cache={cache}", *arguments)
+        # Debian's settings keep all sandboxes, to be looked at.
+        flags = ("--spawn_strategy=sandboxed", "--nosandbox_debug", f"--disk_cache={cache}")
+        command = self.bazel("build", *flags, *arguments)
         return Command(command.argv, command.cwd, command.env, command.shown.replace(str(cache), "FOLDER"))
 
     def bazel(self, verb: str, *arguments: str) -> Command:
@@ -89,7 +91,6 @@ class Bazel(Peer):
 
     def _quietly(self, verb: str) -> None:
         command = self.bazel(verb)
-        argv = [argument for argument in command.argv if argument not in ("--noshow_progress", "--color=no")]
-        result = subprocess.run(argv, cwd=self.folder, env=command.env, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            raise Absent(f"bazel {verb} fails: {result.stderr.strip()[-300:]}")
+        sample = run([command], self.state.with_name("bazel-logs"))
+        if sample.codes != (0,):
+            raise Absent(f"bazel {verb} fails: {sample.log.strip()[-300:]}")

@@ -47,7 +47,7 @@ class Ninja(Peer):
         return self.command(self.program, shown="ninja")
 
     def load(self) -> Command:
-        return self.command(self.program, "-n", "--quiet", shown="ninja -n --quiet")
+        return self.command(self.program, "-t", "rules", shown="ninja -t rules")
 
     def query(self) -> Command:
         return self.command(self.program, "-t", "inputs", "all", shown="ninja -t inputs all")

@@ -1,4 +1,4 @@
-"""This repository's own tool. Its store is a folder of the bench's, so nothing that a user has built is used or touched."""
+"""This repository's own tool, with a store of the bench's: nothing that a user has built is used or touched."""
 
 import json
 import re
@@ -18,7 +18,7 @@ SHELL_WORKSPACE = {
 
 
 class Ours(Peer):
-    """`build`. An empty store holds the shell of the exec platform and nothing else: fetching it is no part of a row."""
+    """`build`. A fresh store holds the shell of the exec platform alone: fetching it is no part of a row."""
 
     name = "build"
     sandboxed = True
