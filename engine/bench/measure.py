@@ -21,6 +21,7 @@ SETTLE = 0.3
 # Memory is looked at so often that looking costs at most this share of one core.
 SAMPLING_SHARE = 0.03
 SHORTEST_INTERVAL = 0.002
+OWN_COMMAND_LINE = Path("/proc/self/cmdline").read_bytes()
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Sample:
-    """What one run cost: seconds, CPU-seconds, bytes; and how it ended."""
+    """What one run cost: seconds, CPU-seconds, bytes (0: too short to be seen); and how it ended."""
 
     wall: float
     cpu: float
@@ -109,6 +110,9 @@ def reap() -> None:
 def memory_of(pid: int) -> int:
     """Bytes in memory that are a process's own, with its share of what it has in common with others."""
     try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            if file.read() == OWN_COMMAND_LINE:
+                return 0  # It is about to become another program, and what it has is this one's still.
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
             for line in file:
                 if line.startswith("Pss:"):

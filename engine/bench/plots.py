@@ -51,7 +51,7 @@ def growth(cases: list[dict[str, Any]], folder: Path) -> None:
     for case in cases:
         targets = int(case["name"].partition("-")[2])
         for key, figures in measured(case).items():
-            points.setdefault(key, []).append((targets, figures["cpu"]["median"], figures["memory"]))
+            points.setdefault(key, []).append((targets, figures["cpu"]["median"], figures["memory"] or 0))
     if not points:
         return
     figure, sides = pyplot.subplots(1, 2, figsize=(12, 5))
@@ -59,7 +59,7 @@ def growth(cases: list[dict[str, Any]], folder: Path) -> None:
     for (row, peer), found in sorted(points.items()):
         found.sort()
         places = [point[0] for point in found]
-        for axes, values in zip(sides, ([p[1] for p in found], [p[2] / 1e6 for p in found])):
+        for axes, values in zip(sides, ([p[1] for p in found], [p[2] / 1e6 or float("nan") for p in found])):
             axes.plot(places, values, marker=marks[row], color=COLOURS[peer], label=f"{peer}, {row}")
     for axes, label in zip(sides, ("CPU-seconds", "peak memory, MB")):
         axes.set(xscale="log", yscale="log", xlabel="targets", ylabel=label)

@@ -93,7 +93,7 @@ def _data(outcome: Outcome) -> dict[str, Any]:
     data: dict[str, Any] = {"row": outcome.row, "peer": outcome.peer, "command": outcome.command}
     if outcome.samples:
         walls, cpus, memory = _summaries(outcome)
-        data |= {"wall": walls.__dict__, "cpu": cpus.__dict__, "memory": memory}
+        data |= {"wall": walls.__dict__, "cpu": cpus.__dict__, "memory": memory or None}
         data["samples"] = [{"wall": s.wall, "cpu": s.cpu, "memory": s.memory} for s in outcome.samples]
         data |= {"ran": outcome.ran, "counted": outcome.counted}
     return data | {"absent": outcome.absent, "wrong": outcome.wrong}
@@ -107,7 +107,7 @@ def _cell(outcome: Outcome | None) -> str:
     if not outcome.samples:
         return "-"
     walls, cpus, memory = _summaries(outcome)
-    return f"{seconds(walls.median)} ({seconds(cpus.median)}) {size(memory)}"
+    return f"{seconds(walls.median)} ({seconds(cpus.median)}) {size(memory) if memory else ''}".strip()
 
 
 def _table(case: Case) -> str:

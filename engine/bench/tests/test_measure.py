@@ -66,6 +66,11 @@ class MeasureTest(unittest.TestCase):
     def test_memory_of_a_process(self) -> None:
         self.assertTrue(150e6 < self.run_python(MEMORY).memory < 250e6)
 
+    def test_memory_is_not_that_of_the_bench(self) -> None:
+        ballast = b"x" * 200_000_000
+        self.assertLess(self.run_python("import time; time.sleep(0.05)", BURN).memory, 100e6)
+        del ballast
+
     def test_codes_and_what_was_written(self) -> None:
         sample = self.run_python("print('a')", "import sys; sys.exit('b')")
         self.assertEqual((sample.codes, sample.logs), ((0, 1), ("a\n", "b\n")))
