@@ -46,7 +46,8 @@ def plans(wish: Wish) -> list[Plan]:
     found = []
     if "main" in wish.cases:
         graph = generate(wish.shape, wish.targets, wish.packages, wish.seed)
-        found.append(_plan(wish, "main", _described(graph), graph, rows.KEYS, GRAPHS))
+        keys = tuple(key for key in rows.KEYS if graph.packages > 1 or key not in rows.HALVES)
+        found.append(_plan(wish, "main", _described(graph), graph, keys, GRAPHS))
     if "many-inputs" in wish.cases:
         graph = generate("many-inputs", wish.many, 1)
         found.append(_plan(wish, "many-inputs", f"One action with {wish.many} inputs", graph, rows.MANY_ROWS, GRAPHS))

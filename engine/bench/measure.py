@@ -8,6 +8,7 @@ wait4 fills), what still lives is in /proc/<pid>/stat. Nothing else may be start
 import ctypes
 import os
 import resource
+import signal
 import subprocess
 import threading
 import time
@@ -163,6 +164,16 @@ def run(commands: list[Command], logs: Path) -> Sample:
     return Sample(wall, cpu_used() - cpu_before, memory, tuple(codes), texts)
 
 
+def end_all() -> None:
+    """Ends everything that still lives below this process, such as the server of a tool that was interrupted."""
+    for pid in descendants():
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    reap()
+
+
 def start(command: Command, log: Path) -> subprocess.Popen[bytes]:
     """Starts a command that goes on beside those measured later."""
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +182,7 @@ def start(command: Command, log: Path) -> subprocess.Popen[bytes]:
 
 def stop(process: subprocess.Popen[bytes]) -> None:
     """Ends a command that was started, as Ctrl-C would; with force when it does not listen."""
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     try:
         process.wait(timeout=10)
     except subprocess.TimeoutExpired:

@@ -118,6 +118,8 @@ ROWS: tuple[Row, ...] = (
 )
 
 KEYS = tuple(row.key for row in ROWS)
+# These need packages in both halves.
+HALVES = ("half", "two")
 # What is asked of the other workspaces: 10,000 inputs of one action, one task a package, growth.
 MANY_ROWS = ("full-plain", "full", "null", "source")
 PACKAGE_ROWS = ("full-plain", "full", "null", "source", "restore")

@@ -76,7 +76,7 @@ class Ours(Peer):
     def count_ran(self) -> int:
         events = self.state / "events"
         command = self.ours("build", f"--event_file={events}", "//...")
-        subprocess.run(command.argv, cwd=command.cwd, env=command.env, capture_output=True, check=False)
+        subprocess.run(command.argv, cwd=command.cwd, env=command.env, capture_output=True, check=True)
         finished = [json.loads(line).get("ActionFinished") for line in events.read_text().splitlines()]
         return sum(1 for action in finished if action and action["outcome"] == "Ran")
 

@@ -36,13 +36,7 @@ class MeasureTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
         measure.adopt_orphans()
-        self.addCleanup(self.end_all)
-
-    def end_all(self) -> None:
-        """Ends what the test left behind; orphans are its own children by then."""
-        for pid in measure.descendants():
-            os.kill(pid, 9)
-        measure.reap()
+        self.addCleanup(measure.end_all)
 
     def run_python(self, *scripts: str) -> measure.Sample:
         commands = [measure.Command((sys.executable, "-S", "-c", s), self.folder, dict(os.environ), "") for s in scripts]
