@@ -40,6 +40,23 @@ impl Scratch {
         }
     }
 
+    /// When the first of the other processes at work began, in nanoseconds since the epoch.
+    pub(crate) fn oldest_other(&self) -> Result<Option<i128>, FileError> {
+        let tmp = self.folder.parent().unwrap_or(&self.folder);
+        let mut oldest = None;
+        for entry in fs::read_dir(tmp)? {
+            let Some(name) = entry.name.strip_suffix(".lock") else { continue };
+            let lock = tmp.join(&entry.name);
+            // A lock that is gone or can be had is nobody's.
+            if lock == self.lock || fs::open(&lock).map_or(true, |file| file.try_lock().is_ok()) {
+                continue;
+            }
+            let start = name.split('-').nth(1).and_then(|start| start.parse().ok()).unwrap_or(0);
+            oldest = Some(oldest.map_or(start, |oldest: i128| oldest.min(start)));
+        }
+        Ok(oldest)
+    }
+
     /// A path that nobody uses.
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.join(self.next.fetch_add(1, Ordering::Relaxed).to_string())

@@ -63,7 +63,7 @@ fn processes_share_one_store_and_killed_ones_do_no_harm() {
         assert!(children.iter_mut().all(|child| child.wait().unwrap().success()), "round {round}");
     }
     let store = Store::open(root).unwrap();
-    let findings = store.fsck().unwrap();
+    let findings = store.fsck(false, &|_, _| ()).unwrap();
     assert_eq!((findings.corrupt.len(), findings.corrupt_trees, findings.corrupt_memos), (0, 0, 0));
     assert_eq!(findings.memos, CONTENTS);
     for n in 0..CONTENTS {
