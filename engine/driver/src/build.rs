@@ -1,5 +1,6 @@
 //! `build build`: targets to outputs in `build-out/`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ pub async fn build(session: &Session, patterns: &[String]) -> Result<BuildReport
 
 fn show(session: &Session, targets: &[Arc<ConfiguredTarget>], outcome: &Outcome) -> Result<BuildReport, Error> {
     let mut report = BuildReport { stats: outcome.stats, ..BuildReport::default() };
+    let mut placed = BTreeMap::new();
     for target in targets {
         let mut paths = Vec::new();
         for artifact in outputs::files(&target.default_info().files) {
@@ -40,11 +42,12 @@ fn show(session: &Session, targets: &[Arc<ConfiguredTarget>], outcome: &Outcome)
                 continue;
             }
             let path = outputs::shown_at(&session.root, &artifact);
-            outputs::place(&session.store, &outcome.contents[artifact.path()], &path)?;
+            placed.insert(path.clone(), &outcome.contents[artifact.path()]);
             paths.push(path);
         }
         report.targets.push((target.label().clone(), paths));
     }
+    outputs::place(&session.store, &placed)?;
     Ok(report)
 }
 
