@@ -91,7 +91,7 @@ impl Store {
     /// Stores bytes.
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
-        if !self.has(&digest, bytes.len() as u64)? {
+        if !self.keep(&digest, bytes.len() as u64)? {
             let temporary = self.0.scratch.path();
             let mut file = fs::create(&temporary)?;
             file.write_all(bytes).map_err(|source| failed("write", &temporary, source))?;
@@ -126,7 +126,7 @@ impl Store {
             size += count as u64;
         }
         let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
-        if self.sound_size(&digest, executable)? == Some(size) {
+        if self.keep_file(&self.blob_file(&digest, executable), &digest)? == Some(size) {
             fs::remove_file(&temporary)?;
         } else {
             self.0.epoch.settle(&file, &temporary, &fs::stat_open(&file, &temporary)?)?;
@@ -152,7 +152,7 @@ impl Store {
         }
         let file = fs::open(path)?;
         let digest = hash(&file, path)?;
-        if self.sound_size(&digest, executable)? == Some(stat.size) {
+        if self.keep_file(&self.blob_file(&digest, executable), &digest)? == Some(stat.size) {
             fs::remove_file(path)?;
         } else {
             self.0.epoch.settle(&file, path, &stat)?;
@@ -189,6 +189,33 @@ impl Store {
             self.discard(&path)?;
         }
         Ok(false)
+    }
+
+    /// Whether content of this size is there; then no collection of garbage removes it while this process is at work.
+    fn keep(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        if !self.has(digest, size)? {
+            return Ok(false);
+        }
+        match self.find(digest)? {
+            Some((path, _)) => Ok(self.keep_file(&path, digest)? == Some(size)),
+            None => Ok(false),
+        }
+    }
+
+    /// The same for one file: its size. A collection goes by the time of the last change, so a file that is older than
+    /// this process is changed: sealed again. Not while a collection runs, which may have seen the old time.
+    fn keep_file(&self, path: &Path, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        let Some(stat) = self.sound(path, digest)? else { return Ok(None) };
+        if stat.ctime > self.0.scratch.start() {
+            return Ok(Some(stat.size));
+        }
+        let _gate = Gate::pass(self.root())?;
+        match fs::open(path) {
+            Ok(file) => fs::seal(&file, path, stat.mode, SEALED)?,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Some(stat.size))
     }
 
     /// The whole content, checked against the digest. Damaged content is removed and reported as
@@ -284,10 +311,6 @@ impl Store {
             Err(error) => return Err(error.into()),
         };
         if is_sealed(&stat) || self.rehash(path, digest)? { Ok(Some(stat)) } else { Ok(None) }
-    }
-
-    fn sound_size(&self, digest: &Digest, executable: bool) -> Result<Option<u64>, StoreError> {
-        Ok(self.sound(&self.blob_file(digest, executable), digest)?.map(|stat| stat.size))
     }
 
     pub(crate) fn rehash(&self, path: &Path, digest: &Digest) -> Result<bool, StoreError> {

@@ -5,8 +5,9 @@
 //! result names (a source file, say) is an item of its own, as old as its last link.
 //!
 //! While it removes, no process can open the store (`gate.rs`). Beside processes at work, only what was last used before
-//! the first of them began can go, and no source file; a content that one of them needs all the same counts as lost
-//! there, and is made again.
+//! the first of them began can go, and no source file: what a process finds instead of storing it again counts as used
+//! then. A use may wait in memory for a day that has begun (`memo.rs`); what is missed for it counts as lost where it is
+//! needed, and is made again.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -85,9 +86,12 @@ impl Store {
         self.flush();
         let gate = Gate::close(self.root())?;
         let oldest = self.0.scratch.oldest_other()?;
-        let protected = oldest.map(|start| u64::try_from(start / 1_000_000_000).unwrap_or(0));
+        // Times of files may be some milliseconds behind the clock.
+        let protected = oldest.map(|start| u64::try_from(start / 1_000_000_000).unwrap_or(0).saturating_sub(1));
+        // In this order: the manifest of a folder that is found is found too, unless somebody removed it.
+        let folders = self.entries("trees")?;
         let blobs = self.blobs()?;
-        let items = self.items(&blobs, protected.is_some())?;
+        let items = self.items(&blobs, &folders, protected.is_some())?;
         let victims = choose(items, &blobs, limits, protected);
         let dead: Vec<&Blob> =
             blobs.iter().filter(|(digest, _)| !victims.live.contains(*digest)).map(|(_, blob)| blob).collect();
@@ -99,7 +103,7 @@ impl Store {
             beside_others: victims.beside_others,
             trees: 0,
         };
-        let trees = self.dead_trees(&victims.live)?;
+        let trees = dead_trees(&folders, &victims.live);
         collected.trees = trees.len();
         if !limits.dry_run {
             self.0.memo.remove_all(&victims.keys)?;
@@ -128,14 +132,19 @@ impl Store {
             let blob = blobs.entry(digest).or_default();
             let time = stat.ctime.max(stat.born.unwrap_or(0)) / 1_000_000_000;
             blob.files.push(path);
-            blob.bytes += stat.size.next_multiple_of(BLOCK);
+            blob.bytes += stat.size.max(1).next_multiple_of(BLOCK);
             blob.used = blob.used.max(u64::try_from(time).unwrap_or(0));
         }
         Ok(blobs)
     }
 
     /// All that stays or goes as a whole; source files as if they were used now if `sources` are to be kept.
-    fn items(&self, blobs: &HashMap<Digest, Blob>, sources: bool) -> Result<Vec<Item>, StoreError> {
+    fn items(
+        &self,
+        blobs: &HashMap<Digest, Blob>,
+        folders: &[(PathBuf, String)],
+        sources: bool,
+    ) -> Result<Vec<Item>, StoreError> {
         let present = |digests: Vec<Digest>| -> Vec<Digest> {
             digests.into_iter().filter(|digest| blobs.contains_key(digest)).collect()
         };
@@ -143,7 +152,6 @@ impl Store {
         let results: Vec<(Digest, u64, Vec<Digest>)> =
             self.0.memo.map(|key, used, value| (*key, used, present(references::named(value))))?;
         let mut needed: HashSet<Digest> = results.iter().flat_map(|(_, _, digests)| digests).copied().collect();
-        let folders = self.entries("trees")?;
         let made: HashSet<Digest> = folders.iter().filter_map(|(_, name)| name.parse().ok()).collect();
         let made = made.into_iter().filter(|digest| blobs.contains_key(digest) && !needed.contains(digest));
         let made: HashSet<Digest> = made.collect();
@@ -170,12 +178,6 @@ impl Store {
         Ok(items)
     }
 
-    /// Folders of trees whose manifest goes.
-    fn dead_trees(&self, live: &HashSet<Digest>) -> Result<Vec<PathBuf>, StoreError> {
-        let dead = |name: &str| !name.parse::<Digest>().is_ok_and(|digest| live.contains(&digest));
-        Ok(self.entries("trees")?.into_iter().filter(|(_, name)| dead(name)).map(|(path, _)| path).collect())
-    }
-
     /// Removes what earlier layouts, failed actions and killed writers left. Only while nobody else is at work.
     fn remove_left_over(&self) -> Result<(), StoreError> {
         fs::remove_tree(&self.root().join("memo"))?;
@@ -189,6 +191,12 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Folders of trees whose manifest goes.
+fn dead_trees<'a>(folders: &'a [(PathBuf, String)], live: &HashSet<Digest>) -> Vec<&'a PathBuf> {
+    let dead = |name: &str| !name.parse::<Digest>().is_ok_and(|digest| live.contains(&digest));
+    folders.iter().filter(|(_, name)| dead(name)).map(|(path, _)| path).collect()
 }
 
 /// Goes through the items from the latest used on, and keeps those that the limits allow.
@@ -224,3 +232,6 @@ impl Collected {
         self.results + self.blobs + self.trees == 0
     }
 }
+
+#[cfg(test)]
+mod tests;

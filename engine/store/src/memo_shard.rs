@@ -77,12 +77,10 @@ impl Shard {
 
     /// Appends a value, unless the key has it already.
     pub(crate) fn put(&mut self, key: &Digest, value: &[u8], now: u64) -> Result<(), FileError> {
-        self.locked(|shard| {
-            match shard.value(key) {
-                Some((old, _)) if old == value => shard.note_use(key, now),
-                _ => return shard.append(&[(Record::put(key, now, value), value)]),
-            };
-            Ok(())
+        self.locked(|shard| match shard.value(key) {
+            Some((old, used)) if old == value && now <= used + PRECISION => Ok(()),
+            Some((old, _)) if old == value => shard.append(&[(Record::of(Kind::Use, key, now), &[])]),
+            _ => shard.append(&[(Record::put(key, now, value), value)]),
         })
     }
 

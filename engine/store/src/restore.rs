@@ -34,12 +34,25 @@ impl Store {
             folders.entry(file.2.parent().unwrap_or(Path::new("/"))).or_default().push(file);
         }
         // One after the other: a folder is often the parent of the next.
-        let made = folders.iter().map(|(folder, names)| Ok((fs::make_folder(folder)?, names)));
+        let made = folders.iter().map(|(folder, names)| Ok((self.make_way(folder)?, names)));
         let made = made.collect::<Result<Vec<_>, StoreError>>()?;
         let results = made.par_iter().flat_map(|(new, names)| names.par_iter().map(move |file| (*new, *file)));
         let linked: Result<Vec<bool>, StoreError> = results.map(|(new, file)| self.put_in_place(new, file)).collect();
         let linked = linked?.into_iter().filter(|linked| *linked).count();
         Ok(Restored { linked, present: files.len() - linked })
+    }
+
+    /// Makes a folder; whether it was missing. A link to a folder of the store stands for a tree that was shown there,
+    /// and must not be written through.
+    fn make_way(&self, folder: &Path) -> Result<bool, StoreError> {
+        if fs::make_folder(folder)? {
+            return Ok(true);
+        }
+        if fs::read_link(folder).is_ok_and(|target| target.starts_with(self.root())) {
+            fs::remove_file(folder)?;
+            return Ok(fs::make_folder(folder)?);
+        }
+        Ok(false)
     }
 
     /// Whether a link was made.

@@ -14,6 +14,7 @@ pub(crate) struct Scratch {
     folder: PathBuf,
     lock: PathBuf,
     next: AtomicU64,
+    start: i128,
     _held: File,
 }
 
@@ -34,7 +35,7 @@ impl Scratch {
             if let Some(held) = acquire(&lock)? {
                 let folder = tmp.join(name);
                 fs::create_dir_all(&folder)?;
-                return Ok(Self { folder, lock, next: AtomicU64::new(0), _held: held });
+                return Ok(Self { folder, lock, next: AtomicU64::new(0), start, _held: held });
             }
             attempt += 1;
         }
@@ -55,6 +56,11 @@ impl Scratch {
             oldest = Some(oldest.map_or(start, |oldest: i128| oldest.min(start)));
         }
         Ok(oldest)
+    }
+
+    /// When this process began, in nanoseconds since the epoch.
+    pub(crate) fn start(&self) -> i128 {
+        self.start
     }
 
     /// A path that nobody uses.

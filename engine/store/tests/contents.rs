@@ -213,6 +213,72 @@ fn many_threads_mend_a_changed_tree_folder() {
 }
 
 #[test]
+fn a_tree_that_somebody_else_mends_is_not_moved_away() {
+    let (folder, store) = open();
+    let file = TreeEntry::File { digest: store.put_bytes(b"hello").unwrap(), size: 5, executable: false };
+    let tree = store.put_tree(&Tree { entries: BTreeMap::from([(path("a/x"), file)]) }).unwrap();
+    let made = store.tree_path(&tree).unwrap();
+    fs::write(made.join("a/added"), "").unwrap();
+    let other = Store::open(&folder.path().join("store")).unwrap();
+    // Another process is at it, and has the lock.
+    let lock = fs::File::create(store.root().join("mend.lock")).unwrap();
+    lock.lock().unwrap();
+    let inode = format!(":{} ", lock.metadata().unwrap().ino());
+    let mended = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| other.tree_path(&tree).unwrap());
+        let waits = || fs::read_to_string("/proc/locks").unwrap().lines().any(|l| l.contains("->") && l.contains(&inode));
+        while !waits() {
+            assert!(!waiting.is_finished(), "it did not wait");
+            std::thread::yield_now();
+        }
+        fs::rename(&made, folder.path().join("changed")).unwrap();
+        store.materialise_tree(&tree, &made).unwrap();
+        let mended = fs::metadata(&made).unwrap().ino();
+        lock.unlock().unwrap();
+        waiting.join().unwrap();
+        mended
+    });
+    assert_eq!(fs::metadata(&made).unwrap().ino(), mended);
+}
+
+#[test]
+fn many_files_are_put_in_place_by_links() {
+    let (folder, store) = open();
+    let to = |n: u8| folder.path().join("out").join((n % 3).to_string()).join(format!("d/{n}"));
+    let files: Vec<_> = (0..60).map(|n| (store.put_bytes(&[n]).unwrap(), n % 2 == 0, to(n))).collect();
+    let restored = |linked, present| store::Restored { linked, present };
+    assert_eq!(store.materialise_files(&files).unwrap(), restored(60, 0));
+    for (digest, executable, to) in &files {
+        let blob = fs::metadata(store.blob_path(digest, *executable).unwrap()).unwrap();
+        assert_eq!(fs::metadata(to).unwrap().ino(), blob.ino());
+    }
+    assert_eq!(store.materialise_files(&files).unwrap(), restored(0, 60));
+    fs::remove_file(to(5)).unwrap();
+    fs::remove_file(to(6)).unwrap();
+    fs::write(to(6), "something else").unwrap();
+    fs::remove_file(to(7)).unwrap();
+    fs::create_dir_all(to(7).join("folder")).unwrap();
+    fs::remove_dir_all(folder.path().join("out/2")).unwrap();
+    assert_eq!(store.materialise_files(&files).unwrap(), restored(22, 38));
+    assert!((0..60).all(|n| fs::read(to(n)).unwrap() == [n]));
+    let absent = (Digest::of(b"absent"), false, folder.path().join("absent"));
+    assert!(store.materialise_files(&[absent]).unwrap_err().is_missing());
+}
+
+#[test]
+fn a_link_to_a_tree_becomes_a_folder_where_files_are_put() {
+    let (folder, store) = open();
+    let file = TreeEntry::File { digest: store.put_bytes(b"hello").unwrap(), size: 5, executable: false };
+    let tree = store.put_tree(&Tree { entries: BTreeMap::from([(path("a"), file)]) }).unwrap();
+    let made = store.tree_path(&tree).unwrap();
+    std::os::unix::fs::symlink(&made, folder.path().join("out")).unwrap();
+    let file = (store.put_bytes(b"new").unwrap(), false, folder.path().join("out/a"));
+    store.materialise_files(&[file]).unwrap();
+    assert_eq!(fs::read(folder.path().join("out/a")).unwrap(), b"new");
+    assert_eq!(fs::read(made.join("a")).unwrap(), b"hello", "the tree is as it was");
+}
+
+#[test]
 fn a_tree_whose_file_is_missing_is_not_contained() {
     let (_folder, store) = open();
     let file = TreeEntry::File { digest: Digest::of(b"absent"), size: 6, executable: false };
