@@ -275,22 +275,6 @@ impl Store {
         Ok(found)
     }
 
-    /// Puts the content at `to` as a read-only file, a hard link where possible; replaces a file that is there.
-    pub fn materialise_file(&self, digest: &Digest, executable: bool, to: &Path) -> Result<(), StoreError> {
-        let blob = self.blob_path(digest, executable)?;
-        match link_or_copy(&blob, to) {
-            Err(error) if error.is_already_exists() => {
-                fs::remove_file(to)?;
-                Ok(link_or_copy(&blob, to)?)
-            }
-            Err(error) if error.is_not_found() => {
-                fs::create_dir_all(to.parent().unwrap_or(Path::new("/")))?;
-                Ok(link_or_copy(&blob, to)?)
-            }
-            other => Ok(other?),
-        }
-    }
-
     /// Path and size of a sound file with the content, if there is one.
     fn find(&self, digest: &Digest) -> Result<Option<(PathBuf, u64)>, StoreError> {
         for executable in [false, true] {

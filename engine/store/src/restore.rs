@@ -68,7 +68,14 @@ impl Store {
                 _ => fs::remove_file(to)?,
             }
         }
-        link_or_copy(&blob, to)?;
+        match link_or_copy(&blob, to) {
+            // Another process puts its outputs into the same folder.
+            Err(error) if error.is_already_exists() => {
+                fs::remove_file(to)?;
+                link_or_copy(&blob, to)?;
+            }
+            other => other?,
+        }
         Ok(true)
     }
 }

@@ -226,7 +226,8 @@ fn a_tree_that_somebody_else_mends_is_not_moved_away() {
     let inode = format!(":{} ", lock.metadata().unwrap().ino());
     let mended = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| other.tree_path(&tree).unwrap());
-        let waits = || fs::read_to_string("/proc/locks").unwrap().lines().any(|l| l.contains("->") && l.contains(&inode));
+        let waits =
+            || fs::read_to_string("/proc/locks").unwrap().lines().any(|l| l.contains("->") && l.contains(&inode));
         while !waits() {
             assert!(!waiting.is_finished(), "it did not wait");
             std::thread::yield_now();

@@ -103,7 +103,15 @@ fn start(root: &Path, how: &str) -> Child {
 fn start_as(role: &str, root: &Path, how: &str) -> Child {
     let this = std::env::current_exe().unwrap();
     let mut command = Command::new(this);
-    command.arg(role).arg(root).arg(how).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap()
+    command
+        .arg(role)
+        .arg(root)
+        .arg(how)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap()
 }
 
 fn a_changed_tree_is_mended_once() {
