@@ -114,7 +114,7 @@ fn fsck(quick: bool, session: &Session) -> Result<Ending, Error> {
 }
 
 fn info(arguments: &InfoArguments, session: &Session) -> Result<Ending, Error> {
-    let facts = driver::info(session)?;
+    let facts = driver::info(session, arguments.name.as_deref())?;
     let Some(wanted) = &arguments.name else {
         return data(&facts.iter().map(|(name, value)| format!("{name}: {value}\n")).collect::<String>());
     };

@@ -131,10 +131,12 @@ pub fn size_text(bytes: u64) -> String {
     format!("{value:.1} {}", units[unit])
 }
 
-/// Facts about the workspace and the machine: (name, value), sorted by name.
-pub fn info(session: &Session) -> Result<Vec<(String, String)>, Error> {
+/// Facts about the workspace and the machine: (name, value), sorted by name. Sizes of the store are looked up only if
+/// `wanted` is one of them, or nothing in particular is wanted: they cost a look at every file.
+pub fn info(session: &Session, wanted: Option<&str>) -> Result<Vec<(String, String)>, Error> {
     let fact = |name: &str, value: String| (name.to_owned(), value);
-    let sizes = session.store.sizes()?;
+    let measured = wanted.is_none_or(|name| name.starts_with("store-"));
+    let sizes = if measured { session.store.sizes()? } else { store::Sizes::default() };
     let blobs = format!("{} in {} files", size_text(sizes.blob_bytes), sizes.blobs);
     Ok(vec![
         fact("build-out", session.root.join(FOLDER).display().to_string()),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use model::Digest;
-use store::Store;
+use store::{Limits, Store};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = host::env::arguments();
@@ -23,6 +23,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "put_bytes" => (0..count).try_for_each(|n| store.put_bytes(&value(n)).map(drop))?,
         "make" => make(folder, count)?,
         "put_file" => (0..count).try_for_each(|n| store.put_file(&made(folder, n)).map(drop))?,
+        "sizes" => println!("{:?}", store.sizes()?),
+        "gc" => println!("{:?}", store.gc(&Limits { size: Some(u64::MAX), dry_run: true, ..Limits::default() })?),
+        "fsck" => println!("{:?}", store.fsck(false, &|_, _| ())?),
+        "quick" => println!("{:?}", store.fsck(true, &|_, _| ())?),
+        "start" => println!("{:?}", Store::open_after_start(&folder.join("store"), "another")?.1),
         "restore" => restore(&store, folder, count)?,
         other => return Err(format!("no operation {other}").into()),
     }

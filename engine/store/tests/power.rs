@@ -107,8 +107,10 @@ fn what_is_stored_long_after_the_last_sync_moves_the_moment_on() {
     fs::write(&note, "first 1\n").unwrap();
     let before = nanoseconds(SystemTime::now());
     store.put_bytes(b"new").unwrap();
-    // The sync is beside the command; nothing waits for it but this test.
+    // The sync is beside the command; nothing waits for it but this test, and not forever.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(120);
     let moment = loop {
+        assert!(std::time::Instant::now() < end, "the moment never moved on");
         let text = fs::read_to_string(&note).unwrap();
         match text.trim().split_once(' ') {
             Some(("first", "1")) | None => std::thread::yield_now(),
