@@ -89,6 +89,25 @@ fn beside_another_process_nothing_goes_that_it_may_use() {
 }
 
 #[test]
+fn what_a_process_finds_instead_of_storing_it_again_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let earlier = Store::open(folder.path()).unwrap();
+    (1..6).for_each(|n| drop(earlier.put_bytes(&content(n)).unwrap()));
+    drop(earlier);
+    // A collection goes by whole seconds, and takes one that has begun for the next.
+    std::thread::sleep(Duration::from_millis(2500));
+    let other = Store::open(folder.path()).unwrap();
+    other.put_bytes(&content(1)).unwrap();
+    other.put_reader(&content(2)[..]).unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, content(3)).unwrap();
+    other.put_file(&file).unwrap();
+    let collected = Store::open(folder.path()).unwrap().gc(&size(0)).unwrap();
+    assert_eq!(collected.blobs, 2, "those that nobody asked for");
+    assert!((1..4).all(|n| other.contains(&Digest::of(&content(n)))));
+}
+
+#[test]
 fn leftovers_of_killed_writers_and_failed_actions_go() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
