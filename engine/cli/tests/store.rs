@@ -65,7 +65,7 @@ fn lost_contents_are_made_again() {
     for round in 0..6 {
         for blob in blobs(&folder) {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            if (seed >> 33) % 3 == 0 {
+            if (seed >> 33).is_multiple_of(3) {
                 std::fs::remove_file(blob).unwrap();
             }
         }

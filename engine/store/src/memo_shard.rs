@@ -165,7 +165,14 @@ impl Shard {
     }
 
     fn open(&mut self) -> Result<u64, FileError> {
-        let file = fs::open_append(&self.path)?;
+        let file = match fs::open_append(&self.path) {
+            // Somebody removed the whole table.
+            Err(error) if error.is_not_found() => {
+                fs::create_dir_all(self.path.parent().unwrap_or(Path::new("/")))?;
+                fs::open_append(&self.path)?
+            }
+            other => other?,
+        };
         let stat = fs::stat_open(&file, &self.path)?;
         self.log = Some(Log { file: Arc::new(file), inode: stat.inode, size: stat.size });
         self.restart();
