@@ -4,6 +4,8 @@
 
 mod flags;
 
+use std::time::Duration;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -101,6 +103,21 @@ Examples:
   build clean              remove the outputs shown in the workspace
   build clean --expunge    remove the whole store too")]
     Clean(CleanArguments),
+    /// Remove from the store what was not used for long; safe while other commands run
+    #[command(after_help = "\
+Examples:
+  build gc                              keep the store below BUILD_STORE_MAX_SIZE (default 50G)
+  build gc --max_size=20G               the least recently used results go first
+  build gc --max_age=30d --dry_run      say what would go")]
+    Gc(GcArguments),
+    /// Check everything in the store; what is damaged is removed, and made again when it is needed
+    #[command(after_help = "\
+Examples:
+  build fsck               read every content
+  build fsck --quick       look at sizes and times only
+
+Exits with 0 if the store was sound, with 1 if something was removed.")]
+    Fsck(FsckArguments),
     /// Print facts about the workspace and the machine
     #[command(after_help = "\
 Examples:
@@ -219,6 +236,28 @@ pub struct CleanArguments {
     pub expunge: bool,
 }
 
+/// `build gc`.
+#[derive(Debug, Args)]
+pub struct GcArguments {
+    /// Keep at most so much: 20G, 500M
+    #[arg(long = "max_size", value_name = "SIZE", value_parser = size)]
+    pub max_size: Option<u64>,
+    /// Keep nothing that was not used for so long: 30d, 12h
+    #[arg(long = "max_age", value_name = "AGE", value_parser = age)]
+    pub max_age: Option<Duration>,
+    /// Only say what would be removed
+    #[arg(long = "dry_run")]
+    pub dry_run: bool,
+}
+
+/// `build fsck`.
+#[derive(Debug, Args)]
+pub struct FsckArguments {
+    /// Look at sizes and times only, and read what they make suspicious
+    #[arg(long = "quick")]
+    pub quick: bool,
+}
+
 /// `build info`.
 #[derive(Debug, Args)]
 pub struct InfoArguments {
@@ -262,6 +301,14 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<CommandLine,
 /// Whether what follows a `-` can only be a label: no flag begins like this.
 fn is_label_start(text: &str) -> bool {
     text.starts_with("//") || text.starts_with('@') || text.starts_with(':')
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    driver::parse_size(text).ok_or_else(|| "expected a size such as 20G or 500M".to_owned())
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    driver::parse_age(text).ok_or_else(|| "expected a time such as 30d or 12h".to_owned())
 }
 
 fn pattern(text: &str) -> Result<String, std::convert::Infallible> {

@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use clap::CommandFactory as _;
-use driver::{Error, ErrorKind, Session};
+use driver::{Collected, Error, ErrorKind, Limits, Session};
 use model::TestStatus;
 
-use crate::arguments::{BuildArguments, Command, CommandLine, InfoArguments};
+use crate::arguments::{BuildArguments, Command, CommandLine, GcArguments, InfoArguments};
 use crate::exit_code::ExitCode;
 use crate::options;
 
@@ -26,8 +26,16 @@ pub fn without_workspace(command: &Command) -> Option<Result<Ending, Error>> {
     }
 }
 
-/// Carries a command out in an open workspace.
+/// Carries a command out in an open workspace. One that fills the store makes room in it at its end.
 pub async fn in_workspace(command: &Command, session: &Session) -> Result<Ending, Error> {
+    let ending = carry_out(command, session).await;
+    if matches!(command, Command::Build(_) | Command::Test(_) | Command::Run(_) | Command::Fetch(_)) {
+        driver::gc_if_due(session);
+    }
+    ending
+}
+
+async fn carry_out(command: &Command, session: &Session) -> Result<Ending, Error> {
     match command {
         Command::Build(arguments) => build(arguments, session).await,
         Command::Test(arguments) => {
@@ -53,6 +61,8 @@ pub async fn in_workspace(command: &Command, session: &Session) -> Result<Ending
             driver::clean(session, arguments.expunge)?;
             Ok(ExitCode::Success as Ending)
         }
+        Command::Gc(arguments) => gc(arguments, session),
+        Command::Fsck(arguments) => fsck(arguments.quick, session),
         Command::Info(arguments) => info(arguments, session),
         Command::Version | Command::Completions(_) => without_workspace(command).unwrap_or(Ok(0)),
     }
@@ -73,8 +83,35 @@ fn test_ending(report: &driver::TestReport) -> ExitCode {
     }
 }
 
+fn gc(arguments: &GcArguments, session: &Session) -> Result<Ending, Error> {
+    let limits = Limits { size: arguments.max_size, age: arguments.max_age, dry_run: arguments.dry_run };
+    let collected = driver::gc(session, &limits)?;
+    let verb = if arguments.dry_run { "would free" } else { "freed" };
+    let (freed, kept) = (driver::size_text(collected.bytes), driver::size_text(collected.kept));
+    let Collected { results, blobs, trees, .. } = collected;
+    let mut text = format!("{verb} {freed}: {results} results, {blobs} contents, {trees} trees; {kept} stay\n");
+    if collected.beside_others {
+        text.push_str("other commands are running; what they may use stays until they have ended\n");
+    }
+    data(&text)
+}
+
+fn fsck(quick: bool, session: &Session) -> Result<Ending, Error> {
+    let found = driver::fsck(session, quick)?;
+    let line = |what: &str, all: usize, damaged: usize| format!("{what}: {all} checked, {damaged} damaged\n");
+    let mut text = line("contents", found.blobs, found.corrupt.len());
+    text.push_str(&line("trees", found.trees + found.corrupt_trees, found.corrupt_trees));
+    text.push_str(&line("results", found.memos, found.corrupt_memos));
+    text.push_str(&line("source files", found.sources, found.corrupt_sources));
+    for digest in &found.corrupt {
+        text.push_str(&format!("removed {}\n", digest.to_hex()));
+    }
+    data(&text)?;
+    Ok(if found.is_sound() { ExitCode::Success } else { ExitCode::BuildFailed } as Ending)
+}
+
 fn info(arguments: &InfoArguments, session: &Session) -> Result<Ending, Error> {
-    let facts = driver::info(session);
+    let facts = driver::info(session, arguments.name.as_deref())?;
     let Some(wanted) = &arguments.name else {
         return data(&facts.iter().map(|(name, value)| format!("{name}: {value}\n")).collect::<String>());
     };

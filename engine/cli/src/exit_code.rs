@@ -5,7 +5,7 @@
 pub enum ExitCode {
     /// All that was asked for was done.
     Success = 0,
-    /// A BUILD.star or a source is wrong, or an action failed.
+    /// A BUILD.star or a source is wrong, or an action failed; or the store was damaged.
     BuildFailed = 1,
     /// The command line cannot be understood.
     CommandLine = 2,
@@ -29,7 +29,7 @@ pub enum ExitCode {
 pub const HELP: &str = "\
 Exit codes:
    0  success
-   1  the build failed
+   1  the build failed, or `build fsck` found damage
    2  the command line cannot be understood
    3  built, but a test failed
    4  no test was found

@@ -19,7 +19,7 @@ fn help_is_data_when_asked_for_and_a_message_when_not() {
 #[test]
 fn every_command_has_examples() {
     let folder = Folder::of("");
-    for command in ["build", "test", "run", "query", "fetch", "show", "clean", "info", "completions"] {
+    for command in ["build", "test", "run", "query", "fetch", "show", "clean", "gc", "fsck", "info", "completions"] {
         let output = folder.command(&[command, "--help"]).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(0), "{command}");
@@ -36,6 +36,8 @@ fn mistakes_of_the_command_line() {
         (&["build", "//x", "--keep_goin"], "a similar argument exists: '--keep_going'"),
         (&["build", "//x", "-j", "many"], "expected a number from 1"),
         (&["query", "//x", "--output=xml"], "[possible values: label, label_kind, json, dot]"),
+        (&["gc", "--max_size=much"], "expected a size such as 20G"),
+        (&["gc", "--max_age=30"], "expected a time such as 30d"),
         (&["info", "wrokspace"], "one of build-out, configuration,"),
     ] {
         let output = folder.command(arguments).output().unwrap();

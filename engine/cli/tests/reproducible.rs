@@ -84,16 +84,19 @@ fn copy(from: &Path, to: &Path) {
 /// The outputs of every action in a store, by the action's key.
 fn results(store: &Path) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
-    let memo = store.join("memo");
-    let folders = std::fs::read_dir(&memo).unwrap_or_else(|error| panic!("{}: {error}", memo.display()));
-    for folder in folders.map(|entry| entry.unwrap().path()) {
-        for file in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
-            // A value follows its checksum of 32 bytes.
-            let Some(value) = std::fs::read(&file).ok().filter(|bytes| bytes.len() > 32) else { continue };
-            let Ok(Value::Object(value)) = serde_json::from_slice(&value[32..]) else { continue };
-            if value.contains_key("exit_code") {
-                found.insert(file.strip_prefix(&memo).unwrap().display().to_string(), value["outputs"].clone());
+    let logs = std::fs::read_dir(store.join("results")).unwrap_or_else(|error| panic!("{}: {error}", store.display()));
+    for log in logs.map(|entry| std::fs::read(entry.unwrap().path()).unwrap()) {
+        let mut rest = &log[..];
+        // A header of 80 bytes, with the length of the value at 8 and the key at 24; the value, padded to eight.
+        while rest.len() >= 80 {
+            let length = u32::from_le_bytes(rest[8..12].try_into().unwrap()) as usize;
+            if let Ok(Value::Object(value)) = serde_json::from_slice(&rest[80..80 + length])
+                && value.contains_key("exit_code")
+            {
+                let key = rest[24..56].iter().map(|byte| format!("{byte:02x}")).collect();
+                found.insert(key, value["outputs"].clone());
             }
+            rest = &rest[80 + length.next_multiple_of(8)..];
         }
     }
     found

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use execution::Content;
-use model::{Artifact, Data, Depset, RelPath};
+use model::{Artifact, Data, Depset, Digest, RelPath};
 use store::Store;
 
 use crate::error::{Error, ErrorKind};
@@ -17,32 +17,29 @@ pub(crate) fn files(set: &Depset) -> Vec<Artifact> {
     set.to_list().iter().filter_map(|data| Data::as_file(data).cloned()).collect()
 }
 
-/// Places an artifact below `folder` at `path`, by hard link; what is there already and equal stays.
-pub(crate) fn place(store: &Store, content: &Content, to: &Path) -> Result<(), Error> {
-    if let Some(parent) = to.parent() {
-        host::fs::create_dir_all(parent)?;
-    }
-    match content {
-        Content::File { digest, executable, .. } => {
-            let blob = store.blob_path(digest, *executable)?;
-            if is_same_file(&blob, to) {
-                return Ok(());
-            }
-            remove(to)?;
-            store.materialise_file(digest, *executable, to)?;
-        }
-        Content::Tree(digest) => {
-            // Trees are immutable folders of the store: one link stands for all their files.
-            let tree = store.tree_path(digest)?;
-            let target = tree.to_string_lossy().into_owned();
-            if host::fs::read_link(to).is_ok_and(|link| link == tree) {
-                return Ok(());
-            }
-            remove(to)?;
-            host::fs::symlink(&target, to)?;
+/// Places contents at paths, by hard links; what is there already and equal stays. A tree is one symbolic link: trees are
+/// immutable folders of the store.
+pub(crate) fn place(store: &Store, contents: &BTreeMap<PathBuf, &Content>) -> Result<(), Error> {
+    let mut files = Vec::new();
+    let mut trees = Vec::new();
+    for (to, content) in contents {
+        match content {
+            Content::File { digest, executable, .. } => files.push((*digest, *executable, to.clone())),
+            Content::Tree(digest) => trees.push((digest, to)),
         }
     }
-    Ok(())
+    store.materialise_files(&files)?;
+    trees.into_iter().try_for_each(|(digest, to)| place_tree(store, digest, to))
+}
+
+fn place_tree(store: &Store, digest: &Digest, to: &Path) -> Result<(), Error> {
+    let tree = store.tree_path(digest)?;
+    if host::fs::read_link(to).is_ok_and(|link| link == tree) {
+        return Ok(());
+    }
+    host::fs::create_dir_all(to.parent().unwrap_or(Path::new("/")))?;
+    remove(to)?;
+    Ok(host::fs::symlink(&tree.to_string_lossy(), to)?)
 }
 
 fn remove(path: &Path) -> Result<(), Error> {
@@ -50,13 +47,6 @@ fn remove(path: &Path) -> Result<(), Error> {
         Err(_) => Ok(()),
         Ok(stat) if stat.kind == host::fs::FileKind::Folder => Ok(host::fs::remove_tree(path)?),
         Ok(_) => Ok(host::fs::remove_file(path)?),
-    }
-}
-
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    match (host::fs::lstat(a), host::fs::lstat(b)) {
-        (Ok(a), Ok(b)) => a.inode == b.inode && a.device == b.device,
-        _ => false,
     }
 }
 
@@ -69,14 +59,15 @@ pub(crate) fn runtime_folder(
 ) -> Result<(), Error> {
     host::fs::remove_tree(folder)?;
     host::fs::create_dir_all(folder)?;
+    let mut placed = BTreeMap::new();
     for artifact in artifacts {
         let Some(content) = contents.get(artifact.path()) else {
             let message = format!("the artifact {} has no content after its build", artifact.path());
             return Err(Error::new(ErrorKind::Internal, message));
         };
-        place(store, content, &folder.join(artifact.path()))?;
+        placed.insert(folder.join(artifact.path()), content);
     }
-    Ok(())
+    place(store, &placed)
 }
 
 /// Where the output `artifact` is shown to the user.

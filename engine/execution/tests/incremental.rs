@@ -119,7 +119,7 @@ fn damaged_and_removed_blobs_are_made_again() {
         let (outcome, _) = fixture.build(&diamond(), &WANTED);
         assert_eq!(fixture.text(&outcome, "out/cfg/p/ab"), "AB");
         assert_eq!(fixture.text(&outcome, "out/cfg/p/aa"), "A");
-        assert!(fixture.store.fsck().unwrap().corrupt.is_empty());
+        assert!(fixture.store.fsck(false, &|_, _| ()).unwrap().corrupt.is_empty());
     }
 }
 

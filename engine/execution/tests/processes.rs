@@ -253,5 +253,5 @@ fn shared_store() {
         }
     });
     assert_eq!(build(&fixture, &actions, &wanted).1, "ran 0 cached 12 failed 0");
-    assert!(fixture.store.fsck().unwrap().corrupt.is_empty());
+    assert!(fixture.store.fsck(false, &|_, _| ()).unwrap().corrupt.is_empty());
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// A failed operation on a path.
@@ -49,6 +49,8 @@ pub struct FileStat {
     pub links: u64,
     /// What it is.
     pub kind: FileKind,
+    /// When the file was made, nanoseconds since the epoch, where the file system keeps it. Nothing changes it later.
+    pub born: Option<i128>,
 }
 
 /// What a path is.
@@ -84,6 +86,23 @@ pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     attempt("read", path, fs::read(path))
 }
 
+/// `length` bytes of an open file from `offset` on; an error if there are fewer.
+pub fn read_at(file: &File, path: &Path, offset: u64, length: usize) -> Result<Vec<u8>, FileError> {
+    let mut bytes = vec![0; length];
+    attempt("read", path, file.read_exact_at(&mut bytes, offset))?;
+    Ok(bytes)
+}
+
+/// Writes everything that the file system of an open file holds in memory to its disk, and waits for it.
+pub fn sync_file_system(file: &File, path: &Path) -> Result<(), FileError> {
+    attempt("sync", path, rustix::fs::syncfs(file).map_err(io::Error::from))
+}
+
+/// Writes one open file to its disk, and waits for it.
+pub fn sync_file(file: &File, path: &Path) -> Result<(), FileError> {
+    attempt("sync", path, file.sync_all())
+}
+
 /// The last `limit` bytes of the content, and how many are before them.
 pub fn read_end(path: &Path, limit: u64) -> Result<(Vec<u8>, u64), FileError> {
     let read = || -> io::Result<(Vec<u8>, u64)> {
@@ -117,11 +136,14 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     attempt("write", path, fs::write(path, bytes))
 }
 
+/// How the names of files begin that [`write_atomic`] has not finished.
+pub const TEMPORARY: &str = ".tmp-";
+
 /// Writes a file so that a reader sees the old content or the new, never a part: a temporary file beside it, then a rename.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
         file.persist(path).map_err(|error| error.error)?;
@@ -146,6 +168,16 @@ pub fn write_parts_atomic(path: &Path, parts: &[&[u8]]) -> Result<(), FileError>
 /// Creates a folder and its parents.
 pub fn create_dir_all(path: &Path) -> Result<(), FileError> {
     attempt("create folder", path, fs::create_dir_all(path))
+}
+
+/// Creates a folder and its parents; whether it was missing. A file that stands where a folder belongs is an error.
+pub fn make_folder(path: &Path) -> Result<bool, FileError> {
+    match fs::create_dir(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create_dir_all(path).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
+        Err(source) => Err(FileError { operation: "create folder", path: path.to_owned(), source }),
+    }
 }
 
 /// Opens for reading and for writing at the end; creates the file if it is missing.
@@ -268,6 +300,7 @@ fn to_stat(metadata: &fs::Metadata) -> FileStat {
         mode: metadata.mode() & 0o7777,
         links: metadata.nlink(),
         kind,
+        born: metadata.created().ok().map(crate::clock::nanoseconds),
     }
 }
 
@@ -308,6 +341,8 @@ impl OpenFolder {
                 FileType::Symlink => FileKind::Symlink,
                 _ => FileKind::Other,
             },
+            // This call of the system does not tell it, and is cheaper for that.
+            born: None,
         }))
     }
 }

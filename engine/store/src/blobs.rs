@@ -11,11 +11,14 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use host::fs::{self, FileError, FileKind};
+use host::fs::{self, FileError, FileKind, FileStat};
 use model::Digest;
 
 use crate::damage::Damage;
+use crate::epoch::{Epoch, Recovery};
 use crate::error::StoreError;
+use crate::gate::Gate;
+use crate::memo::Memo;
 use crate::scratch::{Scratch, TempDir};
 use crate::sources::Sources;
 
@@ -32,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) scratch: Scratch,
     pub(crate) sources: Sources,
     pub(crate) damage: Damage,
+    pub(crate) memo: Memo,
+    pub(crate) epoch: Epoch,
     /// Trees whose folder this process has checked.
     pub(crate) checked_trees: Mutex<HashSet<Digest>>,
 }
@@ -45,15 +50,32 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Opens the store in `root`, which is made if it is missing. The layout's version is a folder below it.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
+        Ok(Self::open_after_start(root, &host::env::boot_id())?.0)
+    }
+
+    /// Opens the store on a machine whose present run has the name `boot`. Under a new name contents that may not have
+    /// reached the disk before are looked at.
+    pub fn open_after_start(root: &Path, boot: &str) -> Result<(Self, Recovery), StoreError> {
         let root = root.join("v1");
-        for folder in ["blobs", "trees", "memo"] {
+        let new = !fs::exists(&root);
+        for folder in ["blobs", "trees", "results"] {
             fs::create_dir_all(&root.join(folder))?;
         }
         let root = fs::canonicalize(&root)?;
+        let epoch = Epoch::new(&root, boot);
+        if new {
+            epoch.begin()?;
+        }
+        let gate = Gate::pass(&root)?;
         let scratch = Scratch::open(&root.join("tmp"))?;
+        drop(gate);
         let sources = Sources::new(root.join("sources"));
         let damage = Damage::new(root.join("damaged"));
-        Ok(Self(Arc::new(Shared { root, scratch, sources, damage, checked_trees: Mutex::default() })))
+        let memo = Memo::new(&root.join("results"));
+        let shared = Shared { root, scratch, sources, damage, memo, epoch, checked_trees: Mutex::default() };
+        let store = Self(Arc::new(shared));
+        let recovery = store.recover()?;
+        Ok((store, recovery))
     }
 
     /// The folder of the store, with the version of its layout.
@@ -69,7 +91,7 @@ impl Store {
     /// Stores bytes.
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
-        if !self.has(&digest, bytes.len() as u64)? {
+        if !self.keep(&digest, bytes.len() as u64)? {
             let temporary = self.0.scratch.path();
             let mut file = fs::create(&temporary)?;
             file.write_all(bytes).map_err(|source| failed("write", &temporary, source))?;
@@ -104,9 +126,10 @@ impl Store {
             size += count as u64;
         }
         let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
-        if self.sound(&self.blob_file(&digest, executable), &digest)? == Some(size) {
+        if self.keep_file(&self.blob_file(&digest, executable), &digest)? == Some(size) {
             fs::remove_file(&temporary)?;
         } else {
+            self.0.epoch.settle(&file, &temporary, &fs::stat_open(&file, &temporary)?)?;
             self.place(&file, &temporary, &digest, executable)?;
         }
         Ok((digest, size))
@@ -129,9 +152,10 @@ impl Store {
         }
         let file = fs::open(path)?;
         let digest = hash(&file, path)?;
-        if self.sound(&self.blob_file(&digest, executable), &digest)? == Some(stat.size) {
+        if self.keep_file(&self.blob_file(&digest, executable), &digest)? == Some(stat.size) {
             fs::remove_file(path)?;
         } else {
+            self.0.epoch.settle(&file, path, &stat)?;
             self.adopt(&file, path, &digest, executable)?;
         }
         Ok((digest, stat.size))
@@ -167,6 +191,33 @@ impl Store {
         Ok(false)
     }
 
+    /// Whether content of this size is there; then no collection of garbage removes it while this process is at work.
+    fn keep(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        if !self.has(digest, size)? {
+            return Ok(false);
+        }
+        match self.find(digest)? {
+            Some((path, _)) => Ok(self.keep_file(&path, digest)? == Some(size)),
+            None => Ok(false),
+        }
+    }
+
+    /// The same for one file: its size. A collection goes by the time of the last change, so a file that is older than
+    /// this process is changed: sealed again. Not while a collection runs, which may have seen the old time.
+    fn keep_file(&self, path: &Path, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        let Some(stat) = self.sound(path, digest)? else { return Ok(None) };
+        if stat.ctime > self.0.scratch.start() {
+            return Ok(Some(stat.size));
+        }
+        let _gate = Gate::pass(self.root())?;
+        match fs::open(path) {
+            Ok(file) => fs::seal(&file, path, stat.mode, SEALED)?,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Some(stat.size))
+    }
+
     /// The whole content, checked against the digest. Damaged content is removed and reported as
     /// [`StoreError::Corrupt`].
     pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
@@ -192,9 +243,14 @@ impl Store {
 
     /// A read-only file with the content, mode 0444 or 0555, to be mounted or hard-linked and never written to.
     pub fn blob_path(&self, digest: &Digest, executable: bool) -> Result<PathBuf, StoreError> {
+        Ok(self.blob_stat(digest, executable)?.0)
+    }
+
+    /// The same with the state of the file.
+    pub(crate) fn blob_stat(&self, digest: &Digest, executable: bool) -> Result<(PathBuf, FileStat), StoreError> {
         let wanted = self.blob_file(digest, executable);
-        if self.sound(&wanted, digest)?.is_some() {
-            return Ok(wanted);
+        if let Some(stat) = self.sound(&wanted, digest)? {
+            return Ok((wanted, stat));
         }
         let other = self.blob_file(digest, !executable);
         if self.sound(&other, digest)?.is_none() {
@@ -202,7 +258,8 @@ impl Store {
         }
         let (copied, _) = self.put_stream(fs::open(&other)?, executable)?;
         if copied == *digest {
-            return Ok(wanted);
+            let stat = fs::lstat(&wanted)?;
+            return Ok((wanted, stat));
         }
         self.discard(&other)?;
         Err(StoreError::Corrupt(*digest))
@@ -218,42 +275,26 @@ impl Store {
         Ok(found)
     }
 
-    /// Puts the content at `to` as a read-only file, a hard link where possible; replaces a file that is there.
-    pub fn materialise_file(&self, digest: &Digest, executable: bool, to: &Path) -> Result<(), StoreError> {
-        let blob = self.blob_path(digest, executable)?;
-        match link_or_copy(&blob, to) {
-            Err(error) if error.is_already_exists() => {
-                fs::remove_file(to)?;
-                Ok(link_or_copy(&blob, to)?)
-            }
-            Err(error) if error.is_not_found() => {
-                fs::create_dir_all(to.parent().unwrap_or(Path::new("/")))?;
-                Ok(link_or_copy(&blob, to)?)
-            }
-            other => Ok(other?),
-        }
-    }
-
     /// Path and size of a sound file with the content, if there is one.
     fn find(&self, digest: &Digest) -> Result<Option<(PathBuf, u64)>, StoreError> {
         for executable in [false, true] {
             let path = self.blob_file(digest, executable);
-            if let Some(size) = self.sound(&path, digest)? {
-                return Ok(Some((path, size)));
+            if let Some(stat) = self.sound(&path, digest)? {
+                return Ok(Some((path, stat.size)));
             }
         }
         Ok(None)
     }
 
-    /// The size of the file if it can hold the content: unchanged since it was put, or hashed again. Removes it
+    /// The state of the file if it can hold the content: unchanged since it was put, or hashed again. Removes it
     /// otherwise.
-    fn sound(&self, path: &Path, digest: &Digest) -> Result<Option<u64>, StoreError> {
+    fn sound(&self, path: &Path, digest: &Digest) -> Result<Option<FileStat>, StoreError> {
         let stat = match fs::lstat(path) {
             Ok(stat) => stat,
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        if is_sealed(&stat) || self.rehash(path, digest)? { Ok(Some(stat.size)) } else { Ok(None) }
+        if is_sealed(&stat) || self.rehash(path, digest)? { Ok(Some(stat)) } else { Ok(None) }
     }
 
     pub(crate) fn rehash(&self, path: &Path, digest: &Digest) -> Result<bool, StoreError> {
@@ -287,8 +328,18 @@ impl Store {
 
     /// Seals a file that holds the content and renames it to where the content belongs.
     fn place(&self, file: &File, temporary: &Path, digest: &Digest, executable: bool) -> Result<(), StoreError> {
+        self.0.epoch.note_write();
         fs::seal(file, temporary, if executable { 0o555 } else { 0o444 }, SEALED)?;
         self.rename(temporary, &self.blob_file(digest, executable))
+    }
+
+    /// Removes a folder so that nobody sees a part of it.
+    pub(crate) fn remove_aside(&self, path: &Path) -> Result<(), StoreError> {
+        let aside = self.0.scratch.path();
+        match fs::rename(path, &aside) {
+            Err(error) if !error.is_not_found() => Err(error.into()),
+            _ => Ok(fs::remove_tree(&aside)?),
+        }
     }
 
     /// Renames; makes the parent folder if it is missing.

@@ -5,9 +5,16 @@
 
 mod blobs;
 mod damage;
+mod epoch;
 mod error;
 mod fsck;
+mod gate;
+mod gc;
 mod memo;
+mod memo_record;
+mod memo_shard;
+mod references;
+mod restore;
 mod scratch;
 mod source_index;
 mod sources;
@@ -15,7 +22,10 @@ mod table_file;
 mod trees;
 
 pub use blobs::Store;
+pub use epoch::Recovery;
 pub use error::StoreError;
-pub use fsck::Findings;
+pub use fsck::{Checked, Findings, Sizes};
+pub use gc::{Collected, Limits};
+pub use restore::Restored;
 pub use scratch::TempDir;
 pub use table_file::{RowChanges, Rows, TableFile};

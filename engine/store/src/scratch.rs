@@ -14,6 +14,7 @@ pub(crate) struct Scratch {
     folder: PathBuf,
     lock: PathBuf,
     next: AtomicU64,
+    start: i128,
     _held: File,
 }
 
@@ -34,10 +35,32 @@ impl Scratch {
             if let Some(held) = acquire(&lock)? {
                 let folder = tmp.join(name);
                 fs::create_dir_all(&folder)?;
-                return Ok(Self { folder, lock, next: AtomicU64::new(0), _held: held });
+                return Ok(Self { folder, lock, next: AtomicU64::new(0), start, _held: held });
             }
             attempt += 1;
         }
+    }
+
+    /// When the first of the other processes at work began, in nanoseconds since the epoch.
+    pub(crate) fn oldest_other(&self) -> Result<Option<i128>, FileError> {
+        let tmp = self.folder.parent().unwrap_or(&self.folder);
+        let mut oldest = None;
+        for entry in fs::read_dir(tmp)? {
+            let Some(name) = entry.name.strip_suffix(".lock") else { continue };
+            let lock = tmp.join(&entry.name);
+            // A lock that is gone or can be had is nobody's.
+            if lock == self.lock || fs::open(&lock).map_or(true, |file| file.try_lock().is_ok()) {
+                continue;
+            }
+            let start = name.split('-').nth(1).and_then(|start| start.parse().ok()).unwrap_or(0);
+            oldest = Some(oldest.map_or(start, |oldest: i128| oldest.min(start)));
+        }
+        Ok(oldest)
+    }
+
+    /// When this process began, in nanoseconds since the epoch.
+    pub(crate) fn start(&self) -> i128 {
+        self.start
     }
 
     /// A path that nobody uses.

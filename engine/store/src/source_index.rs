@@ -4,7 +4,7 @@
 //! last record of an inode counts. A torn or foreign record is skipped and costs one more hash. The log is rewritten
 //! when most of it is stale.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -35,18 +35,40 @@ pub(crate) struct Record {
 impl Index {
     /// Reads the log; an unreadable one is empty.
     pub(crate) fn load(path: &Path) -> Self {
+        Self::load_checked(path).0
+    }
+
+    /// The same, and how many pieces are no records.
+    pub(crate) fn load_checked(path: &Path) -> (Self, usize) {
         let bytes = fs::read(path).unwrap_or_default();
         let mut index = Self { read: bytes.len() / LENGTH, ..Self::default() };
+        let mut whole = 0;
         for record in bytes.chunks_exact(LENGTH).filter_map(Record::decode) {
             index.records.insert(record.key(), record);
+            whole += 1;
         }
-        index
+        (index, bytes.len().div_ceil(LENGTH) - whole)
+    }
+
+    /// How many files are known.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Writes the log with the records that count.
+    pub(crate) fn rewrite(&self, path: &Path) -> Result<(), FileError> {
+        fs::write_atomic(path, &encode(self.records.values()))
     }
 
     /// The content of the file with this very stat.
     pub(crate) fn get(&self, stat: &FileStat) -> Option<Digest> {
         let record = self.records.get(&(stat.device, stat.inode))?;
         (fields(&record.stat) == fields(stat)).then_some(record.digest)
+    }
+
+    /// All contents.
+    pub(crate) fn digests(&self) -> HashSet<Digest> {
+        self.records.values().map(|record| record.digest).collect()
     }
 
     /// Notes a file; returns how many records wait to be written.
@@ -65,7 +87,7 @@ impl Index {
         self.read += pending.len();
         if self.read > 2 * self.records.len() + STALE {
             self.read = self.records.len();
-            return fs::write_atomic(path, &encode(self.records.values()));
+            return self.rewrite(path);
         }
         let mut file = open_locked(path)?;
         let length = fs::stat_open(&file, path)?.size;
@@ -130,6 +152,7 @@ impl Record {
             mode: u32::try_from(number(5)?).ok()?,
             links: 1,
             kind: fs::FileKind::File,
+            born: None,
         };
         Some(Self { stat, digest: Digest::from_bytes(digest) })
     }

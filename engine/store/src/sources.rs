@@ -1,10 +1,11 @@
 //! Digests of workspace files, cached by stat; the content is put in the store, so that an action runs on a snapshot.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use host::fs::{self, FileKind, FileStat};
+use host::fs::{self, FileError, FileKind, FileStat};
 use model::Digest;
 
 use crate::blobs::Store;
@@ -34,6 +35,23 @@ impl Sources {
 
     fn get(&self, stat: &FileStat) -> Option<Digest> {
         self.lock().get_or_insert_with(|| Index::load(&self.path)).get(stat)
+    }
+
+    /// The contents of all source files that are known.
+    pub(crate) fn digests(&self) -> HashSet<Digest> {
+        self.lock().get_or_insert_with(|| Index::load(&self.path)).digests()
+    }
+
+    /// How many records are whole, and how many pieces are none; then the log is written anew without them.
+    pub(crate) fn check(&self) -> Result<(usize, usize), FileError> {
+        self.flush();
+        let (index, damaged) = Index::load_checked(&self.path);
+        let whole = index.len();
+        if damaged > 0 {
+            index.rewrite(&self.path)?;
+        }
+        *self.lock() = Some(index);
+        Ok((whole, damaged))
     }
 
     fn insert(&self, record: Record) {
@@ -78,9 +96,10 @@ impl Store {
         Err(StoreError::Changing(path.to_owned()))
     }
 
-    /// Writes new records of the index of sources; also done when the store is dropped.
+    /// Writes new records of the index of sources and of what was used; also done when the store is dropped.
     pub fn flush(&self) {
         self.0.sources.flush();
+        self.flush_uses();
     }
 
     /// Stores the content; `None` if the file changed while it was read.

@@ -8,7 +8,7 @@ use host::fs::{self, FileKind};
 use model::{Digest, RelPath, Tree, TreeEntry};
 use rayon::prelude::*;
 
-use crate::blobs::{SEALED, Store, is_sealed, link_or_copy};
+use crate::blobs::{SEALED, Store, failed, is_sealed, link_or_copy};
 use crate::error::StoreError;
 
 impl Store {
@@ -64,35 +64,38 @@ impl Store {
             return Ok(path);
         }
         let tree = self.tree(digest)?;
-        if fs::exists(&path) {
-            if folder_is_sound(&tree, &path) {
-                self.set_checked(digest);
-                return Ok(path);
-            }
-            self.move_aside(digest, &tree, &path)?;
-        }
-        let made = self.0.scratch.path();
-        self.fill(&tree, &made)?;
-        if let Err(error) = self.rename(&made, &path) {
-            fs::remove_tree(&made)?;
-            if !fs::exists(&path) {
-                return Err(error);
-            }
+        if !fs::exists(&path) {
+            self.make_folder(&tree, &path)?;
+        } else if !folder_is_sound(&tree, &path) {
+            self.mend(&tree, &path)?;
         }
         self.set_checked(digest);
         Ok(path)
     }
 
-    /// Moves a changed folder of a tree away. One at a time and after another look, since others may be mending it too.
-    fn move_aside(&self, digest: &Digest, tree: &Tree, path: &Path) -> Result<(), StoreError> {
-        let checked = self.0.checked_trees.lock().unwrap_or_else(PoisonError::into_inner);
-        if checked.contains(digest) || folder_is_sound(tree, path) {
-            return Ok(());
+    /// Makes the folder of a tree, unless somebody else was faster.
+    fn make_folder(&self, tree: &Tree, path: &Path) -> Result<(), StoreError> {
+        let made = self.0.scratch.path();
+        self.fill(tree, &made)?;
+        if let Err(error) = self.rename(&made, path) {
+            fs::remove_tree(&made)?;
+            if !fs::exists(path) {
+                return Err(error);
+            }
         }
-        match fs::rename(path, &self.0.scratch.path()) {
-            Err(error) if !error.is_not_found() => Err(error.into()),
-            _ => Ok(()),
+        Ok(())
+    }
+
+    /// Makes a changed folder again. One at a time among all processes and after another look under the lock, so that
+    /// nobody moves the folder away that another has just mended and uses.
+    fn mend(&self, tree: &Tree, path: &Path) -> Result<(), StoreError> {
+        let lock = self.root().join("mend.lock");
+        let file = fs::open_append(&lock)?;
+        file.lock().map_err(|source| failed("lock", &lock, source))?;
+        if fs::exists(path) && !folder_is_sound(tree, path) {
+            self.remove_aside(path)?;
         }
+        if fs::exists(path) { Ok(()) } else { self.make_folder(tree, path) }
     }
 
     /// Puts the tree at `to`, which must not exist or be an empty folder. Files are read-only hard links where
@@ -145,6 +148,11 @@ impl Store {
             TreeEntry::Symlink { target } => Ok(fs::symlink(target, path)?),
             TreeEntry::EmptyFolder => Ok(()),
         }
+    }
+
+    /// Whether the folder made from a tree is as it was made.
+    pub(crate) fn folder_is_whole(&self, digest: &Digest) -> bool {
+        self.tree(digest).is_ok_and(|tree| folder_is_sound(&tree, &self.entry("trees", digest)))
     }
 
     fn is_checked(&self, digest: &Digest) -> bool {

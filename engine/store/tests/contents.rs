@@ -82,7 +82,7 @@ fn damage_that_keeps_the_time_is_found_by_reading_and_by_fsck() {
         fs::File::options().write(true).open(&blob).unwrap().set_modified(time).unwrap();
         match find {
             "read" => assert!(matches!(store.read(&digest), Err(StoreError::Corrupt(_)))),
-            "fsck" => assert_eq!(store.fsck().unwrap().corrupt, [digest]),
+            "fsck" => assert_eq!(store.fsck(false, &|_, _| ()).unwrap().corrupt, [digest]),
             _ => assert!(!store.verify(&digest).unwrap()),
         }
         assert!(!store.contains(&digest));
@@ -213,33 +213,79 @@ fn many_threads_mend_a_changed_tree_folder() {
 }
 
 #[test]
+fn a_tree_that_somebody_else_mends_is_not_moved_away() {
+    let (folder, store) = open();
+    let file = TreeEntry::File { digest: store.put_bytes(b"hello").unwrap(), size: 5, executable: false };
+    let tree = store.put_tree(&Tree { entries: BTreeMap::from([(path("a/x"), file)]) }).unwrap();
+    let made = store.tree_path(&tree).unwrap();
+    fs::write(made.join("a/added"), "").unwrap();
+    let other = Store::open(&folder.path().join("store")).unwrap();
+    // Another process is at it, and has the lock.
+    let lock = fs::File::create(store.root().join("mend.lock")).unwrap();
+    lock.lock().unwrap();
+    let inode = format!(":{} ", lock.metadata().unwrap().ino());
+    let mended = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| other.tree_path(&tree).unwrap());
+        let waits =
+            || fs::read_to_string("/proc/locks").unwrap().lines().any(|l| l.contains("->") && l.contains(&inode));
+        while !waits() {
+            assert!(!waiting.is_finished(), "it did not wait");
+            std::thread::yield_now();
+        }
+        fs::rename(&made, folder.path().join("changed")).unwrap();
+        store.materialise_tree(&tree, &made).unwrap();
+        let mended = fs::metadata(&made).unwrap().ino();
+        lock.unlock().unwrap();
+        waiting.join().unwrap();
+        mended
+    });
+    assert_eq!(fs::metadata(&made).unwrap().ino(), mended);
+}
+
+#[test]
+fn many_files_are_put_in_place_by_links() {
+    let (folder, store) = open();
+    let to = |n: u8| folder.path().join("out").join((n % 3).to_string()).join(format!("d/{n}"));
+    let files: Vec<_> = (0..60).map(|n| (store.put_bytes(&[n]).unwrap(), n % 2 == 0, to(n))).collect();
+    let restored = |linked, present| store::Restored { linked, present };
+    assert_eq!(store.materialise_files(&files).unwrap(), restored(60, 0));
+    for (digest, executable, to) in &files {
+        let blob = fs::metadata(store.blob_path(digest, *executable).unwrap()).unwrap();
+        assert_eq!(fs::metadata(to).unwrap().ino(), blob.ino());
+    }
+    assert_eq!(store.materialise_files(&files).unwrap(), restored(0, 60));
+    fs::remove_file(to(5)).unwrap();
+    fs::remove_file(to(6)).unwrap();
+    fs::write(to(6), "something else").unwrap();
+    fs::remove_file(to(7)).unwrap();
+    fs::create_dir_all(to(7).join("folder")).unwrap();
+    fs::remove_dir_all(folder.path().join("out/2")).unwrap();
+    assert_eq!(store.materialise_files(&files).unwrap(), restored(22, 38));
+    assert!((0..60).all(|n| fs::read(to(n)).unwrap() == [n]));
+    let absent = (Digest::of(b"absent"), false, folder.path().join("absent"));
+    assert!(store.materialise_files(&[absent]).unwrap_err().is_missing());
+}
+
+#[test]
+fn a_link_to_a_tree_becomes_a_folder_where_files_are_put() {
+    let (folder, store) = open();
+    let file = TreeEntry::File { digest: store.put_bytes(b"hello").unwrap(), size: 5, executable: false };
+    let tree = store.put_tree(&Tree { entries: BTreeMap::from([(path("a"), file)]) }).unwrap();
+    let made = store.tree_path(&tree).unwrap();
+    std::os::unix::fs::symlink(&made, folder.path().join("out")).unwrap();
+    let file = (store.put_bytes(b"new").unwrap(), false, folder.path().join("out/a"));
+    store.materialise_files(&[file]).unwrap();
+    assert_eq!(fs::read(folder.path().join("out/a")).unwrap(), b"new");
+    assert_eq!(fs::read(made.join("a")).unwrap(), b"hello", "the tree is as it was");
+}
+
+#[test]
 fn a_tree_whose_file_is_missing_is_not_contained() {
     let (_folder, store) = open();
     let file = TreeEntry::File { digest: Digest::of(b"absent"), size: 6, executable: false };
     let digest = store.put_tree(&Tree { entries: BTreeMap::from([(path("x"), file)]) }).unwrap();
     assert!(!store.contains_tree(&digest).unwrap());
     assert!(matches!(store.tree_path(&digest), Err(StoreError::Missing(_))));
-}
-
-#[test]
-fn damaged_memo_entries_count_as_absent() {
-    let (_folder, store) = open();
-    let key = Digest::of(b"key");
-    store.memo_put(&key, b"value").unwrap();
-    assert_eq!(store.memo_get(&key).unwrap().unwrap(), b"value");
-    let hex = key.to_hex();
-    let file = store.root().join("memo").join(&hex[..2]).join(&hex);
-    let whole = fs::read(&file).unwrap();
-    for damage in [&whole[..whole.len() - 1], &whole[..10], b"", b"some other text which is longer than a checksum"] {
-        fs::write(&file, damage).unwrap();
-        assert_eq!(store.memo_get(&key).unwrap(), None);
-        store.memo_put(&key, b"value").unwrap();
-    }
-    let other = Digest::of(b"other");
-    let place = store.root().join("memo").join(&other.to_hex()[..2]);
-    fs::create_dir_all(&place).unwrap();
-    fs::copy(&file, place.join(other.to_hex())).unwrap();
-    assert_eq!(store.memo_get(&other).unwrap(), None, "an entry belongs to its key");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Outputs in `build-out/`: what is there as it was left is not touched, everything else is placed again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -98,32 +98,55 @@ impl Plan<'_> {
                 _ => {}
             }
         }
-        let mut lost = Vec::new();
-        let mut next = Vec::with_capacity(wanted.len());
+        let mut next: Vec<ShownRow> = Vec::with_capacity(wanted.len());
+        let mut placed: BTreeMap<PathBuf, (usize, Content)> = BTreeMap::new();
         for id in wanted {
             let Some(content) = content(kept, *id) else { continue };
             let digest = digest_of(&content);
-            if let Some((row, _)) = shown.get(id).filter(|(_, own)| *own == digest) {
-                next.push(kept.state.row(Table::Shown, *row).to_vec());
+            if let Some((row, _)) = shown.get(id).filter(|(_, own)| *own == digest)
+                && let Some((path, fingerprint, artifact, content)) = kept.state.shown(*row)
+            {
+                next.push(ShownRow { path: Arc::from(path), artifact, content, fingerprint });
                 continue;
             }
             let Some(artifact) = kept.state.artifact(*id) else { continue };
-            let path = outputs::shown_at(&self.session.root, &artifact);
-            match outputs::place(&self.session.store, &content, &path) {
-                Ok(()) => {}
-                Err(error) if error.is_missing_content => {
-                    lost.push(artifact.path().clone());
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            let name = format!("{}/{}", outputs::FOLDER, artifact.short_path());
-            let fingerprint = observation::shown(&path);
-            next.push(ShownRow { path: Arc::from(name), artifact: *id, content: digest, fingerprint }.encode());
+            placed.insert(outputs::shown_at(&self.session.root, &artifact), (next.len(), content));
+            let path = Arc::from(format!("{}/{}", outputs::FOLDER, artifact.short_path()));
+            next.push(ShownRow { path, artifact: *id, content: digest, fingerprint: Fingerprint::absent() });
         }
+        let contents = placed.iter().map(|(path, (_, content))| (path.clone(), content)).collect();
+        if let Err(error) = outputs::place(&self.session.store, &contents) {
+            let lost = if error.is_missing_content { self.missing(kept, &placed, &next)? } else { Vec::new() };
+            return if lost.is_empty() { Err(error) } else { Ok(lost) };
+        }
+        for (path, (index, _)) in &placed {
+            next[*index].fingerprint = observation::shown(path);
+        }
+        // Looks at them go folder by folder.
+        next.sort_by(|a, b| a.path.cmp(&b.path));
         let count = next.len() as u32;
-        next.into_iter().enumerate().for_each(|(index, row)| kept.state.put(Table::Shown, index as u32, row));
+        next.iter().enumerate().for_each(|(index, row)| kept.state.put(Table::Shown, index as u32, row.encode()));
         (count..kept.state.len(Table::Shown)).for_each(|id| kept.state.put(Table::Shown, id, Vec::new()));
+        Ok(Vec::new())
+    }
+
+    /// Which of the contents to be shown are gone from the store.
+    fn missing(
+        &self,
+        kept: &mut Kept,
+        placed: &BTreeMap<PathBuf, (usize, Content)>,
+        rows: &[ShownRow],
+    ) -> Result<Vec<RelPath>, Error> {
+        let mut lost = Vec::new();
+        for (index, content) in placed.values() {
+            let is_there = match content {
+                Content::File { digest, .. } => self.session.store.contains(digest),
+                Content::Tree(digest) => self.session.store.is_usable(digest)?,
+            };
+            if !is_there && let Some(artifact) = kept.state.artifact(rows[*index].artifact) {
+                lost.push(artifact.path().clone());
+            }
+        }
         Ok(lost)
     }
 
