@@ -16,4 +16,4 @@ mod update;
 
 pub use analysis::{Analysis, Options, analyse};
 pub use record::{Ledger, UnitRecord};
-pub use update::{Changes, Updated, action, target, update};
+pub use update::{Changes, Requested, Updated, action, target, update};

@@ -184,14 +184,15 @@ impl<'a> Ledger<'a> {
             patterns: unit.patterns,
             actions,
             interface: unit.interface(self.state),
-            attributes: unit.attributes.as_ref().map_or(Vec::new(), |some| encode_attributes(some, self.state)),
         };
+        let attributes = unit.attributes.as_ref().map_or(Vec::new(), |some| encode_attributes(some, self.state));
         let changed = before.is_none_or(|before| before.interface != row.interface);
         match known {
             Some(id) => self.state.put(Table::Targets, id, row.encode()),
             None => _ = self.state.push_keyed(Table::Targets, row.encode()),
         }
         self.state.put_files(id, &files);
+        self.state.put(Table::Attributes, id, attributes);
         Ok((id, changed))
     }
 

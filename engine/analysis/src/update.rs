@@ -47,12 +47,21 @@ pub struct Updated {
     pub written: usize,
 }
 
+/// The targets that a state is brought up to date for.
+#[derive(Debug, Clone, Copy)]
+pub enum Requested<'a> {
+    /// The same as before, by their rows.
+    Rows(&'a [u32]),
+    /// Perhaps others.
+    Keys(&'a [TargetKey]),
+}
+
 /// Brings the state up to date for `requested`. `None` when it is better analysed anew; the state is then of no use.
 pub fn update(
     loader: &Loader,
     state: &mut State,
     changes: &Changes,
-    requested: &[TargetKey],
+    requested: Requested<'_>,
     shell: Option<u32>,
     (options, reporter): (&Options, &dyn Reporter),
 ) -> Option<Updated> {
@@ -63,7 +72,10 @@ pub fn update(
         let evaluation = Evaluation::new(loader, options, reporter);
         let mut update =
             Update { loader, ledger: Ledger::new(loader, state), marks, discovery, evaluation, shell, evaluated: 0, written: 0 };
-        let rows = requested.iter().map(|key| update.requested(key)).collect::<Option<Vec<_>>>()?;
+        let rows = match requested {
+            Requested::Rows(rows) => rows.iter().map(|id| update.ensure(*id, 0).map(|_| *id)).collect::<Option<_>>()?,
+            Requested::Keys(keys) => keys.iter().map(|key| update.requested(key)).collect::<Option<_>>()?,
+        };
         Some(Updated { requested: rows, evaluated: update.evaluated, written: update.written })
     })
 }

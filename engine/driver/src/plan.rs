@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use loading::Loader;
 use model::{ConfiguredTarget, Data, Event, TargetKey};
 use observation::{Observation, Question, Verdict};
-use snapshot::{RequestRow, State, Table};
+use snapshot::{ActionGraph, RequestRow, State, Table};
 
 use crate::error::Error;
 use crate::session::Session;
@@ -45,6 +45,8 @@ struct Kept {
     changed: HashSet<u32>,
     /// Whether actions that depend on a change are marked.
     marked: bool,
+    /// The edges of the action graph, once they were needed: rows of actions do not change any more then.
+    graph: Option<Arc<ActionGraph>>,
     /// Counts of the work done, for the event at the end.
     work: Work,
 }
@@ -128,11 +130,11 @@ impl<'a> Plan<'a> {
     pub(crate) fn attributes_of(&self, key: &TargetKey) -> Option<BTreeMap<Arc<str>, Data>> {
         let mut kept = self.lock();
         let id = kept.state.target_id(key)?;
-        let row = snapshot::TargetRow::read(&kept.state, id)?;
-        if row.attributes.is_empty() {
+        let row = kept.state.row(Table::Attributes, id).to_vec();
+        if row.is_empty() {
             return None;
         }
-        snapshot::decode_attributes(&row.attributes, &mut kept.state)
+        snapshot::decode_attributes(&row, &mut kept.state)
     }
 
     /// The loader that this command works with.
@@ -190,7 +192,7 @@ impl<'a> Plan<'a> {
 
 impl Kept {
     fn of(state: State, row: RequestRow, changed: HashSet<u32>, work: Work) -> Self {
-        Self { state, row, changed, marked: false, work }
+        Self { state, row, changed, marked: false, graph: None, work }
     }
 }
 
@@ -214,7 +216,7 @@ fn look(
     let mut seen = changes::Seen::default();
     let mut renewed = Vec::new();
     let mut loaded = None;
-    if !verification.verdicts.is_empty() && !state.is_sound(&Table::ALL) {
+    if !verification.verdicts.is_empty() && !state.is_sound(&Table::SMALL) {
         return Found::Useless;
     }
     for (index, verdict) in &verification.verdicts {
@@ -244,8 +246,8 @@ fn look(
             }
         }
     }
-    let differs = !seen.observations.is_empty();
-    if !row.complete && !state.is_sound(&Table::ALL) {
+    let (dirty, differs) = (!row.complete || !changed.is_empty(), !seen.observations.is_empty());
+    if (dirty && !state.is_sound(&Table::OF_ACTIONS)) || (differs && !state.is_sound(&Table::ALL)) {
         return Found::Useless;
     }
     state.read_index();

@@ -71,6 +71,11 @@ impl Loader {
         })
     }
 
+    /// Whether a .star file may call rules of the prelude by `native`.
+    pub(crate) fn names_native(&self, label: &Label) -> bool {
+        self.file(label).is_ok_and(|file| file.source.text.contains("native"))
+    }
+
     fn file(&self, label: &Label) -> Result<Arc<LibraryFile>, Diagnostics> {
         self.files.get_or(label, || {
             let path = join(label.package().path(), label.name());

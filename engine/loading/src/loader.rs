@@ -5,13 +5,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use model::{
     Artifact, Diagnostic, Diagnostics, Event, Label, Location, Package, PackageId, Reporter, RuleId, RuleSchema, Target,
 };
 use observation::{Observer, Question};
-use script::{Library, Source};
+use script::{Library, Reexports, Source};
 
 use crate::embedded;
 use crate::external::External;
@@ -22,6 +22,9 @@ use crate::packages::{BUILD_FILE, PackageFilter};
 use crate::source_tree::SourceTree;
 use crate::workspace::Workspace;
 
+/// The file in `@rules` whose exports every BUILD.star sees.
+const PRELUDE: &str = "prelude.star";
+
 /// Loads packages and .star files. Shared by reference between threads.
 pub struct Loader {
     workspace: Workspace,
@@ -30,6 +33,10 @@ pub struct Loader {
     trees: BTreeMap<String, SourceTree>,
     pub(crate) files: Memo<Label, Arc<LibraryFile>>,
     pub(crate) libraries: Memo<Label, Library>,
+    /// What the prelude exports, when it does nothing else.
+    reexports: OnceLock<Option<Reexports>>,
+    /// Parts of the prelude by their texts.
+    preludes: Memo<Arc<str>, Library>,
     /// `None` for a folder that is no package; what to say about it is found outside the memo, since that may use
     /// threads, which might then wait for this very package.
     packages: Memo<PackageId, Option<Arc<LoadedPackage>>>,
@@ -91,6 +98,8 @@ impl Loader {
             trees,
             files: Memo::new(),
             libraries: Memo::new(),
+            reexports: OnceLock::new(),
+            preludes: Memo::new(),
             packages: Memo::new(),
             texts: Mutex::default(),
             loaded: AtomicUsize::new(0),
@@ -235,13 +244,21 @@ impl Loader {
         let label = id.label(BUILD_FILE).map_err(|error| Diagnostic::error(error.to_string()))?;
         let source = self.remember(label, text);
         let loaded = self.load_all(&source)?;
-        let prelude = self.prelude()?;
+        let prelude = self.prelude_for(&source, &loaded)?;
         // An external package has no files of its own: its globs see an empty folder.
         let tree = self.tree(id.repository()).unwrap_or(&SourceTree::Embedded);
         let missing = PackageId::new("", ".none").unwrap_or_else(|_| PackageId::root());
         let package = if self.tree(id.repository()).is_some() { id } else { &missing };
         let globber = Globber { tree, package, filter: self.filter(id.repository()), listed: RefCell::default() };
-        let evaluated = script::eval_build(&source, &loaded, prelude.as_ref(), id, &globber)?;
+        let evaluated = script::eval_build(&source, &loaded, prelude.as_ref(), id, &globber);
+        // What is said of an error may name anything of the prelude.
+        let (evaluated, prelude) = match evaluated {
+            Ok(package) => (package, prelude),
+            Err(_) => {
+                let prelude = self.prelude()?;
+                (script::eval_build(&source, &loaded, prelude.as_ref(), id, &globber)?, prelude)
+            }
+        };
         let mut reads: Vec<(Question, String)> =
             globber.listed.take().iter().filter_map(|folder| tree.question(Question::Listing, folder)).collect();
         let build_file = self.tree(id.repository()).map(|tree| (tree, join(id.path(), BUILD_FILE)));
@@ -276,12 +293,32 @@ impl Loader {
 
     /// The library whose exports every BUILD.star sees.
     fn prelude(&self) -> Result<Option<Library>, Diagnostics> {
-        let has_prelude = self.tree("rules").is_some_and(|tree| tree.kind("prelude.star").is_some());
+        let has_prelude = self.tree("rules").is_some_and(|tree| tree.kind(PRELUDE).is_some());
         if !has_prelude {
             return Ok(None);
         }
         let label = Label::absolute("@rules//:prelude.star").map_err(|error| Diagnostic::error(error.to_string()))?;
         self.library(&label).map(Some)
+    }
+
+    /// As much of the prelude as a BUILD.star names. Evaluating all of it takes longer than most packages.
+    fn prelude_for(&self, source: &Source, loaded: &BTreeMap<String, Library>) -> Result<Option<Library>, Diagnostics> {
+        let reexports = self.reexports.get_or_init(|| {
+            let text = self.tree("rules")?.read(PRELUDE).ok()??;
+            let label = PackageId::new("rules", "").ok()?.label(PRELUDE).ok()?;
+            Reexports::of(&self.remember(label, text))
+        });
+        // Macros name rules as `native.x`.
+        let whole = loaded.values().any(|library| library.closure().iter().any(|file| self.names_native(file)));
+        let Some(reexports) = reexports.as_ref().filter(|_| !whole && !source.text.contains("native")) else {
+            return self.prelude();
+        };
+        let part = reexports.part_for(&source.text);
+        self.preludes.get_or(&part.text, || {
+            let loaded = self.load_all(&part)?;
+            script::eval_library(&part, &loaded)
+        })
+        .map(Some)
     }
 
     /// A source to evaluate; its text is kept for the lines that later errors quote.

@@ -16,7 +16,7 @@ use crate::source::{BUILD_DIALECT, Source};
 type Def = DefP<AstNoPayload>;
 
 /// The statements of a file, in order.
-fn top(ast: &AstModule) -> Vec<&AstStmt> {
+pub(crate) fn top(ast: &AstModule) -> Vec<&AstStmt> {
     fn flatten<'a>(statement: &'a AstStmt, into: &mut Vec<&'a AstStmt>) {
         match &statement.node {
             StmtP::Statements(list) => list.iter().for_each(|inner| flatten(inner, into)),

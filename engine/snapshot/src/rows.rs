@@ -82,8 +82,6 @@ pub struct TargetRow {
     pub actions: Vec<u32>,
     /// What other targets can depend on: kind, visibility, whose key it has, providers.
     pub interface: Vec<u8>,
-    /// Its resolved attributes; empty for what has none.
-    pub attributes: Vec<u8>,
 }
 
 /// An action.
@@ -318,9 +316,9 @@ impl ShownRow {
 
 impl PackageRow {
     /// The row.
-    pub fn encode(&self) -> Vec<u8> {
+    fn encode(&self) -> Vec<u8> {
         let mut row = Writer::default();
-        row.text(&self.id).sorted_ids(&self.observations).digest(&self.outline).digest(&self.exports);
+        row.text(&self.id).digest(&self.outline).digest(&self.exports);
         row.number(self.targets.len() as u64);
         self.targets.iter().for_each(|(name, stamp)| _ = row.text(name).digest(stamp));
         row.bytes(&self.package);
@@ -330,17 +328,30 @@ impl PackageRow {
     /// Reads a row.
     pub fn read(state: &State, id: u32) -> Option<Self> {
         let mut row = Reader::new(state.row(Table::Packages, id));
-        let (id, observations) = (row.text()?.to_owned(), row.sorted_ids()?);
+        let observations = Self::observations(state, id)?;
+        let id = row.text()?.to_owned();
         let (outline, exports) = (row.digest()?, row.digest()?);
         let targets = (0..row.length()?).map(|_| Some((Arc::from(row.text()?), row.digest()?))).collect::<Option<_>>()?;
         Some(Self { id, observations, outline, exports, targets, package: row.bytes()?.to_vec() })
     }
 
-    /// Only the observations of a row.
+    /// Only what the package's evaluation saw.
     pub fn observations(state: &State, id: u32) -> Option<Vec<u32>> {
-        let mut row = Reader::new(state.row(Table::Packages, id));
-        row.text()?;
-        row.sorted_ids()
+        Reader::new(state.row(Table::Reads, id)).sorted_ids()
+    }
+
+    /// Writes the row, in place of the one for the same package.
+    pub fn put(&self, state: &mut State) {
+        let id = match state.package_id(&self.id) {
+            Some(id) => {
+                state.put(Table::Packages, id, self.encode());
+                id
+            }
+            None => state.push_keyed(Table::Packages, self.encode()),
+        };
+        let mut reads = Writer::default();
+        reads.sorted_ids(&self.observations);
+        state.put(Table::Reads, id, reads.finish());
     }
 }
 
@@ -373,7 +384,7 @@ impl TargetRow {
         row.number(self.library.map_or(0, |id| u64::from(id) + 1)).byte(u8::from(self.patterns));
         row.number(self.conditions.len() as u64);
         self.conditions.iter().for_each(|label| _ = row.label(label));
-        row.bytes(&self.interface).bytes(&self.attributes);
+        row.bytes(&self.interface);
         row.finish()
     }
 
@@ -385,8 +396,8 @@ impl TargetRow {
         let library = row.id()?.checked_sub(1);
         let patterns = row.byte()? != 0;
         let conditions = (0..row.length()?).map(|_| row.label()).collect::<Option<_>>()?;
-        let (interface, attributes) = (row.bytes()?.to_vec(), row.bytes()?.to_vec());
-        Some(Self { key, dependencies, conditions, observations, library, patterns, actions, interface, attributes })
+        let interface = row.bytes()?.to_vec();
+        Some(Self { key, dependencies, conditions, observations, library, patterns, actions, interface })
     }
 }
 

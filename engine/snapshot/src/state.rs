@@ -27,6 +27,10 @@ pub enum Table {
     Shown,
     /// [`crate::PackageRow`].
     Packages,
+    /// For a package: what its evaluation saw.
+    Reads,
+    /// For a configured target: its resolved attributes.
+    Attributes,
     /// [`crate::TargetRow`].
     Targets,
     /// [`crate::ActionRow`].
@@ -49,9 +53,27 @@ pub enum Table {
     Index,
 }
 
-const TABLES: usize = 17;
+const TABLES: usize = 19;
 
 impl Table {
+    /// What is read to know what an observation belongs to, and to replace it.
+    pub const SMALL: [Self; 4] = [Self::Reads, Self::Libraries, Self::Sources, Self::Index];
+
+    /// What is read to run actions and to show what they made.
+    pub const OF_ACTIONS: [Self; 11] = [
+        Self::Labels,
+        Self::Targets,
+        Self::Actions,
+        Self::Validity,
+        Self::Artifacts,
+        Self::Contents,
+        Self::Depsets,
+        Self::Sources,
+        Self::Files,
+        Self::Attributes,
+        Self::Index,
+    ];
+
     /// All tables.
     pub const ALL: [Self; TABLES] = [
         Self::Identity,
@@ -61,6 +83,8 @@ impl Table {
         Self::Observations,
         Self::Shown,
         Self::Packages,
+        Self::Reads,
+        Self::Attributes,
         Self::Targets,
         Self::Actions,
         Self::Validity,

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use analysis::{Changes, Ledger};
+use analysis::{Changes, Ledger, Requested};
 use loading::{KnownPackages, Loader};
 use model::{Digest, Label, Package, PackageId};
 use snapshot::{PackageRow, Reader, RequestRow, State, Table};
@@ -38,20 +38,17 @@ pub(super) fn update(
     let Some(()) = libraries(&mut state, &loader, seen, &mut changes) else { return Ok(None) };
     let searched = row.discovery.iter().any(|id| seen.observations.contains(id));
     changes.patterns |= searched;
-    let labels = match changes.patterns {
-        true => match request.labels(session, &loader) {
-            Ok(labels) => labels,
-            Err(_) => return Ok(None),
-        },
-        false => match state.labels() {
-            Some(labels) => labels,
-            None => return Ok(None),
-        },
+    // What goes wrong here is told by a look at everything.
+    let labels = changes.patterns.then(|| request.labels(session, &loader)).transpose();
+    let Ok(labels) = labels else { return Ok(None) };
+    let keys = labels.as_ref().map(|labels| request.keys(session, &loader, labels));
+    let requested = match &keys {
+        Some(keys) => Requested::Keys(keys),
+        None => Requested::Rows(&row.targets),
     };
-    let keys = request.keys(session, &loader, &labels);
     let options = session.analysis_options(&loader);
     let how = (&options, &*session.reporter);
-    let Some(updated) = analysis::update(&loader, &mut state, &changes, &keys, row.shell, how) else { return Ok(None) };
+    let Some(updated) = analysis::update(&loader, &mut state, &changes, requested, row.shell, how) else { return Ok(None) };
     work.packages += loader.evaluated().len();
     work.targets += updated.evaluated;
     put_packages(&loader, &mut state);
@@ -65,8 +62,10 @@ pub(super) fn update(
     renew(session, &loader, &mut state, &seen.observations);
     row.complete = row.complete && updated.written == 0 && updated.requested == row.targets;
     row.targets = updated.requested;
-    row.count = labels.len() as u32;
-    state.put_labels(&labels);
+    if let Some(labels) = labels {
+        row.count = labels.len() as u32;
+        state.put_labels(&labels);
+    }
     Ok(Some((state, row, loader)))
 }
 

@@ -71,7 +71,7 @@ impl Plan<'_> {
     fn batch(&self, needed: &[u32]) -> Result<Batch, Error> {
         let broken = || Error::new(ErrorKind::Internal, "the kept state of this request cannot be read").hint("build clean");
         let kept = &mut *self.lock();
-        let graph = ActionGraph::read(&kept.state).ok_or_else(broken)?;
+        let graph = kept.graph().ok_or_else(broken)?;
         kept.mark(&graph).ok_or_else(broken)?;
         let stale = graph.stale(&kept.state, needed, &|_| false).ok_or_else(broken)?;
         let mut batch = Batch { needed: stale.needed as usize, ids: stale.actions, ..Batch::default() };
@@ -152,7 +152,7 @@ impl Plan<'_> {
     /// Marks the actions whose outputs have left the store, so that they run again.
     pub(super) fn forget(&self, lost: &[RelPath]) {
         let kept = &mut *self.lock();
-        let Some(graph) = ActionGraph::read(&kept.state) else { return };
+        let Some(graph) = kept.graph() else { return };
         for path in lost {
             let artifact = kept.state.find(Table::Artifacts, path.as_str().as_bytes());
             if let Some(action) = artifact.and_then(|artifact| graph.maker(artifact)) {
@@ -164,7 +164,7 @@ impl Plan<'_> {
     /// Whether all of `wanted` is what it would be made now.
     pub(super) fn is_current(&self, wanted: &[u32]) -> (bool, usize) {
         let kept = &mut *self.lock();
-        let stale = ActionGraph::read(&kept.state).and_then(|graph| {
+        let stale = kept.graph().and_then(|graph| {
             kept.mark(&graph)?;
             graph.stale(&kept.state, wanted, &|_| false)
         });
@@ -173,6 +173,13 @@ impl Plan<'_> {
 }
 
 impl Kept {
+    fn graph(&mut self) -> Option<Arc<ActionGraph>> {
+        if self.graph.is_none() {
+            self.graph = Some(Arc::new(ActionGraph::read(&self.state)?));
+        }
+        self.graph.clone()
+    }
+
     /// Marks all actions that depend on a changed source, also those that this command does not need: once the new
     /// content of the source is noted, nothing else tells that they are not what they were.
     fn mark(&mut self, graph: &ActionGraph) -> Option<()> {

@@ -7,7 +7,7 @@ use analysis::{Analysis, Ledger};
 use loading::Loader;
 use model::{Data, Digest, KeyBuilder, Label, Package, TargetKey};
 use observation::{Observation, Question};
-use snapshot::{PackageRow, RequestRow, State, Table, Writer, encode_package, target_stamp};
+use snapshot::{PackageRow, RequestRow, State, Writer, encode_package, target_stamp};
 
 use super::{Request, Work};
 use crate::error::{Error, ErrorKind};
@@ -97,10 +97,7 @@ pub(super) fn put_package(ledger: &mut Ledger<'_>, package: &Package, reads: &[(
         targets: package.targets.iter().map(|(name, target)| (Arc::clone(name), target_stamp(target))).collect(),
         package: encode_package(package),
     };
-    match ledger.state.package_id(&row.id) {
-        Some(id) => ledger.state.put(Table::Packages, id, row.encode()),
-        None => _ = ledger.state.push_keyed(Table::Packages, row.encode()),
-    }
+    row.put(ledger.state);
 }
 
 /// A digest of all that patterns can tell of a package's targets.
