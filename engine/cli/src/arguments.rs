@@ -244,6 +244,12 @@ impl Command {
             _ => TestFlags::default(),
         }
     }
+
+    /// Whether Ctrl-C ends the command within a second whatever it does. Not where a rollout, a system or the user's own
+    /// program has to come to its end in order.
+    pub fn ends_at_once(&self) -> bool {
+        !matches!(self, Self::Run(_))
+    }
 }
 
 /// Parses the arguments of the process. A failure carries its text and its exit code (0 for help).

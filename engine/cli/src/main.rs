@@ -11,6 +11,7 @@ mod terminal;
 
 use std::process;
 use std::sync::Arc;
+use std::time::Duration;
 
 use driver::{Error, ErrorKind, Session};
 use model::{Cancel, Reporter};
@@ -21,6 +22,9 @@ use crate::event_file::{EventFile, Fan};
 use crate::exit_code::ExitCode;
 use crate::style::{Style, Surroundings};
 use crate::terminal::{Settings, Terminal};
+
+/// How long a command may take to end by itself after Ctrl-C; with its end it stays below a second.
+const GRACE: Duration = Duration::from_millis(700);
 
 fn main() -> process::ExitCode {
     // This program, started again, is the first process inside of a sandbox; then nothing below runs.
@@ -88,7 +92,7 @@ fn in_workspace(line: &CommandLine, terminal: &Arc<Terminal>) -> Result<Ending, 
     }
     let cancel = Cancel::default();
     let ending = runtime.block_on(async {
-        tokio::spawn(stop_on_signal(cancel.clone(), Arc::clone(terminal)));
+        tokio::spawn(stop_on_signal(cancel.clone(), Arc::clone(terminal), line.command.ends_at_once()));
         let options = options::options(&line.global, &line.command.test_flags());
         let session = Session::open(options, Arc::new(Fan(reporters)), cancel)?;
         commands::in_workspace(&line.command, &session).await
@@ -98,22 +102,31 @@ fn in_workspace(line: &CommandLine, terminal: &Arc<Terminal>) -> Result<Ending, 
     ending
 }
 
-/// The first Ctrl-C asks everything to stop; the second does not wait.
-#[expect(clippy::disallowed_methods, reason = "the user insists on an end while threads may still be blocked")]
-async fn stop_on_signal(cancel: Cancel, terminal: Arc<Terminal>) {
+/// The first Ctrl-C asks everything to stop, and what has no state of its own outside is given a moment for it; the
+/// second does not wait.
+async fn stop_on_signal(cancel: Cancel, terminal: Arc<Terminal>, at_once: bool) {
     let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else { return };
     let mut asked = false;
     loop {
         tokio::select! {
             Ok(()) = tokio::signal::ctrl_c() => {}
             Some(()) = terminate.recv() => {}
+            () = tokio::time::sleep(GRACE), if asked && at_once => {}
             else => return,
         }
         if asked {
-            process::exit(ExitCode::Interrupted as i32);
+            end_now(&terminal);
         }
         asked = true;
         terminal.stopping();
         cancel.cancel();
     }
+}
+
+/// Ends the process while threads may still compute or wait for the network. Sandboxes end with it, and so do its locks;
+/// every file that matters is written aside and renamed.
+#[expect(clippy::disallowed_methods, reason = "the user insists on an end while threads may still be blocked")]
+fn end_now(terminal: &Terminal) -> ! {
+    terminal.finish();
+    process::exit(ExitCode::Interrupted as i32);
 }

@@ -14,6 +14,7 @@ pub fn options(global: &GlobalFlags, test: &TestFlags) -> Options {
         directory: global.directory.clone(),
         store: global.store.clone(),
         jobs: global.jobs,
+        local_memory: global.local_memory,
         keep_going: global.keep_going,
         compilation_mode: global.compilation_mode.map(|mode| value_name(&mode)),
         platform: global.platforms.clone(),

@@ -131,6 +131,7 @@ impl Session {
             reporter: Arc::clone(&self.reporter),
             cancel: self.cancel.clone(),
             jobs: self.options.jobs.unwrap_or_else(processors),
+            local_memory: self.options.local_memory,
             keep_going: self.options.keep_going,
             sandbox_debug: self.options.sandbox_debug,
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use analysis::Analysis;
 use execution::{FailureKind, Outcome};
 use model::{
-    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Network, Spawn, TargetKey,
-    TestStatus,
+    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Network, Resources, Spawn,
+    TargetKey, TestStatus,
 };
 
 use crate::build::{analyse, expand, requested, run_actions};
@@ -135,6 +135,7 @@ impl<'a> Runner<'a> {
             stdout: Some(log.clone()),
             timeout: Some(self.timeout(attributes)),
             test: true,
+            resources: Resources::default(),
         };
         let action = Action {
             owner: target.key.clone(),

@@ -1,0 +1,152 @@
+//! Several commands at once on one workspace, and commands that are ended early: nothing is done twice, nothing waits
+//! without need, nothing is left behind.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use support::Folder;
+
+/// What must happen happens within this time, or the test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `slow` leaves a line for each process that ran it in the file that its command is told of.
+const SHARED: &str = r#"
+== BUILD.star
+genrule(name = "slow", outs = ["slow.txt"], cmd = "sleep 4; echo slow > $@")
+genrule(name = "other", outs = ["other.txt"], cmd = "echo other > $@")
+"#;
+
+/// A command that runs, and the file of its events.
+struct Running {
+    child: Child,
+    events: PathBuf,
+}
+
+impl Running {
+    fn start(folder: &Folder, name: &str, arguments: &[&str]) -> Self {
+        let events = folder.path().with_extension(format!("{name}.events"));
+        let flag = format!("--event_file={}", events.display());
+        let child = folder.start(&[arguments, &[&flag]].concat());
+        Self { child, events }
+    }
+
+    fn events(&self) -> String {
+        std::fs::read_to_string(&self.events).unwrap_or_default()
+    }
+
+    /// Waits until an event contains all of the texts.
+    #[track_caller]
+    fn wait_for(&self, texts: &[&str]) {
+        wait_until(&format!("{texts:?} in {}", self.events()), || {
+            self.events().lines().any(|line| texts.iter().all(|text| line.contains(text)))
+        });
+    }
+
+    /// Waits for its end; the exit code and how many actions of `label` ended so.
+    fn end(mut self, label: &str, outcome: &str) -> (Option<i32>, usize) {
+        let code = self.child.wait().unwrap().code();
+        let events = self.events();
+        let of_label = |line: &&str| line.contains("ActionFinished") && line.contains(&format!("\"{label}\""));
+        let count = events.lines().filter(of_label).filter(|line| line.contains(outcome)).count();
+        std::fs::remove_file(&self.events).unwrap();
+        (code, count)
+    }
+}
+
+#[track_caller]
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(started.elapsed() < PATIENCE, "waited for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = std::process::Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn an_action_that_two_commands_need_runs_once() {
+    let folder = Folder::of(SHARED).with_fresh_store();
+    folder.build(&["build", ":other"]).expect(0);
+    let first = Running::start(&folder, "first", &["build", ":slow"]);
+    first.wait_for(&["ActionStarted", "//:slow"]);
+    let second = Running::start(&folder, "second", &["build", ":slow"]);
+    second.wait_for(&["ActionStarted", "another command is at it"]);
+    assert_eq!(first.end("//:slow", "Ran"), (Some(0), 1));
+    assert_eq!(second.end("//:slow", "Cached"), (Some(0), 1));
+    assert_eq!(folder.read("build-out/slow.txt"), "slow\n");
+}
+
+#[test]
+fn a_command_waits_for_nothing_but_the_action_it_needs_and_goes_on_when_the_other_is_killed() {
+    let folder = Folder::of(SHARED).with_fresh_store();
+    folder.build(&["build", ":other"]).expect(0);
+    folder.replace("BUILD.star", "echo other", "echo changed");
+    let mut first = Running::start(&folder, "first", &["build", ":slow"]);
+    first.wait_for(&["ActionStarted", "//:slow"]);
+    // With one job: the wait must not take it.
+    let second = Running::start(&folder, "second", &["build", "--jobs=1", ":slow", ":other"]);
+    second.wait_for(&["ActionStarted", "another command is at it"]);
+    second.wait_for(&["ActionFinished", "//:other", "Ran"]);
+    assert!(first.child.try_wait().unwrap().is_none(), "the first command ended before it was killed");
+    first.child.kill().unwrap();
+    assert_eq!(first.end("//:slow", "Ran").1, 0);
+    assert_eq!(second.end("//:slow", "Ran"), (Some(0), 1));
+}
+
+/// The processes whose arguments contain a text.
+fn processes_with(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
+        // Processes end while they are looked at.
+        let Ok(arguments) = std::fs::read(entry.path().join("cmdline")) else { continue };
+        let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
+        if arguments.contains(text) {
+            found.push(arguments);
+        }
+    }
+    found
+}
+
+/// What lies in the scratch folder of a store.
+fn scratch(store: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(store.join("v1/tmp")).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn an_interrupted_build_leaves_no_process_and_no_scratch_and_keeps_what_it_made() {
+    for name in ["-INT", "-TERM"] {
+        let marker = format!("marker-{}-{name}", std::process::id());
+        // Each action starts processes of its own, in the background too, that ignore what can be ignored.
+        let rule = |n: usize| {
+            let run = "trap '' INT TERM HUP; (sleep 600; :) & (sleep 600; :) & wait";
+            format!("genrule(name = \"s{n}\", outs = [\"s{n}.txt\"], cmd = \"sh -c \\\"{run}\\\" {marker}\")\n")
+        };
+        let text = format!(
+            "== BUILD.star\ngenrule(name = \"quick\", outs = [\"q.txt\"], cmd = \"echo q > $@\")\n{}{}",
+            rule(1),
+            rule(2)
+        );
+        let folder = Folder::of(&text).with_fresh_store();
+        let running = Running::start(&folder, "stopped", &["build", "-k", "--jobs=3", "//..."]);
+        running.wait_for(&["ActionFinished", "//:quick"]);
+        wait_until("both actions", || processes_with(&marker).len() >= 6);
+        let started = Instant::now();
+        signal(&running.child, name);
+        assert_eq!(running.end("//:s1", "Ran"), (Some(8), 0));
+        let took = started.elapsed();
+        assert_eq!(processes_with(&marker), Vec::<String>::new());
+        assert!(took < PATIENCE / 2, "{took:?}");
+        let next = folder.build(&["build", ":quick"]).expect(0);
+        assert_eq!(next.actions("Cached").len(), next.count("Cached"));
+        assert_eq!(next.count("Ran"), 0, "what was made is kept");
+        assert_eq!(scratch(&folder.path().with_extension("store")), Vec::<String>::new());
+    }
+}
