@@ -150,3 +150,18 @@ fn an_interrupted_build_leaves_no_process_and_no_scratch_and_keeps_what_it_made(
         assert_eq!(scratch(&folder.path().with_extension("store")), Vec::<String>::new());
     }
 }
+
+#[test]
+fn a_command_that_waits_for_a_silent_server_ends_on_request() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", server.local_addr().unwrap());
+    let folder = Folder::of(SHARED).with_fresh_store().with_env("BUILD_DEBIAN_ENDPOINT", &address);
+    let mut running = Running::start(&folder, "silent", &["build", ":other"]);
+    // The shell of the action is fetched first; the connection stays open and silent until the end of this test.
+    let connection = server.accept().unwrap();
+    signal(&running.child, "-INT");
+    // Its own patience with the server is longer than this test's with it.
+    wait_until("the end", || running.child.try_wait().unwrap().is_some());
+    assert_eq!(running.end("//:other", "Ran"), (Some(8), 0));
+    drop(connection);
+}

@@ -54,7 +54,7 @@ fn processors_and_memory_limit_what_runs_at_once() {
 fn resources_are_not_part_of_the_key() {
     let fixture = Fixture::new();
     let action = spawn("write out/cfg/p/x y", &[], &["out/cfg/p/x"]);
-    fixture.build(&[action.clone()], &["out/cfg/p/x"]);
+    fixture.build(std::slice::from_ref(&action), &["out/cfg/p/x"]);
     let (_, counts) = fixture.build(&[with_resources(action, 2, 100)], &["out/cfg/p/x"]);
     assert_eq!(counts, "ran 0 cached 1 failed 0 skipped 0");
 }
