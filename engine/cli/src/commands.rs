@@ -54,7 +54,7 @@ pub async fn in_workspace(command: &Command, session: &Session) -> Result<Ending
             Ok(ExitCode::Success as Ending)
         }
         Command::Info(arguments) => info(arguments, session),
-        Command::Version | Command::Completions(_) => without_workspace(command).unwrap_or(Ok(0)),
+        Command::Version | Command::Completions(_) | Command::Watch(_) => without_workspace(command).unwrap_or(Ok(0)),
     }
 }
 

@@ -5,14 +5,12 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use support::Folder;
+use support::waiting::{PATIENCE, processes_with, signal, wait_until};
 
-/// What must happen happens within this time, or the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// `slow` leaves a line for each process that ran it in the file that its command is told of.
+/// `slow` takes long enough for a second command to find the first at it.
 const SHARED: &str = r#"
 == BUILD.star
 genrule(name = "slow", outs = ["slow.txt"], cmd = "sleep 4; echo slow > $@")
@@ -56,20 +54,6 @@ impl Running {
     }
 }
 
-#[track_caller]
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(started.elapsed() < PATIENCE, "waited for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn signal(child: &Child, name: &str) {
-    let status = std::process::Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
-}
-
 #[test]
 fn an_action_that_two_commands_need_runs_once() {
     let folder = Folder::of(SHARED).with_fresh_store();
@@ -98,20 +82,6 @@ fn a_command_waits_for_nothing_but_the_action_it_needs_and_goes_on_when_the_othe
     first.child.kill().unwrap();
     assert_eq!(first.end("//:slow", "Ran").1, 0);
     assert_eq!(second.end("//:slow", "Ran"), (Some(0), 1));
-}
-
-/// The processes whose arguments contain a text.
-fn processes_with(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
-        // Processes end while they are looked at.
-        let Ok(arguments) = std::fs::read(entry.path().join("cmdline")) else { continue };
-        let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
-        if arguments.contains(text) {
-            found.push(arguments);
-        }
-    }
-    found
 }
 
 /// What lies in the scratch folder of a store.

@@ -19,6 +19,7 @@ mod run;
 mod session;
 mod sources;
 mod test;
+mod watch;
 
 pub use build::{BuildReport, build};
 pub use deploy::show;
@@ -33,3 +34,4 @@ pub use run::{Ran, run};
 pub use sandbox::init_if_requested;
 pub use session::Session;
 pub use test::{TestReport, TestResult, test};
+pub use watch::{Rounds, WatchMode, WatchRequest, watch};
