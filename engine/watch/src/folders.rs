@@ -50,7 +50,7 @@ impl Folders {
     pub(crate) fn new(root: &Path, skip: Skip) -> Result<Self, WatchError> {
         let system = |error: Errno| WatchError::System { path: root.to_owned(), source: error.into() };
         let kind = rustix::fs::statfs(root).map_err(system)?.f_type;
-        if REMOTE.iter().any(|remote| *remote == kind) {
+        if REMOTE.contains(&kind) {
             return Err(WatchError::Remote(root.to_owned()));
         }
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(|error| match error {
@@ -134,9 +134,11 @@ impl Folders {
     }
 
     fn removed(&mut self, path: String, is_folder: bool) {
-        self.uncovered.remove(&path);
+        let was_uncovered = self.uncovered.remove(&path);
         if is_folder {
             self.forget(&path);
+        }
+        if is_folder || was_uncovered {
             self.journal.note(format!("{path}/"));
         }
         self.journal.note(path);
@@ -161,8 +163,8 @@ impl Folders {
         let is_link = fs::lstat(&self.root.join(&path)).is_ok_and(|stat| stat.kind == FileKind::Symlink);
         if is_link {
             self.uncovered.insert(path);
-        } else {
-            self.uncovered.remove(&path);
+        } else if self.uncovered.remove(&path) {
+            self.journal.note(format!("{path}/"));
         }
     }
 
