@@ -71,11 +71,11 @@ impl<T> Admission<T> {
             .collect();
     }
 
-    /// The next action that may start, if one may now.
-    pub(crate) fn admit(&mut self) -> Option<(Grant, T)> {
+    /// The next action that may start, if one may now. One of a lower priority than `least` may not.
+    pub(crate) fn admit(&mut self, least: u64) -> Option<(Grant, T)> {
         let head = self.queue.first_entry()?;
-        let granted = head.get().0;
-        if !self.fits(granted) {
+        let ((Reverse(priority), _), granted) = (*head.key(), head.get().0);
+        if priority < least || !self.fits(granted) {
             return None;
         }
         let (_, item) = self.queue.pop_first()?.1;
@@ -141,7 +141,7 @@ mod tests {
 
     /// Admits all that may start.
     fn admit(admission: &mut Admission<&'static str>) -> Vec<(Grant, &'static str)> {
-        std::iter::from_fn(|| admission.admit()).collect()
+        std::iter::from_fn(|| admission.admit(0)).collect()
     }
 
     fn names(admitted: &[(Grant, &'static str)]) -> Vec<&'static str> {
@@ -194,6 +194,7 @@ mod tests {
         admission.push(0, Resources::default(), "c");
         assert!(admission.is_contended());
         admission.reorder(|name| u64::from(*name == "c"));
+        assert!(admission.admit(2).is_none(), "something more urgent is about to come");
         assert_eq!(names(&admit(&mut admission)), ["c", "a"]);
     }
 
@@ -218,7 +219,7 @@ mod tests {
             }
             let (mut running, mut ran) = (Vec::new(), 0);
             while ran < wanted.len() {
-                running.extend(std::iter::from_fn(|| admission.admit()));
+                running.extend(std::iter::from_fn(|| admission.admit(0)));
                 prop_assert!(admission.used.cpu <= 4 && admission.used.memory <= 1000);
                 prop_assert!(!running.is_empty(), "nothing runs and nothing starts");
                 let (grant, _) = running.remove(0);

@@ -22,6 +22,7 @@ use crate::admission::{Admission, Grant};
 use crate::durations::{self, Durations};
 use crate::failure::Failure;
 use crate::outcome::{ExecutionError, Outcome, Record};
+use crate::priority::Order;
 use crate::worker::{Done, Found, Prepared, Stop, Worker};
 
 /// How many built-in functions may wait for the network at once.
@@ -32,6 +33,8 @@ const WAITING: usize = 16;
 enum State {
     /// For so many others.
     Waiting(usize),
+    /// Its kept result is looked for.
+    LookedUp,
     Started,
     Done,
     Failed,
@@ -47,8 +50,8 @@ pub(crate) struct Schedule {
     lookups: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     admission: Admission<(NodeIndex, Prepared)>,
-    /// Of all nodes; known as soon as something has to wait for its turn.
-    priorities: Option<Vec<u64>>,
+    /// Known as soon as something has to wait for its turn.
+    order: Option<Order>,
     durations: Durations,
     durations_file: PathBuf,
     /// Actions that another process was at, with their ids in events.
@@ -81,7 +84,7 @@ impl Schedule {
             lookups: Arc::new(Semaphore::new(worker.executor.jobs.max(1))),
             waiting: Arc::new(Semaphore::new(WAITING)),
             admission: Admission::new(worker.executor.jobs, worker.executor.local_memory),
-            priorities: None,
+            order: None,
             durations: Durations::default(),
             durations_file: durations::file(&worker.executor.store),
             waited: HashMap::new(),
@@ -99,6 +102,7 @@ impl Schedule {
             while !self.ready.is_empty() {
                 self.look_up(&mut tasks);
             }
+            self.admit(&mut tasks);
             match tasks.join_next().await {
                 Some(ended) => self.end(ended?, &mut tasks),
                 None => break,
@@ -130,6 +134,7 @@ impl Schedule {
             Ended::Free(node, again) => self.ready.push_back((node, again)),
             Ended::LookedUp(found) => {
                 for (node, found) in found {
+                    self.order.iter_mut().for_each(|order| order.looked_up(node));
                     match found {
                         Ok(Found::Kept(done)) => self.succeed(node, done),
                         Ok(Found::Nothing(prepared)) => self.enqueue(tasks, node, prepared),
@@ -138,7 +143,6 @@ impl Schedule {
                 }
             }
         }
-        self.admit(tasks);
     }
 
     fn release(&mut self, grant: Option<Grant>) {

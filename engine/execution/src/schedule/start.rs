@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::{Ended, Schedule, State};
 use crate::admission::Grant;
 use crate::durations;
-use crate::priority;
+use crate::priority::Order;
 use crate::worker::{Carried, Prepared, Stop, Worker};
 
 /// How many actions are looked up in one go, at most.
@@ -25,7 +25,10 @@ impl Schedule {
     pub(super) fn look_up(&mut self, tasks: &mut JoinSet<Ended>) {
         let count = (self.ready.len() / self.worker.executor.jobs.max(1)).clamp(1, CHUNK).min(self.ready.len());
         let chunk: Vec<(NodeIndex, bool)> = self.ready.drain(..count).collect();
-        chunk.iter().for_each(|(node, _)| self.states[node.index()] = State::Started);
+        for (node, _) in &chunk {
+            self.states[node.index()] = State::LookedUp;
+            self.order.iter_mut().for_each(|order| order.looks_up(*node));
+        }
         let (worker, stop) = (Arc::clone(&self.worker), Arc::clone(&self.stop));
         let permits = Arc::clone(&self.lookups);
         spawn(tasks, permits, move || {
@@ -39,12 +42,13 @@ impl Schedule {
 
     /// Queues an action without a kept result. What waits for the network takes nothing of the machine meanwhile.
     pub(super) fn enqueue(&mut self, tasks: &mut JoinSet<Ended>, node: NodeIndex, prepared: Prepared) {
+        self.states[node.index()] = State::Started;
         if self.waits(node) {
             let permits = Arc::clone(&self.waiting);
             let carry_out = self.carry_out(node, prepared);
             return spawn(tasks, permits, move || carry_out().ended(None));
         }
-        let priority = self.priorities.as_ref().map_or(0, |priorities| priorities[node.index()]);
+        let priority = self.order.as_ref().map_or(0, |order| order.of(node));
         let resources = match &self.worker.graph.action(node).kind {
             ActionKind::Spawn(spawn) => spawn.resources,
             _ => Resources::default(),
@@ -54,12 +58,15 @@ impl Schedule {
 
     /// Starts as many of the queued actions as fit, the most urgent first.
     pub(super) fn admit(&mut self, tasks: &mut JoinSet<Ended>) {
-        if self.priorities.is_none() && self.admission.is_contended() {
-            let priorities = priority::of(&self.worker.graph, &durations::read(&self.durations_file));
-            self.admission.reorder(|(node, _)| priorities[node.index()]);
-            self.priorities = Some(priorities);
+        if self.order.is_none() && self.admission.is_contended() {
+            let open = |node: &NodeIndex| self.states[node.index()] == State::LookedUp;
+            let open = self.worker.graph.nodes().filter(open).collect();
+            let order = Order::new(&self.worker.graph, &durations::read(&self.durations_file), open);
+            self.admission.reorder(|(node, _)| order.of(*node));
+            self.order = Some(order);
         }
-        while let Some((grant, (node, prepared))) = self.admission.admit() {
+        let least = self.order.as_ref().map_or(0, Order::least);
+        while let Some((grant, (node, prepared))) = self.admission.admit(least) {
             let carry_out = self.carry_out(node, prepared);
             tasks.spawn(blocking(move || carry_out().ended(Some(grant))));
         }
