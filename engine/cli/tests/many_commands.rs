@@ -47,7 +47,7 @@ impl Running {
     fn end(mut self, label: &str, outcome: &str) -> (Option<i32>, usize) {
         let code = self.child.wait().unwrap().code();
         let events = self.events();
-        let of_label = |line: &&str| line.contains("ActionFinished") && line.contains(&format!("\"{label}\""));
+        let of_label = |line: &&str| line.contains("ActionFinished") && line.contains(&format!("\"{label}"));
         let count = events.lines().filter(of_label).filter(|line| line.contains(outcome)).count();
         std::fs::remove_file(&self.events).unwrap();
         (code, count)
@@ -82,6 +82,28 @@ fn a_command_waits_for_nothing_but_the_action_it_needs_and_goes_on_when_the_othe
     first.child.kill().unwrap();
     assert_eq!(first.end("//:slow", "Ran").1, 0);
     assert_eq!(second.end("//:slow", "Ran"), (Some(0), 1));
+}
+
+#[test]
+fn many_commands_at_once_all_succeed_and_share_the_work() {
+    let rules = "[genrule(name = \"a%d\" % i, srcs = [\"x\"], outs = [\"a%d.o\" % i], cmd = \"cat x > $@\") for i in range(30)]";
+    let folder = Folder::of(&format!("== BUILD.star\n{rules}\n== x\n0\n")).with_fresh_store();
+    folder.build(&["build", ":a0"]).expect(0);
+    for round in 1..4 {
+        folder.write("x", &format!("{round}\n"));
+        let name = |n: usize| format!("many{n}");
+        let commands: Vec<Running> = (0..5).map(|n| Running::start(&folder, &name(n), &["build", "//..."])).collect();
+        let ran: usize = commands
+            .into_iter()
+            .map(|command| {
+                let (code, ran) = command.end("//:a", "Ran");
+                assert_eq!(code, Some(0));
+                ran
+            })
+            .sum();
+        assert_eq!(ran, 30, "each action once");
+        assert_eq!(folder.read("build-out/a29.o"), format!("{round}\n"));
+    }
 }
 
 /// What lies in the scratch folder of a store.

@@ -12,6 +12,9 @@ use crate::error::{Error, ErrorKind};
 /// The folder of outputs at the top of a workspace.
 pub(crate) const FOLDER: &str = "build-out";
 
+/// How often an output is placed that another command takes away meanwhile.
+const TRIES: usize = 20;
+
 /// The artifacts of a depset of files.
 pub(crate) fn files(set: &Depset) -> Vec<Artifact> {
     set.to_list().iter().filter_map(|data| Data::as_file(data).cloned()).collect()
@@ -22,6 +25,17 @@ pub(crate) fn place(store: &Store, content: &Content, to: &Path) -> Result<(), E
     if let Some(parent) = to.parent() {
         host::fs::create_dir_all(parent)?;
     }
+    let mut tries = 1;
+    loop {
+        match try_to_place(store, content, to) {
+            // Another command may be placing the same output: each finds what the other has just put there or taken away.
+            Err(_) if tries < TRIES => tries += 1,
+            result => return result,
+        }
+    }
+}
+
+fn try_to_place(store: &Store, content: &Content, to: &Path) -> Result<(), Error> {
     match content {
         Content::File { digest, executable, .. } => {
             let blob = store.blob_path(digest, *executable)?;

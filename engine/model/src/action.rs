@@ -79,6 +79,7 @@ pub struct Spawn {
     /// Whether this runs a test: a failure is a result, its log is kept.
     pub test: bool,
     /// What it takes of the machine. Not part of its key: it changes when a process runs, not what it makes.
+    #[serde(default)]
     pub resources: Resources,
 }
 
