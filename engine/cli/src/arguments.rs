@@ -74,6 +74,15 @@ Examples:
   build run deploy:to-minikube --plan     show what would change, change nothing
   build run deploy:to-staging")]
     Run(RunArguments),
+    /// Build, test or run again whenever a file changes, until Ctrl-C
+    #[command(after_help = "\
+Examples:
+  build watch //services/app
+  build watch --test //services/...
+  build watch --run services/app:server -- --port=8080
+
+While it runs, other commands on the workspace learn from it what changed. Files behind symbolic links are not watched.")]
+    Watch(WatchArguments),
     /// Ask about the target graph
     #[command(after_help = "\
 Examples:
@@ -186,6 +195,26 @@ pub struct RunArguments {
     pub test: TestFlags,
 }
 
+/// `build watch`.
+#[derive(Debug, Args)]
+pub struct WatchArguments {
+    /// Labels or patterns; -PATTERN excludes
+    #[arg(required = true, value_name = "PATTERN", value_parser = pattern)]
+    pub patterns: Vec<String>,
+    /// Run tests
+    #[arg(long = "test", conflicts_with = "run")]
+    pub tests: bool,
+    /// Run a program; end it and start it again when it is built anew
+    #[arg(long = "run")]
+    pub run: bool,
+    /// Arguments of the program
+    #[arg(last = true, value_name = "ARGUMENT", requires = "run")]
+    pub arguments: Vec<String>,
+    /// Flags of tests.
+    #[command(flatten)]
+    pub test: TestFlags,
+}
+
 /// `build query`.
 #[derive(Debug, Args)]
 pub struct QueryArguments {
@@ -280,8 +309,15 @@ impl Command {
         match self {
             Self::Test(arguments) => arguments.test.clone(),
             Self::Run(arguments) => arguments.test.clone(),
+            Self::Watch(arguments) => arguments.test.clone(),
             _ => TestFlags::default(),
         }
+    }
+
+    /// Whether Ctrl-C ends the command within a second whatever it does. Not where a rollout, a system or the user's own
+    /// program has to come to its end in order.
+    pub fn ends_at_once(&self) -> bool {
+        !matches!(self, Self::Run(_))
     }
 }
 

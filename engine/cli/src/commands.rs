@@ -64,7 +64,7 @@ async fn carry_out(command: &Command, session: &Session) -> Result<Ending, Error
         Command::Gc(arguments) => gc(arguments, session),
         Command::Fsck(arguments) => fsck(arguments.quick, session),
         Command::Info(arguments) => info(arguments, session),
-        Command::Version | Command::Completions(_) => without_workspace(command).unwrap_or(Ok(0)),
+        Command::Version | Command::Completions(_) | Command::Watch(_) => without_workspace(command).unwrap_or(Ok(0)),
     }
 }
 

@@ -8,19 +8,24 @@ mod exit_code;
 mod options;
 mod style;
 mod terminal;
+mod watch;
 
 use std::process;
 use std::sync::Arc;
+use std::time::Duration;
 
 use driver::{Error, ErrorKind, Session};
 use model::{Cancel, Reporter};
 
-use crate::arguments::{CommandLine, When};
+use crate::arguments::{Command, CommandLine, When};
 use crate::commands::Ending;
 use crate::event_file::{EventFile, Fan};
 use crate::exit_code::ExitCode;
 use crate::style::{Style, Surroundings};
 use crate::terminal::{Settings, Terminal};
+
+/// How long a command may take to end by itself after Ctrl-C; with its end it stays below a second.
+const GRACE: Duration = Duration::from_millis(700);
 
 fn main() -> process::ExitCode {
     // This program, started again, is the first process inside of a sandbox; then nothing below runs.
@@ -50,10 +55,15 @@ fn carry_out(line: &CommandLine) -> Ending {
         every_step: !line.global.noshow_progress,
         test_output: line.command.test_flags().test_output,
     };
-    let terminal = Arc::new(terminal(line, surroundings, settings));
+    let live = is_live(line, surroundings);
+    let terminal = Arc::new(match &line.command {
+        // Its rounds have terminals of their own.
+        Command::Watch(_) => Terminal::lines(settings, Box::new(std::io::stderr())),
+        _ => Terminal::new(settings, live),
+    });
     let result = match commands::without_workspace(&line.command) {
         Some(result) => result,
-        None => in_workspace(line, &terminal),
+        None => in_workspace(line, &terminal, watch::Screen::new(settings, live)),
     };
     let ending = result.unwrap_or_else(|error| {
         error
@@ -66,29 +76,28 @@ fn carry_out(line: &CommandLine) -> Ending {
     ending
 }
 
-fn terminal(line: &CommandLine, surroundings: Surroundings, settings: Settings) -> Terminal {
-    let live = match line.global.curses {
+/// Whether there is a status at the end of the terminal.
+fn is_live(line: &CommandLine, surroundings: Surroundings) -> bool {
+    match line.global.curses {
         When::Auto if line.global.noshow_progress => false,
         when => surroundings.terminal && surroundings.decide(when),
-    };
-    match live {
-        true => Terminal::live(Settings { every_step: false, ..settings }),
-        false => Terminal::lines(settings, Box::new(std::io::stderr())),
     }
 }
 
-fn in_workspace(line: &CommandLine, terminal: &Arc<Terminal>) -> Result<Ending, Error> {
+fn in_workspace(line: &CommandLine, terminal: &Arc<Terminal>, watcher: watch::Screen) -> Result<Ending, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::caused(ErrorKind::Environment, &error))?;
-    let mut reporters: Vec<Arc<dyn Reporter>> = vec![terminal.clone()];
-    if let Some(path) = &line.global.event_file {
-        reporters.push(Arc::new(EventFile::create(path)?));
-    }
+    let events = line.global.event_file.as_deref().map(EventFile::create).transpose()?.map(Arc::new);
     let cancel = Cancel::default();
     let ending = runtime.block_on(async {
-        tokio::spawn(stop_on_signal(cancel.clone(), Arc::clone(terminal)));
+        tokio::spawn(stop_on_signal(cancel.clone(), Arc::clone(terminal), line.command.ends_at_once()));
+        if let Command::Watch(arguments) = &line.command {
+            return watch::watch(line, arguments, watcher.with_events(events), cancel).await;
+        }
+        let mut reporters: Vec<Arc<dyn Reporter>> = vec![terminal.clone()];
+        reporters.extend(events.map(|events| events as Arc<dyn Reporter>));
         let options = options::options(&line.global, &line.command.test_flags());
         let session = Session::open(options, Arc::new(Fan(reporters)), cancel)?;
         commands::in_workspace(&line.command, &session).await
@@ -98,22 +107,31 @@ fn in_workspace(line: &CommandLine, terminal: &Arc<Terminal>) -> Result<Ending, 
     ending
 }
 
-/// The first Ctrl-C asks everything to stop; the second does not wait.
-#[expect(clippy::disallowed_methods, reason = "the user insists on an end while threads may still be blocked")]
-async fn stop_on_signal(cancel: Cancel, terminal: Arc<Terminal>) {
+/// The first Ctrl-C asks everything to stop, and what has no state of its own outside is given a moment for it; the
+/// second does not wait.
+async fn stop_on_signal(cancel: Cancel, terminal: Arc<Terminal>, at_once: bool) {
     let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else { return };
     let mut asked = false;
     loop {
         tokio::select! {
             Ok(()) = tokio::signal::ctrl_c() => {}
             Some(()) = terminate.recv() => {}
+            () = tokio::time::sleep(GRACE), if asked && at_once => {}
             else => return,
         }
         if asked {
-            process::exit(ExitCode::Interrupted as i32);
+            end_now(&terminal);
         }
         asked = true;
         terminal.stopping();
         cancel.cancel();
     }
+}
+
+/// Ends the process while threads may still compute or wait for the network. Sandboxes end with it, and so do its locks;
+/// every file that matters is written aside and renamed.
+#[expect(clippy::disallowed_methods, reason = "the user insists on an end while threads may still be blocked")]
+fn end_now(terminal: &Terminal) -> ! {
+    terminal.finish();
+    process::exit(ExitCode::Interrupted as i32);
 }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use driver::{Options, QueryFormat, RunRequest, TestOptions};
+use driver::{Options, QueryFormat, RunRequest, TestOptions, WatchMode, WatchRequest};
 
-use crate::arguments::{GlobalFlags, QueryOutput, RunArguments, TestFlags};
+use crate::arguments::{GlobalFlags, QueryOutput, RunArguments, TestFlags, WatchArguments};
 
 /// The settings of a command.
 pub fn options(global: &GlobalFlags, test: &TestFlags) -> Options {
@@ -14,6 +14,7 @@ pub fn options(global: &GlobalFlags, test: &TestFlags) -> Options {
         directory: global.directory.clone(),
         store: global.store.clone(),
         jobs: global.jobs,
+        local_memory: global.local_memory,
         keep_going: global.keep_going,
         compilation_mode: global.compilation_mode.map(|mode| value_name(&mode)),
         platform: global.platforms.clone(),
@@ -49,6 +50,18 @@ pub fn run_request(arguments: &RunArguments) -> RunRequest {
         logs: arguments.logs,
         exit_when_ready: arguments.exit_when_ready,
     }
+}
+
+/// What `build watch` is to do.
+pub fn watch_request(global: &GlobalFlags, arguments: &WatchArguments) -> WatchRequest {
+    let mode = match arguments {
+        WatchArguments { run: true, arguments, .. } => WatchMode::Run(arguments.clone()),
+        WatchArguments { tests: true, .. } => WatchMode::Test,
+        _ => WatchMode::Build,
+    };
+    let current = host::env::current_dir().unwrap_or_default();
+    let own_files = global.event_file.iter().map(|file| current.join(file)).collect();
+    WatchRequest { patterns: arguments.patterns.clone(), mode, own_files }
 }
 
 /// How a query's answer is printed.

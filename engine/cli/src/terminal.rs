@@ -38,6 +38,14 @@ pub struct Settings {
 }
 
 impl Terminal {
+    /// Lines on standard error, with a live status below them or without.
+    pub fn new(settings: Settings, live: bool) -> Self {
+        match live {
+            true => Self::live(Settings { every_step: false, ..settings }),
+            false => Self::lines(settings, Box::new(std::io::stderr())),
+        }
+    }
+
     /// Lines to a writer.
     pub fn lines(settings: Settings, out: Box<dyn std::io::Write + Send>) -> Self {
         Self { state: Arc::default(), speech: Speech(settings), screen: Screen::lines(out) }

@@ -6,8 +6,8 @@ use std::path::Path;
 /// Crates by level, bottom up.
 const LEVELS: [&[&str]; 7] = [
     &["model", "host"],
-    &["store", "script"],
-    &["loading", "oci", "proto", "fetch", "sandbox"],
+    &["store", "script", "observation", "watch"],
+    &["loading", "snapshot", "oci", "proto", "fetch", "sandbox"],
     &["analysis", "execution"],
     &["deploy", "remote"],
     &["driver"],

@@ -123,6 +123,9 @@ fn a_collection_frees_what_it_says() {
     assert_eq!(done.strip_prefix("freed "), dry.strip_prefix("would free "));
     assert_eq!(blobs(&folder).len(), 0);
     assert_eq!(folder.build(&["info", "store-contents"]).expect(0).stdout, "0 bytes in 0 files\n");
+    // What is shown is still right, so there is nothing to do; without it all is made again.
+    assert_eq!(folder.build(&["build", "//..."]).expect(0).count("Ran"), 0);
+    std::fs::remove_dir_all(folder.path().join("build-out")).unwrap();
     let again = folder.build(&["build", "//..."]).expect(0);
     assert!(again.count("Ran") >= 16);
 }
@@ -187,5 +190,7 @@ fn after_a_power_cut_the_next_build_is_right() {
     std::fs::write(store(&folder).join("epoch"), "another-run-of-the-machine 1\n").unwrap();
     folder.build(&["build", "//..."]).expect(0);
     assert_eq!(outputs(&folder), expected);
+    // Logs of results that no command has opened since are still cut short; a check mends them.
+    folder.build(&["fsck"]).expect(1);
     folder.build(&["fsck"]).expect(0);
 }

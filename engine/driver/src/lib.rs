@@ -20,6 +20,7 @@ mod run;
 mod session;
 mod sources;
 mod test;
+mod watch;
 
 pub use build::{BuildReport, build};
 pub use deploy::show;
@@ -35,3 +36,4 @@ pub use sandbox::init_if_requested;
 pub use session::Session;
 pub use store::{Collected, Findings, Limits};
 pub use test::{TestReport, TestResult, test};
+pub use watch::{Rounds, WatchMode, WatchRequest, watch};

@@ -11,8 +11,10 @@ pub struct Options {
     pub directory: Option<PathBuf>,
     /// `--store`: the folder of the store; `None` for the user's cache folder.
     pub store: Option<PathBuf>,
-    /// `--jobs`: how many actions run at once; `None` for the number of processors.
+    /// `--jobs`: how many processors actions use at once; `None` for the number of processors.
     pub jobs: Option<usize>,
+    /// `--local_memory`: how many MB actions may declare in sum; `None` for four fifths of what is available.
+    pub local_memory: Option<u64>,
     /// `--keep_going`: go on with what does not depend on a failure.
     pub keep_going: bool,
     /// `-c`: `fastbuild`, `dbg` or `opt`; `None` for `fastbuild`.

@@ -78,10 +78,13 @@ impl<'a> Plan<'a> {
         let mut work = Work::default();
         // A state that cannot be opened is as good as none; one that cannot be written is reported then.
         if let Ok(Some(mut state)) = State::open(&path, &identity)
-            && let Some(row) = request::read(&state)
+            && let Some(mut row) = request::read(&state)
         {
             let mut changed = HashSet::new();
-            let found = look(session, &mut state, &row, &mut changed, &mut work);
+            let mut found = look(session, &mut state, &row, &mut changed, &mut work);
+            if row.damages != session.store.damages() && recheck(session, &mut state, &mut row).is_none() {
+                found = Found::Useless;
+            }
             match found {
                 Found::Current => return Ok(Self::new(session, path, Kept::of(state, row, changed, work))),
                 Found::Differs(seen) => {
@@ -95,7 +98,8 @@ impl<'a> Plan<'a> {
                 Found::Useless => {}
             }
         }
-        let (state, row) = fresh::analyse(session, request, &identity, &mut work)?;
+        let (state, mut row) = fresh::analyse(session, request, &identity, &mut work)?;
+        row.damages = session.store.damages();
         Ok(Self::new(session, path, Kept::of(state, row, HashSet::new(), work)))
     }
 
@@ -194,6 +198,28 @@ impl Kept {
     fn of(state: State, row: RequestRow, changed: HashSet<u32>, work: Work) -> Self {
         Self { state, row, changed, marked: false, graph: None, work }
     }
+}
+
+/// The store was found damaged since the state was kept: looks at all contents, and forgets what is gone or shown.
+fn recheck(session: &Session, state: &mut State, row: &mut RequestRow) -> Option<()> {
+    if !state.is_sound(&Table::OF_ACTIONS) {
+        return None;
+    }
+    row.damages = session.store.damages();
+    row.complete = false;
+    let graph = ActionGraph::read(state)?;
+    for artifact in 0..state.len(Table::Contents) {
+        let is_there = match state.content(artifact) {
+            None => true,
+            Some(snapshot::Kept::File(digest, ..)) => session.store.contains(&digest),
+            Some(snapshot::Kept::Tree(digest)) => session.store.is_usable(&digest).unwrap_or(false),
+        };
+        if !is_there && let Some(maker) = graph.maker(artifact) {
+            state.set_validity(maker, snapshot::Validity::Invalid);
+        }
+    }
+    (0..state.len(Table::Shown)).for_each(|id| state.put(Table::Shown, id, Vec::new()));
+    Some(())
 }
 
 /// Checks what the state was made from. Files whose time stamps changed and nothing else are noted in the state.

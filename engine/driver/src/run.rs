@@ -54,7 +54,7 @@ async fn run_planned(session: &Session, plan: &Plan<'_>, label: &Label, request:
     Ok(Ran { code, ..Ran::default() })
 }
 
-fn runtime(target: &ConfiguredTarget) -> Vec<Artifact> {
+pub(crate) fn runtime(target: &ConfiguredTarget) -> Vec<Artifact> {
     let info = target.default_info();
     let Some(executable) = &info.executable else { return Vec::new() };
     outputs::files(&runtime_inputs(&info, executable, None))
@@ -68,6 +68,19 @@ fn start(
     built: &Outcome,
     arguments: &[String],
 ) -> Result<i32, Error> {
+    let mut command = command(session, label, target, built, arguments)?;
+    let status = command.status().map_err(|error| cannot_start(label, &error))?;
+    Ok(exit_code(status))
+}
+
+/// Places the program with its files; the command that starts it.
+pub(crate) fn command(
+    session: &Session,
+    label: &Label,
+    target: &ConfiguredTarget,
+    built: &Outcome,
+    arguments: &[String],
+) -> Result<std::process::Command, Error> {
     let Some(executable) = target.default_info().executable else {
         let message = format!("{label} is not executable: its rule `{}` makes nothing that can be run", target.kind);
         let error = Error::new(ErrorKind::Build, message);
@@ -78,10 +91,11 @@ fn start(
     outputs::runtime_folder(&session.store, &folder, &runtime(target), &built.contents)?;
     let mut command = host::process::interactive(&folder.join(executable.path()), arguments);
     command.env("RUNFILES_DIR", &folder).env("BUILD_WORKSPACE_DIRECTORY", &session.root);
-    let status = command
-        .status()
-        .map_err(|error| Error::new(ErrorKind::Environment, format!("cannot start {label}: {error}")))?;
-    Ok(exit_code(status))
+    Ok(command)
+}
+
+pub(crate) fn cannot_start(label: &Label, error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Environment, format!("cannot start {label}: {error}"))
 }
 
 fn exit_code(status: std::process::ExitStatus) -> i32 {

@@ -98,6 +98,12 @@ impl Session {
         self.store.root().join("requests").join(workspace.to_hex())
     }
 
+    /// Where a watcher of this workspace answers other commands.
+    pub(crate) fn watcher_socket(&self) -> PathBuf {
+        let workspace = model::Digest::of(self.root.to_string_lossy().as_bytes());
+        self.store.root().join("watchers").join(format!("{}.socket", workspace.to_hex()))
+    }
+
     /// What everything in the workspace depends on: WORKSPACE.star, and the files that it names.
     pub(crate) fn root_questions(&self, loader: &Loader) -> Vec<(Question, String)> {
         let mut files = vec![loading::WORKSPACE_FILE.to_owned()];
@@ -168,6 +174,7 @@ impl Session {
             reporter: Arc::clone(&self.reporter),
             cancel: self.cancel.clone(),
             jobs: self.options.jobs.unwrap_or_else(processors),
+            local_memory: self.options.local_memory,
             keep_going: self.options.keep_going,
             sandbox_debug: self.options.sandbox_debug,
         })

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use execution::{FailureKind, Outcome};
 use model::{
-    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Network, Spawn, TestStatus,
+    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Network, Resources, Spawn,
+    TestStatus,
 };
 
 use crate::error::{Error, ErrorKind};
@@ -131,6 +132,7 @@ impl<'a> Runner<'a> {
             stdout: Some(log.clone()),
             timeout: Some(self.timeout(attributes)),
             test: true,
+            resources: Resources::default(),
         };
         let action = Action {
             owner: target.key.clone(),

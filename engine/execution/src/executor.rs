@@ -34,8 +34,10 @@ pub struct Executor {
     pub reporter: Arc<dyn Reporter>,
     /// Stops the execution.
     pub cancel: Cancel,
-    /// How many actions may run at once.
+    /// How many processors actions may use at once: as many actions run, unless they declare more than one.
     pub jobs: usize,
+    /// How much memory, in MB, actions that declare some may take at once; `None` for four fifths of what is available.
+    pub local_memory: Option<u64>,
     /// Whether to go on with what does not depend on a failed action.
     pub keep_going: bool,
     /// Whether to keep the folder of a failed action and to name it.
@@ -69,7 +71,8 @@ impl Executor {
             if !outcome.lost.is_empty() {
                 return Ok(outcome);
             }
-            if usable && outcome.failures.is_empty() {
+            // A part of a build says nothing of the rest.
+            if usable && outcome.failures.is_empty() && self.known.is_none() {
                 self.store.set_mended();
             }
             if usable || !outcome.failures.is_empty() || tries == TRIES {

@@ -4,8 +4,10 @@
 //! store's memo table. An action sees blobs of the store, never the workspace, so that an edit during the build cannot
 //! give a result a wrong key. Labels are only for people here; no rule and no language is known.
 
+mod admission;
 mod compose;
 mod content;
+mod durations;
 mod executor;
 mod failure;
 mod graph;
@@ -13,6 +15,7 @@ mod key;
 mod memo;
 mod outcome;
 mod outputs;
+mod priority;
 mod process;
 mod runner;
 mod schedule;

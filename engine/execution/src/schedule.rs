@@ -1,34 +1,40 @@
 //! The order of things: starts actions as their inputs are done, and notes what came of them.
 //!
 //! One task owns the state. First, results are looked up, many actions to a thread at a time since that is short work;
-//! what is not found is carried out on blocking threads, as many at once as there are jobs.
+//! what is not found is carried out on blocking threads, as much at once as [`crate::admission`] lets. What another
+//! process is doing just now is waited for, and its result is taken.
 
-use std::collections::VecDeque;
+mod lost;
+mod start;
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use model::{Action, ActionKind, ActionOutcome, Artifact, ArtifactRoot, Event, RelPath};
+use model::{Action, ActionKind, ActionOutcome, Artifact, ArtifactRoot, Event};
 use petgraph::graph::NodeIndex;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::failure::{Failure, FailureKind};
+use crate::admission::{Admission, Grant};
+use crate::durations::{self, Durations};
+use crate::failure::Failure;
 use crate::outcome::{ExecutionError, Outcome, Record};
+use crate::priority::Order;
 use crate::worker::{Done, Found, Prepared, Stop, Worker};
 
 /// How many built-in functions may wait for the network at once.
 const WAITING: usize = 16;
-/// How often an action is tried again because an input was lost from the store.
-const TRIES: usize = 3;
-/// How many actions are looked up in one go, at most.
-const CHUNK: usize = 64;
 
 /// Where an action stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// For so many others.
     Waiting(usize),
+    /// Its kept result is looked for.
+    LookedUp,
     Started,
     Done,
     Failed,
@@ -42,8 +48,14 @@ pub(crate) struct Schedule {
     ready: VecDeque<(NodeIndex, bool)>,
     tries: Vec<usize>,
     lookups: Arc<Semaphore>,
-    jobs: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    admission: Admission<(NodeIndex, Prepared)>,
+    /// Known as soon as something has to wait for its turn.
+    order: Option<Order>,
+    durations: Durations,
+    durations_file: PathBuf,
+    /// Actions that another process was at, with their ids in events.
+    waited: HashMap<NodeIndex, u64>,
     /// Set by the first failure without `keep_going`.
     stop: Arc<AtomicBool>,
     outcome: Outcome,
@@ -52,7 +64,11 @@ pub(crate) struct Schedule {
 /// What a task brings back.
 enum Ended {
     LookedUp(Vec<(NodeIndex, Result<Found, Stop>)>),
-    CarriedOut(NodeIndex, Result<Done, Stop>),
+    CarriedOut(NodeIndex, Option<Grant>, Result<Done, Stop>),
+    /// Another process is at it.
+    Elsewhere(NodeIndex, Option<Grant>, u64, Prepared),
+    /// It no longer is. `true` ignores a kept result.
+    Free(NodeIndex, bool),
 }
 
 impl Schedule {
@@ -66,8 +82,12 @@ impl Schedule {
             tries: vec![0; nodes.len()],
             states,
             lookups: Arc::new(Semaphore::new(worker.executor.jobs.max(1))),
-            jobs: Arc::new(Semaphore::new(worker.executor.jobs.max(1))),
             waiting: Arc::new(Semaphore::new(WAITING)),
+            admission: Admission::new(worker.executor.jobs, worker.executor.local_memory),
+            order: None,
+            durations: Durations::default(),
+            durations_file: durations::file(&worker.executor.store),
+            waited: HashMap::new(),
             stop: Arc::default(),
             outcome: Outcome::default(),
             worker,
@@ -82,11 +102,14 @@ impl Schedule {
             while !self.ready.is_empty() {
                 self.look_up(&mut tasks);
             }
+            self.admit(&mut tasks);
             match tasks.join_next().await {
                 Some(ended) => self.end(ended?, &mut tasks),
                 None => break,
             }
         }
+        // They only order the next build's work: what cannot be written is guessed then.
+        let _ = self.durations.keep(&self.durations_file);
         if self.worker.executor.cancel.is_cancelled() {
             return Err(ExecutionError::Cancelled);
         }
@@ -95,66 +118,36 @@ impl Schedule {
         Ok(self.outcome)
     }
 
-    /// Starts a look-up of the first ready actions.
-    fn look_up(&mut self, tasks: &mut JoinSet<Ended>) {
-        let count = (self.ready.len() / self.worker.executor.jobs.max(1)).clamp(1, CHUNK).min(self.ready.len());
-        let chunk: Vec<(NodeIndex, bool)> = self.ready.drain(..count).collect();
-        chunk.iter().for_each(|(node, _)| self.states[node.index()] = State::Started);
-        let (worker, stop) = (Arc::clone(&self.worker), Arc::clone(&self.stop));
-        self.spawn(tasks, &self.lookups, move || {
-            let look_up = |(node, again)| {
-                let found = unless_stopped(&worker, &stop, || worker.look_up(node, again));
-                (node, found)
-            };
-            Ended::LookedUp(chunk.into_iter().map(look_up).collect())
-        });
-    }
-
-    /// Starts to carry out an action.
-    fn carry_out(&self, tasks: &mut JoinSet<Ended>, node: NodeIndex, prepared: Prepared) {
-        let (worker, stop) = (Arc::clone(&self.worker), Arc::clone(&self.stop));
-        let permits = if self.waits(node) { &self.waiting } else { &self.jobs };
-        self.spawn(tasks, permits, move || {
-            let made = unless_stopped(&worker, &stop, || worker.carry_out(node, &prepared));
-            Ended::CarriedOut(node, made)
-        });
-    }
-
-    /// Runs `work` on a blocking thread as soon as there is a permit.
-    fn spawn(
-        &self,
-        tasks: &mut JoinSet<Ended>,
-        permits: &Arc<Semaphore>,
-        work: impl FnOnce() -> Ended + Send + 'static,
-    ) {
-        let permits = Arc::clone(permits);
-        tasks.spawn(async move {
-            let _permit = permits.acquire_owned().await.expect("the semaphore is never closed");
-            match tokio::task::spawn_blocking(work).await {
-                Ok(ended) => ended,
-                Err(error) => std::panic::resume_unwind(error.into_panic()),
-            }
-        });
-    }
-
-    fn waits(&self, node: NodeIndex) -> bool {
-        let ActionKind::Builtin { name, .. } = &self.worker.graph.action(node).kind else { return false };
-        self.worker.executor.builtins.get(name).is_some_and(|builtin| builtin.waits())
-    }
-
     fn end(&mut self, ended: Ended, tasks: &mut JoinSet<Ended>) {
         match ended {
-            Ended::CarriedOut(node, Ok(done)) => self.succeed(node, done),
-            Ended::CarriedOut(node, Err(stop)) => self.stopped(node, stop),
+            Ended::CarriedOut(node, grant, result) => {
+                self.release(grant);
+                match result {
+                    Ok(done) => self.succeed(node, done),
+                    Err(stop) => self.stopped(node, stop),
+                }
+            }
+            Ended::Elsewhere(node, grant, id, prepared) => {
+                self.release(grant);
+                self.wait_for_other(tasks, node, id, prepared);
+            }
+            Ended::Free(node, again) => self.ready.push_back((node, again)),
             Ended::LookedUp(found) => {
                 for (node, found) in found {
+                    self.order.iter_mut().for_each(|order| order.looked_up(node));
                     match found {
                         Ok(Found::Kept(done)) => self.succeed(node, done),
-                        Ok(Found::Nothing(prepared)) => self.carry_out(tasks, node, prepared),
+                        Ok(Found::Nothing(prepared)) => self.enqueue(tasks, node, prepared),
                         Err(stop) => self.stopped(node, stop),
                     }
                 }
             }
+        }
+    }
+
+    fn release(&mut self, grant: Option<Grant>) {
+        if let Some(grant) = grant {
+            self.admission.release(grant);
         }
     }
 
@@ -175,6 +168,7 @@ impl Schedule {
         } else {
             stats.ran += 1;
             stats.builtin += usize::from(!matches!(action.kind, ActionKind::Spawn(_)));
+            self.durations.note(action, done.duration);
         }
         for (path, content) in done.outputs {
             let record = Record { cached: done.cached, duration: done.duration };
@@ -183,7 +177,8 @@ impl Schedule {
             worker.add(path, content);
         }
         let outcome = if done.cached { ActionOutcome::Cached } else { ActionOutcome::Ran };
-        self.report(finished(done.id, action, outcome, done.log, done.duration));
+        let id = self.waited.remove(&node).unwrap_or(done.id);
+        self.report(finished(id, action, outcome, done.log, done.duration));
         self.states[node.index()] = State::Done;
         for dependent in worker.graph.dependents(node) {
             if let State::Waiting(count) = &mut self.states[dependent.index()] {
@@ -200,63 +195,9 @@ impl Schedule {
         self.outcome.stats.failed += 1;
         let log = Arc::from(failure.report());
         let action = Arc::clone(self.worker.graph.action(node));
+        let id = self.waited.remove(&node).unwrap_or(id);
         self.report(finished(id, &action, ActionOutcome::Failed, log, failure.duration));
         self.outcome.failures.push(failure);
-    }
-
-    /// The input at `path` is gone from the store: makes it again, then tries the action again.
-    fn restore(&mut self, node: NodeIndex, path: &RelPath) {
-        self.tries[node.index()] += 1;
-        if self.tries[node.index()] > TRIES {
-            let message = format!("its input {path} is lost from the store again and again");
-            let failure = Failure::new(self.worker.graph.action(node), FailureKind::Engine, message);
-            return self.fail(node, Worker::id(), failure);
-        }
-        self.worker.forget(path);
-        let Some(maker) = self.worker.graph.maker(path) else {
-            if self.worker.is_known(path) {
-                self.outcome.lost.push(path.clone());
-                self.states[node.index()] = State::Waiting(0);
-                return;
-            }
-            self.ready.push_back((node, false));
-            return;
-        };
-        if self.states[maker.index()] == State::Done {
-            self.uncount(maker);
-            self.states[maker.index()] = State::Started;
-            let worker = Arc::clone(&self.worker);
-            worker.graph.dependents(maker).for_each(|dependent| self.wait_again(dependent));
-            self.ready.push_back((maker, true));
-        }
-        self.states[node.index()] = State::Waiting(0);
-        self.wait_again(node);
-    }
-
-    /// Counts anew what an action that was not begun waits for.
-    fn wait_again(&mut self, node: NodeIndex) {
-        if let State::Waiting(_) = self.states[node.index()] {
-            let open = |other: &NodeIndex| self.states[other.index()] != State::Done;
-            let count = self.worker.graph.dependencies(node).filter(open).count();
-            self.states[node.index()] = State::Waiting(count);
-            self.ready.retain(|(ready, _)| *ready != node);
-            if count == 0 {
-                self.ready.push_back((node, false));
-            }
-        }
-    }
-
-    /// Takes back what was counted for an action that is run again, so that each is counted once.
-    fn uncount(&mut self, node: NodeIndex) {
-        let action = self.worker.graph.action(node);
-        let cached = action.outputs.first().is_some_and(|output| self.outcome.was_cached(output.path()));
-        let stats = &mut self.outcome.stats;
-        if cached {
-            stats.cached -= 1;
-        } else {
-            stats.ran -= 1;
-            stats.builtin -= usize::from(!matches!(action.kind, ActionKind::Spawn(_)));
-        }
     }
 
     fn skip_rest(&mut self) {
@@ -266,7 +207,8 @@ impl Schedule {
                 self.outcome.stats.skipped += 1;
                 let action = worker.graph.action(node);
                 let outcome = ActionOutcome::Skipped;
-                self.report(finished(Worker::id(), action, outcome, Arc::from(""), Duration::ZERO));
+                let id = self.waited.remove(&node).unwrap_or_else(Worker::id);
+                self.report(finished(id, action, outcome, Arc::from(""), Duration::ZERO));
             }
         }
     }
@@ -290,19 +232,6 @@ impl Schedule {
     fn report(&self, event: Event) {
         self.worker.executor.reporter.report(event);
     }
-}
-
-/// Does a piece of work, unless the build was stopped; stops it if the work fails and nothing is to follow a failure.
-/// This happens before the piece's permit is given back, so that nothing else is begun after a failure.
-fn unless_stopped<T>(worker: &Worker, stop: &AtomicBool, work: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
-    if stop.load(Ordering::SeqCst) || worker.executor.cancel.is_cancelled() {
-        return Err(Stop::Cancelled);
-    }
-    let result = work();
-    if matches!(&result, Err(Stop::Failure(_, failure)) if !failure.is_test_result()) && !worker.executor.keep_going {
-        stop.store(true, Ordering::SeqCst);
-    }
-    result
 }
 
 fn finished(id: u64, action: &Action, outcome: ActionOutcome, log: Arc<str>, duration: Duration) -> Event {

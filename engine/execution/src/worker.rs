@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use model::{Action, ActionKind, Artifact, ArtifactRoot, Digest, Event, Network, RelPath};
 use petgraph::graph::NodeIndex;
-use store::StoreError;
+use store::{KeyLock, StoreError};
 
 use crate::compose;
 use crate::content::{Builtin, BuiltinCall, Content};
@@ -53,6 +53,26 @@ pub(crate) struct Prepared {
     inputs: BTreeMap<RelPath, Content>,
     /// Its key, if a result is to be kept.
     key: Option<Digest>,
+    /// Whether a kept result is to be ignored.
+    pub again: bool,
+}
+
+/// What came of carrying an action out.
+pub(crate) enum Carried {
+    /// It is done, here or meanwhile by another process.
+    Done(Done),
+    /// Another process is at it. The id is the one that the wait has in events.
+    Elsewhere(u64),
+}
+
+/// Whose an action is among the processes that share the store.
+enum Claim {
+    /// This process's, until the lock is dropped.
+    Own(#[expect(dead_code, reason = "it is held")] KeyLock),
+    /// Another's.
+    Other,
+    /// Nobody minds.
+    Free,
 }
 
 /// Why an action did not succeed.
@@ -95,19 +115,31 @@ impl Worker {
         let kept = is_kept(action) && builtin.is_none_or(|builtin| builtin.cacheable());
         if kept
             && !again
-            && let Some(result) = self.remembered(action, &key)?
+            && let Some(done) = self.remembered(action, &key)?
         {
-            let (log, duration) = (Arc::from(""), Duration::ZERO);
-            return Ok(Found::Kept(Done { id: Self::id(), outputs: result.outputs, cached: true, log, duration }));
+            return Ok(Found::Kept(done));
         }
-        Ok(Found::Nothing(Prepared { inputs, key: kept.then_some(key) }))
+        Ok(Found::Nothing(Prepared { inputs, key: kept.then_some(key), again }))
     }
 
-    /// Carries out an action and keeps its result.
-    pub(crate) fn carry_out(&self, node: NodeIndex, prepared: &Prepared) -> Result<Done, Stop> {
+    /// Carries out an action and keeps its result, unless another process is at it. `id` names it in events if it was
+    /// waited for before.
+    pub(crate) fn carry_out(&self, node: NodeIndex, prepared: &Prepared, id: Option<u64>) -> Result<Carried, Stop> {
         let action = self.graph.action(node);
-        let id = Self::id();
-        self.executor.reporter.report(Event::ActionStarted { id, description: describe(action) });
+        let claim = self.claim(action, prepared);
+        if matches!(claim, Claim::Other) {
+            let waits = || self.report_start(None, action, "another command is at it: ");
+            return Ok(Carried::Elsewhere(id.unwrap_or_else(waits)));
+        }
+        // The other process may have ended between the look-up and the claim.
+        if matches!(claim, Claim::Own(_))
+            && !prepared.again
+            && let Some(key) = &prepared.key
+            && let Some(done) = self.remembered(action, key)?
+        {
+            return Ok(Carried::Done(done));
+        }
+        let id = self.report_start(id, action, "");
         let started = Instant::now();
         let made = self.make(action, &prepared.inputs, self.builtin(action)?).and_then(|(result, log)| {
             if let Some(key) = &prepared.key {
@@ -118,17 +150,48 @@ impl Worker {
         });
         let duration = started.elapsed();
         match made {
-            Ok((outputs, log)) => Ok(Done { id, outputs, cached: false, log, duration }),
+            Ok((outputs, log)) => Ok(Carried::Done(Done { id, outputs, cached: false, log, duration })),
             Err(Stop::Failure(_, failure)) => Err(Stop::Failure(id, Box::new(Failure { duration, ..*failure }))),
             Err(other) => Err(other),
         }
     }
 
+    /// Takes an action for this process, where that is worth it.
+    fn claim(&self, action: &Action, prepared: &Prepared) -> Claim {
+        let Some(key) = &prepared.key else { return Claim::Free };
+        if !matches!(action.kind, ActionKind::Spawn(_) | ActionKind::Builtin { .. }) {
+            // Made in less time than a lock takes.
+            return Claim::Free;
+        }
+        match self.executor.store.try_lock(key) {
+            Ok(Some(lock)) => Claim::Own(lock),
+            Ok(None) => Claim::Other,
+            // A file system without locks: two processes may do the same work, with equal results.
+            Err(_) => Claim::Free,
+        }
+    }
+
+    /// Whether another process is at an action just now.
+    pub(crate) fn is_claimed(&self, prepared: &Prepared) -> bool {
+        let locked = |key| matches!(self.executor.store.try_lock(key), Ok(None));
+        prepared.key.as_ref().is_some_and(locked)
+    }
+
+    /// Tells that an action starts.
+    fn report_start(&self, id: Option<u64>, action: &Action, before: &str) -> u64 {
+        let id = id.unwrap_or_else(Self::id);
+        let description = Arc::from(format!("{before}{}", describe(action)));
+        self.executor.reporter.report(Event::ActionStarted { id, description });
+        id
+    }
+
     /// A kept result. One that is not hermetic counts only where none could be.
-    fn remembered(&self, action: &Action, key: &Digest) -> Result<Option<ActionResult>, Stop> {
+    fn remembered(&self, action: &Action, key: &Digest) -> Result<Option<Done>, Stop> {
         let found = memo::get(&self.executor.store, key);
         let found = found.map_err(|error| Stop::failure(Failure::engine(action, &error)))?;
-        Ok(found.filter(|result| result.hermetic || !self.runner.is_hermetic()))
+        let usable = found.filter(|result| result.hermetic || !self.runner.is_hermetic());
+        let (log, duration) = (Arc::from(""), Duration::ZERO);
+        Ok(usable.map(|result| Done { id: Self::id(), outputs: result.outputs, cached: true, log, duration }))
     }
 
     fn make(
@@ -287,9 +350,9 @@ fn check_outputs(action: &Action, made: &[(RelPath, Content)]) -> Result<(), Sto
     }
 }
 
-fn describe(action: &Action) -> Arc<str> {
-    if action.progress.is_empty() {
-        return Arc::from(format!("{} {}", action.mnemonic, action.owner.label));
+fn describe(action: &Action) -> String {
+    match action.progress.is_empty() {
+        true => format!("{} {}", action.mnemonic, action.owner.label),
+        false => action.progress.to_string(),
     }
-    Arc::clone(&action.progress)
 }

@@ -175,7 +175,7 @@ fn stopping_ends_running_processes_and_starts_no_other() {
     let mut fixture = Fixture::new();
     fixture.jobs = 1;
     let cancel = fixture.cancel.clone();
-    *fixture.runner.hook.lock().unwrap() = Some(Box::new(move || cancel.cancel()));
+    *fixture.runner.hook.lock().unwrap() = Some(Arc::new(move || cancel.cancel()));
     let actions = [
         spawn("hang out/cfg/p/a", &[], &["out/cfg/p/a"]),
         spawn("hang out/cfg/p/b", &[], &["out/cfg/p/b"]),

@@ -206,7 +206,7 @@ impl Builtin for Remover {
 fn a_source_edited_while_its_action_runs_poisons_nothing() {
     let fixture = with_sources();
     let source = fixture.folder.path().join("workspace/p/a");
-    *fixture.runner.hook.lock().unwrap() = Some(Box::new(move || fs::write(&source, "edited").unwrap()));
+    *fixture.runner.hook.lock().unwrap() = Some(Arc::new(move || fs::write(&source, "edited").unwrap()));
     let actions = [concat(&["p/a"], "out/cfg/p/x")];
     let (outcome, _) = fixture.build(&actions, &["out/cfg/p/x"]);
     assert_eq!(fixture.text(&outcome, "out/cfg/p/x"), "A", "the action saw a snapshot");

@@ -7,4 +7,6 @@
 pub mod clock;
 pub mod env;
 pub mod fs;
+pub mod lock;
+pub mod memory;
 pub mod process;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use model::{Diagnostic, Diagnostics, Label, PackageId, WorkspaceDecl};
 use script::Source;
 
+use crate::packages::PackageFilter;
+
 /// The name of the file that makes a folder a workspace.
 pub const WORKSPACE_FILE: &str = "WORKSPACE.star";
 
@@ -50,6 +52,11 @@ impl Workspace {
     /// What WORKSPACE.star says.
     pub fn decl(&self) -> &WorkspaceDecl {
         &self.decl
+    }
+
+    /// Whether nothing of a folder, relative to the root, belongs to the workspace: outputs, ignored folders, `.git`.
+    pub fn skips(&self, folder: &str) -> bool {
+        PackageFilter { ignored: &self.decl.ignore, main: true }.skips(folder)
     }
 
     /// What `@toolchains//:name` stands for: what WORKSPACE.star says, else `@rules//toolchains:name`.

@@ -78,6 +78,24 @@ pub struct Spawn {
     pub timeout: Option<u64>,
     /// Whether this runs a test: a failure is a result, its log is kept.
     pub test: bool,
+    /// What it takes of the machine. Not part of its key: it changes when a process runs, not what it makes.
+    #[serde(default)]
+    pub resources: Resources,
+}
+
+/// What a process takes of the machine while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Processors, at least one.
+    pub cpu: u32,
+    /// Memory in MB (2^20 bytes); 0 when nothing was declared.
+    pub memory: u64,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { cpu: 1, memory: 0 }
+    }
 }
 
 /// What network a process sees.

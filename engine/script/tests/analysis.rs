@@ -112,7 +112,7 @@ return None"#,
         .collect();
     insta::assert_snapshot!(shown.join("\n"), @r###"
         Write [<file out/linux-amd64/a>] Write { content: "text\n", executable: true }
-        Shell [<file out/linux-amd64/b>] Spawn(Spawn { argv: ["/bin/sh", "-c", "cat $1 > $2", "sh", "out/linux-amd64/a", "out/linux-amd64/b"], env: {}, root: None, needs_shell: true, network: Loopback, stdin: None, stdout: None, timeout: None, test: false })
+        Shell [<file out/linux-amd64/b>] Spawn(Spawn { argv: ["/bin/sh", "-c", "cat $1 > $2", "sh", "out/linux-amd64/a", "out/linux-amd64/b"], env: {}, root: None, needs_shell: true, network: Loopback, stdin: None, stdout: None, timeout: None, test: false, resources: Resources { cpu: 1, memory: 0 } })
         Tree [<tree out/linux-amd64/t>] Tree { entries: [("x/a", <file out/linux-amd64/a>), ("b", <file out/linux-amd64/b>)] }
         Copy [<tree out/linux-amd64/u>] Copy { source: <tree out/linux-amd64/t> }
         Write [<file out/linux-amd64/w>] Write { content: "p\nq\n", executable: false }
@@ -357,4 +357,25 @@ fn executable_rules_return_an_executable() {
           note: while analysing //:x (r), declared at BUILD.star:2:1
           hint: return `DefaultInfo(executable = ...)`
         "###);
+}
+
+#[test]
+fn processes_declare_what_they_take_of_the_machine() {
+    let run = |resources: &str| {
+        format!(
+            "o = ctx.actions.declare_file(\"o\")\nctx.actions.run_shell(outputs = [o], command = \"x\", resources = {resources})\nreturn None"
+        )
+    };
+    let analysed =
+        workspace(&indent(&run("{\"cpu\": 2, \"memory\": 512}")), "", "r(name = \"x\")\n").analyse("x").unwrap();
+    let ActionKind::Spawn(spawn) = &analysed.actions[0].kind else { panic!("{:?}", analysed.actions) };
+    assert_eq!(spawn.resources, model::Resources { cpu: 2, memory: 512 });
+    for (resources, message) in [
+        ("{\"cpu\": 0}", "`resources[\"cpu\"]` is a number of processors, at least 1, but got 0"),
+        ("{\"memory\": \"1G\"}", "`resources[\"memory\"]` is a number of MB, at least 1, but got \"1G\""),
+        ("{\"disk\": 1}", "\"disk\" is no resource of the machine"),
+    ] {
+        let errors = errors(&run(resources));
+        assert!(errors.contains(message), "{message:?} is not in:\n{errors}");
+    }
 }

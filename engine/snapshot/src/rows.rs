@@ -28,6 +28,8 @@ pub struct RequestRow {
     pub complete: bool,
     /// The shell's tree, if an action needs it.
     pub shell: Option<u32>,
+    /// How often the store had been found damaged when all contents were last known to be there.
+    pub damages: u64,
 }
 
 /// Something seen of the workspace.
@@ -132,7 +134,7 @@ impl RequestRow {
         let mut row = Writer::default();
         row.number(u64::from(self.count)).ids(&self.targets).ids(&self.roots).ids(&self.discovery).sorted_ids(&self.wanted);
         row.number(u64::from(self.actions)).byte(u8::from(self.complete));
-        row.number(self.shell.map_or(0, |id| u64::from(id) + 1));
+        row.number(self.shell.map_or(0, |id| u64::from(id) + 1)).number(self.damages);
         row.finish()
     }
 
@@ -148,6 +150,7 @@ impl RequestRow {
             actions: row.id()?,
             complete: row.byte()? != 0,
             shell: row.id()?.checked_sub(1),
+            damages: row.number()?,
         })
     }
 

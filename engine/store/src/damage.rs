@@ -3,6 +3,7 @@
 //! Usually the folder of a tree is proof that the tree's files are there, which saves a look at each. After the first
 //! damage this process looks at every file; so do the next ones, since a note of it lies in the store.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,13 +16,16 @@ use crate::error::StoreError;
 /// Whether damage was found and is not yet mended.
 pub(crate) struct Damage {
     note: PathBuf,
+    /// Grows by a byte with each damage.
+    count: PathBuf,
     found: AtomicBool,
 }
 
 impl Damage {
     pub(crate) fn new(note: PathBuf) -> Self {
         let found = AtomicBool::new(fs::exists(&note));
-        Self { note, found }
+        let count = note.with_extension("count");
+        Self { note, count, found }
     }
 }
 
@@ -39,7 +43,15 @@ impl Store {
         }
     }
 
+    /// How often damage was found since the store was made. Who remembers the number knows later whether to look at
+    /// contents again.
+    pub fn damages(&self) -> u64 {
+        fs::lstat(&self.0.damage.count).map_or(0, |stat| stat.size)
+    }
+
     pub(crate) fn set_damaged(&self) {
+        // What cannot be noted is found again by those who use the content.
+        let _ = fs::open_append(&self.0.damage.count).map(|mut file| file.write_all(b"."));
         if !self.0.damage.found.swap(true, Ordering::SeqCst) {
             // Without the note the next process finds the damage itself, as this one did.
             let _ = fs::write(&self.0.damage.note, b"");

@@ -22,6 +22,9 @@ pub struct Restored {
     pub present: usize,
 }
 
+/// How often a file is tried that others put in place at the same time.
+const TRIES: usize = 20;
+
 /// Files of one folder: name, content, whether it is executable.
 type Names<'a> = Vec<&'a (Digest, bool, PathBuf)>;
 
@@ -55,8 +58,19 @@ impl Store {
         Ok(false)
     }
 
-    /// Whether a link was made.
+    /// Whether a link was made. Another process may be putting the same output there: each finds what the other has just
+    /// linked or taken away, and looks again.
     fn put_in_place(&self, new: bool, file: &(Digest, bool, PathBuf)) -> Result<bool, StoreError> {
+        let mut tries = 1;
+        loop {
+            match self.try_to_put(new && tries == 1, file) {
+                Err(error) if tries < TRIES && !error.is_missing() => tries += 1,
+                result => return result,
+            }
+        }
+    }
+
+    fn try_to_put(&self, new: bool, file: &(Digest, bool, PathBuf)) -> Result<bool, StoreError> {
         let (digest, executable, to) = file;
         let (blob, stat) = self.blob_stat(digest, *executable)?;
         if !new && let Ok(there) = fs::lstat(to) {
@@ -68,14 +82,7 @@ impl Store {
                 _ => fs::remove_file(to)?,
             }
         }
-        match link_or_copy(&blob, to) {
-            // Another process puts its outputs into the same folder.
-            Err(error) if error.is_already_exists() => {
-                fs::remove_file(to)?;
-                link_or_copy(&blob, to)?;
-            }
-            other => other?,
-        }
+        link_or_copy(&blob, to)?;
         Ok(true)
     }
 }

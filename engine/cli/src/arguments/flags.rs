@@ -20,6 +20,9 @@ pub struct GlobalFlags {
     /// How many actions run at once [default: number of processors]
     #[arg(short = 'j', long = "jobs", value_name = "N", value_parser = jobs, global = true)]
     pub jobs: Option<usize>,
+    /// How much memory, in MB, actions that declare theirs take at once [default: 80% of what is available]
+    #[arg(long = "local_memory", value_name = "MB", global = true)]
+    pub local_memory: Option<u64>,
     /// Go on with what does not depend on a failure
     #[arg(short = 'k', long = "keep_going", global = true)]
     pub keep_going: bool,

@@ -51,7 +51,7 @@ impl Plan<'_> {
     /// The report of a build for which there is nothing to do.
     fn nothing_to_do(&self, listed: usize) -> Option<BuildReport> {
         let kept = self.lock();
-        if !kept.row.complete || !kept.changed.is_empty() || self.session.store.is_damaged() {
+        if !kept.row.complete || !kept.changed.is_empty() {
             return None;
         }
         if !self.different(&kept).is_empty() {

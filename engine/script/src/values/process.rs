@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{ActionKind, Artifact, Data, Depset, Network, Spawn};
+use model::{ActionKind, Artifact, Data, Depset, Network, Resources, Spawn};
 use starlark::values::dict::DictRef;
 use starlark::values::list_or_tuple::UnpackListOrTuple;
 use starlark::values::{UnpackValue, Value};
@@ -129,6 +129,27 @@ fn seconds(timeout: Option<i32>) -> starlark::Result<Option<u64>> {
     }
 }
 
+/// `{"cpu": 2, "memory": 512}`: processors, and MB of memory.
+fn resources(declared: Option<&DictRef<'_>>) -> starlark::Result<Resources> {
+    let mut resources = Resources::default();
+    for (name, value) in declared.into_iter().flat_map(|declared| declared.iter()) {
+        let amount = value.unpack_i32().and_then(|amount| u32::try_from(amount).ok()).filter(|amount| *amount > 0);
+        match (name.unpack_str(), amount) {
+            (Some("cpu"), Some(amount)) => resources.cpu = amount,
+            (Some("memory"), Some(amount)) => resources.memory = u64::from(amount),
+            (Some(name @ ("cpu" | "memory")), None) => {
+                let what = if name == "cpu" { "processors" } else { "MB" };
+                return fail(format!("`resources[{name:?}]` is a number of {what}, at least 1, but got {value}"));
+            }
+            _ => {
+                let problem = Problem::new(format!("{name} is no resource of the machine"));
+                return Err(problem.hint("`resources` knows `cpu` (processors) and `memory` (MB)").into());
+            }
+        }
+    }
+    Ok(resources)
+}
+
 /// What `run` and `run_shell` share.
 pub(crate) struct Process<'v> {
     pub inputs: Option<Value<'v>>,
@@ -140,6 +161,7 @@ pub(crate) struct Process<'v> {
     pub stdout: Option<&'v FileValue>,
     pub network: bool,
     pub timeout: Option<i32>,
+    pub resources: Option<DictRef<'v>>,
 }
 
 impl Process<'_> {
@@ -185,6 +207,7 @@ impl Process<'_> {
             stdout: self.stdout.map(|file| file.0.clone()),
             timeout: seconds(self.timeout)?,
             test: false,
+            resources: resources(self.resources.as_ref())?,
         }))
     }
 }

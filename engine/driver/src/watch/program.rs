@@ -1,0 +1,110 @@
+//! The program of `build watch --run`: started again when what it is made of is different.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use execution::Content;
+use host::process::Group;
+use model::{Artifact, Cancel, RelPath};
+
+use super::Rounds;
+use crate::build;
+use crate::error::{Error, ErrorKind};
+use crate::plan::{Plan, Request};
+use crate::run;
+use crate::session::Session;
+
+/// How long a program may take to end by itself; with the rest of a command's end it stays below a second.
+const PATIENCE: Duration = Duration::from_millis(400);
+/// How often it is looked whether the program has ended or is to.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The program that runs, if one does.
+pub(super) struct Program {
+    rounds: Arc<dyn Rounds>,
+    cancel: Cancel,
+    running: Option<Running>,
+    /// What it was started from.
+    contents: Vec<(RelPath, Content)>,
+}
+
+/// The thread that looks after a program; it ends it on Ctrl-C even while a round is under way.
+struct Running {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Program {
+    pub(super) fn new(rounds: Arc<dyn Rounds>, cancel: Cancel) -> Self {
+        Self { rounds, cancel, running: None, contents: Vec::new() }
+    }
+
+    /// Builds the program, and starts it again if it or its files are not what runs already.
+    pub(super) async fn round(
+        &mut self,
+        session: &Session,
+        patterns: &[String],
+        arguments: &[String],
+    ) -> Result<(), Error> {
+        let [pattern] = patterns else {
+            return Err(Error::new(ErrorKind::CommandLine, "`--run` takes the label of one program"));
+        };
+        let label = session.label(pattern)?;
+        let plan = Plan::open(session, &Request::program(&label))?;
+        let Some(target) = plan.requested(0) else {
+            return Err(Error::new(ErrorKind::Internal, format!("{label} was not analysed")));
+        };
+        let files = run::runtime(&target);
+        let built = plan.execute(&[], &files).await;
+        plan.save()?;
+        let built = built?;
+        build::fail_if_failed(&built)?;
+        let content = |file: &Artifact| Some((file.path().clone(), built.contents.get(file.path())?.clone()));
+        let contents: Vec<_> = files.iter().filter_map(content).collect();
+        if contents == self.contents {
+            return Ok(());
+        }
+        // Its files are about to be replaced.
+        self.stop();
+        let mut command = run::command(session, &label, &target, &built, arguments)?;
+        let group = Group::start(&mut command).map_err(|error| run::cannot_start(&label, &error))?;
+        self.rounds.say(&format!("started {label}"));
+        self.contents = contents;
+        self.running = Some(self.look_after(group, label.to_string()));
+        Ok(())
+    }
+
+    /// Ends the program.
+    pub(super) fn stop(&mut self) {
+        self.contents.clear();
+        if let Some(running) = self.running.take() {
+            running.stop.store(true, Ordering::SeqCst);
+            // It only fails if the thread panicked, which has been reported then.
+            let _ = running.thread.join();
+        }
+    }
+
+    fn look_after(&self, group: Group, label: String) -> Running {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (asked, cancel, rounds) = (Arc::clone(&stop), self.cancel.clone(), Arc::clone(&self.rounds));
+        let thread = std::thread::spawn(move || {
+            while !asked.load(Ordering::SeqCst) && !cancel.is_cancelled() {
+                if group.has_ended() {
+                    let code = group.stop(PATIENCE).map_or("a signal".to_owned(), |code| format!("exit code {code}"));
+                    return rounds.say(&format!("{label} ended with {code}"));
+                }
+                std::thread::sleep(LOOK);
+            }
+            group.stop(PATIENCE);
+        });
+        Running { stop, thread }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
