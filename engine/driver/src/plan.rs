@@ -8,6 +8,7 @@
 mod changes;
 mod execute;
 mod fresh;
+mod look;
 mod request;
 mod show;
 
@@ -25,12 +26,14 @@ use crate::session::Session;
 use crate::sources::WorkspaceSources;
 
 pub(crate) use changes::{Known, put_packages, renew, stale_packages};
+pub(crate) use look::Watched;
 pub(crate) use request::Request;
 
 /// What a command needs done.
 pub(crate) struct Plan<'a> {
     session: &'a Session,
     path: PathBuf,
+    watched: Watched,
     kept: Mutex<Kept>,
     /// Set when packages were loaded by another loader than the session's.
     loader: OnceLock<Arc<Loader>>,
@@ -77,20 +80,22 @@ impl<'a> Plan<'a> {
         let path = request.path(session);
         let mut work = Work::default();
         // A state that cannot be opened is as good as none; one that cannot be written is reported then.
-        if let Ok(Some(mut state)) = State::open(&path, &identity)
+        let opened = State::open(&path, &identity).ok().flatten();
+        let watched = Watched::ask(session, opened.as_ref());
+        if let Some(mut state) = opened
             && let Some(mut row) = request::read(&state)
         {
             let mut changed = HashSet::new();
-            let mut found = look(session, &mut state, &row, &mut changed, &mut work);
+            let mut found = look(session, &watched, &mut state, &row, &mut changed, &mut work);
             if row.damages != session.store.damages() && recheck(session, &mut state, &mut row).is_none() {
                 found = Found::Useless;
             }
             match found {
-                Found::Current => return Ok(Self::new(session, path, Kept::of(state, row, changed, work))),
+                Found::Current => return Ok(Self::new(session, path, watched, Kept::of(state, row, changed, work))),
                 Found::Differs(seen) => {
                     if let Some(updated) = changes::update(session, request, (state, row), &seen, &mut work)? {
                         let (state, row, loader) = updated;
-                        let plan = Self::new(session, path, Kept::of(state, row, changed, work));
+                        let plan = Self::new(session, path, watched, Kept::of(state, row, changed, work));
                         _ = plan.loader.set(loader);
                         return Ok(plan);
                     }
@@ -100,11 +105,11 @@ impl<'a> Plan<'a> {
         }
         let (state, mut row) = fresh::analyse(session, request, &identity, &mut work)?;
         row.damages = session.store.damages();
-        Ok(Self::new(session, path, Kept::of(state, row, HashSet::new(), work)))
+        Ok(Self::new(session, path, watched, Kept::of(state, row, HashSet::new(), work)))
     }
 
-    fn new(session: &'a Session, path: PathBuf, kept: Kept) -> Self {
-        Self { session, path, kept: Mutex::new(kept), loader: OnceLock::new(), sources: OnceLock::new() }
+    fn new(session: &'a Session, path: PathBuf, watched: Watched, kept: Kept) -> Self {
+        Self { session, path, watched, kept: Mutex::new(kept), loader: OnceLock::new(), sources: OnceLock::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -166,6 +171,7 @@ impl<'a> Plan<'a> {
         self.keep_sources(&mut kept);
         let row = kept.row.encode();
         kept.state.put(Table::Request, 0, row);
+        self.watched.note(&mut kept.state);
         let written = kept.state.save(&self.path)?;
         let Work { stats, reads, packages, targets } = kept.work;
         self.session.reporter.report(Event::Refreshed { stats, reads, packages, targets, written });
@@ -225,18 +231,19 @@ fn recheck(session: &Session, state: &mut State, row: &mut RequestRow) -> Option
 /// Checks what the state was made from. Files whose time stamps changed and nothing else are noted in the state.
 fn look(
     session: &Session,
+    watched: &Watched,
     state: &mut State,
     row: &RequestRow,
     changed: &mut HashSet<u32>,
     work: &mut Work,
 ) -> Found {
-    if !state.is_sound(&[Table::Request, Table::Observations, Table::Shown]) {
+    if !state.is_sound(&[Table::Request, Table::Observations, Table::Shown, Table::ShownFolders]) {
         return Found::Useless;
     }
     let count = state.len(Table::Observations);
     let claims: Option<Vec<_>> = (0..count).map(|id| state.claim(id)).collect();
     let Some(claims) = claims else { return Found::Useless };
-    let verification = observation::verify(&session.root, &claims, &loading::MARKS);
+    let verification = watched.verify(session, &claims);
     work.stats += verification.stats;
     work.reads += verification.reads;
     let mut seen = changes::Seen::default();

@@ -12,7 +12,7 @@ use observation::{Observation, Verdict};
 use snapshot::{State, Table};
 
 use crate::error::{Error, ErrorKind};
-use crate::plan::{Known, Request, put_packages, renew, stale_packages};
+use crate::plan::{Known, Request, Watched, put_packages, renew, stale_packages};
 use crate::session::Session;
 
 /// Answers a query; the text is the command's standard output.
@@ -22,11 +22,13 @@ pub fn query(session: &Session, expression: &str, output: QueryFormat) -> Result
     let path = request.path(session);
     let mut stats = 0;
     let kept = State::open(&path, &identity).ok().flatten();
-    let kept = kept.and_then(|state| look(session, state, &mut stats));
+    let watched = Watched::ask(session, kept.as_ref());
+    let kept = kept.and_then(|state| look(session, &watched, state, &mut stats));
     let (mut state, changed) = match kept {
         Some((mut state, changed)) if changed.is_empty() => {
             if let Ok(answer) = std::str::from_utf8(state.row(Table::Answer, 0)) {
                 let answer = answer.to_owned();
+                watched.note(&mut state);
                 return finish(session, &mut state, &path, stats, 0).map(|()| answer);
             }
             (State::new(&identity), HashSet::new())
@@ -49,17 +51,18 @@ pub fn query(session: &Session, expression: &str, output: QueryFormat) -> Result
     }
     renew(session, &loader, &mut state, &changed);
     state.put(Table::Answer, 0, answer.clone().into_bytes());
+    watched.note(&mut state);
     finish(session, &mut state, &path, stats, loader.evaluated().len())?;
     Ok(answer)
 }
 
 /// The state with the rows of observations that changed; `None` if it is of no use.
-fn look(session: &Session, mut state: State, stats: &mut usize) -> Option<(State, HashSet<u32>)> {
+fn look(session: &Session, watched: &Watched, mut state: State, stats: &mut usize) -> Option<(State, HashSet<u32>)> {
     if !state.is_sound(&[Table::Observations, Table::Answer]) {
         return None;
     }
     let claims = (0..state.len(Table::Observations)).map(|id| state.claim(id)).collect::<Option<Vec<_>>>()?;
-    let verification = observation::verify(session.root(), &claims, &loading::MARKS);
+    let verification = watched.verify(session, &claims);
     *stats = verification.stats;
     let mut changed = HashSet::new();
     let mut renewed = Vec::new();

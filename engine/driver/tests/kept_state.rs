@@ -190,12 +190,24 @@ thing = rule(
 
 #[test]
 fn random_edits_build_as_from_nothing() {
+    random_edits(false);
+}
+
+#[test]
+fn random_edits_beside_a_watcher_build_as_from_nothing() {
+    random_edits(true);
+}
+
+fn random_edits(watched: bool) {
     let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (seed, edits) = (number("SEED", 1), number("EDITS", 60));
     let mut model = Model::new(seed);
     let kept = Workspace::new();
     let mut history = Vec::new();
     let mut succeeded = 0;
+    model.write(&kept);
+    let _watcher = watched.then(|| kept.watcher());
+    let mut looked_at = 0;
     for step in 0..edits {
         model.write(&kept);
         let clean = Workspace::new();
@@ -216,8 +228,10 @@ fn random_edits_build_as_from_nothing() {
         let again = workspace::counted(&kept, &["//..."]);
         if matches!(with_state, Built::Made(_)) {
             assert_eq!((again.packages, again.targets, again.ran), (0, 0, 0), "nothing changed: {context}");
+            looked_at += again.stats;
         }
         history.push(model.edit());
     }
+    assert_eq!(looked_at == 0, watched, "a watcher saves looking at files: {looked_at}");
     assert!(succeeded * 4 > edits, "only {succeeded} of {edits} builds succeeded: too few to tell anything");
 }

@@ -41,6 +41,8 @@ pub struct Fingerprint {
     pub ctime: i64,
     /// Type and permission bits; 0 when there is nothing at the path.
     pub mode: u32,
+    /// Whether a file has other names, by which it may be changed unseen by whoever watches this one.
+    pub linked: bool,
     /// Whether the times were old enough when it was taken for a later change to show in them.
     pub settled: bool,
 }
@@ -77,6 +79,7 @@ impl Fingerprint {
             mtime: time(stat.mtime),
             ctime: time(stat.ctime),
             mode: kind_bits(stat.kind) | stat.mode,
+            linked: !is_folder && stat.links > 1,
             settled: now - stat.mtime.max(stat.ctime) > SETTLED_AFTER,
         }
     }
@@ -93,7 +96,8 @@ impl Fingerprint {
 
     /// Whether the states are the same, whenever they were seen.
     pub fn same_state(&self, other: &Self) -> bool {
-        Self { settled: true, ..*self } == Self { settled: true, ..*other }
+        let state = |print: &Self| Self { settled: true, linked: false, ..*print };
+        state(self) == state(other)
     }
 
     /// Whether a file has an execute bit.

@@ -157,9 +157,10 @@ impl RequestRow {
 }
 
 fn put_fingerprint(row: &mut Writer, print: &Fingerprint) {
-    let Fingerprint { device, inode, size, mtime, ctime, mode, settled } = print;
+    let Fingerprint { device, inode, size, mtime, ctime, mode, linked, settled } = print;
     row.number(*device).number(*inode).number(*size);
-    row.raw(&mtime.to_le_bytes()).raw(&ctime.to_le_bytes()).number(u64::from(*mode) << 1 | u64::from(*settled));
+    let flags = u64::from(*linked) << 1 | u64::from(*settled);
+    row.raw(&mtime.to_le_bytes()).raw(&ctime.to_le_bytes()).number(u64::from(*mode) << 2 | flags);
 }
 
 fn get_fingerprint(row: &mut Reader<'_>) -> Option<Fingerprint> {
@@ -167,7 +168,8 @@ fn get_fingerprint(row: &mut Reader<'_>) -> Option<Fingerprint> {
     let mtime = i64::from_le_bytes(row.raw(8)?.try_into().ok()?);
     let ctime = i64::from_le_bytes(row.raw(8)?.try_into().ok()?);
     let mode = row.number()?;
-    Some(Fingerprint { device, inode, size, mtime, ctime, mode: (mode >> 1) as u32, settled: mode & 1 != 0 })
+    let (linked, settled) = (mode & 2 != 0, mode & 1 != 0);
+    Some(Fingerprint { device, inode, size, mtime, ctime, mode: (mode >> 2) as u32, linked, settled })
 }
 
 /// The question as one byte, then the path.
@@ -230,6 +232,20 @@ impl State {
         row.number(labels.len() as u64);
         labels.iter().for_each(|label| _ = row.label(label));
         self.put(Table::Labels, 0, row.finish());
+    }
+
+    /// A folder of shown outputs in place: path, the state it was left in.
+    pub fn shown_folder(&self, id: u32) -> Option<(&str, Fingerprint)> {
+        let mut row = Reader::new(self.row(Table::ShownFolders, id));
+        Some((row.text()?, get_fingerprint(&mut row)?))
+    }
+
+    /// Notes the state in which a folder of shown outputs was left.
+    pub fn put_shown_folder(&mut self, id: u32, path: &str, fingerprint: &Fingerprint) {
+        let mut row = Writer::default();
+        row.text(path);
+        put_fingerprint(&mut row, fingerprint);
+        self.put(Table::ShownFolders, id, row.finish());
     }
 
     /// The source artifact whose content an observation is.

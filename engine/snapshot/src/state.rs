@@ -25,6 +25,10 @@ pub enum Table {
     Observations,
     /// [`crate::ShownRow`].
     Shown,
+    /// Folders of shown outputs.
+    ShownFolders,
+    /// The point in a watcher's life at which everything was as the observations say, one row.
+    Token,
     /// [`crate::PackageRow`].
     Packages,
     /// For a package: what its evaluation saw.
@@ -53,7 +57,7 @@ pub enum Table {
     Index,
 }
 
-const TABLES: usize = 19;
+const TABLES: usize = 21;
 
 impl Table {
     /// What is read to know what an observation belongs to, and to replace it.
@@ -82,6 +86,8 @@ impl Table {
         Self::Answer,
         Self::Observations,
         Self::Shown,
+        Self::ShownFolders,
+        Self::Token,
         Self::Packages,
         Self::Reads,
         Self::Attributes,
@@ -292,6 +298,11 @@ impl State {
     pub(crate) fn remember_decoded(&mut self, id: u32, set: &Arc<Depset>) {
         self.decoded_depsets.insert(id, Arc::clone(set));
         self.remember_depset(set, id);
+    }
+
+    /// Whether there is something to save.
+    pub fn is_changed(&self) -> bool {
+        !self.changed.is_empty() || self.file.is_none()
     }
 
     /// Writes what changed to `path`: appended to the file it came from if that is still as it was, else a new file.

@@ -1,6 +1,6 @@
 //! Outputs in `build-out/`: what is there as it was left is not touched, everything else is placed again.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Plan<'_> {
                 kept.row.complete = complete;
                 kept.row.actions = actions as u32;
                 drop(kept);
-                report.targets = self.paths(listed);
+                report.targets = self.paths(&mut self.lock(), listed);
                 return Ok(report);
             }
             self.forget(&lost);
@@ -50,19 +50,15 @@ impl Plan<'_> {
 
     /// The report of a build for which there is nothing to do.
     fn nothing_to_do(&self, listed: usize) -> Option<BuildReport> {
-        let kept = self.lock();
-        if !kept.row.complete || !kept.changed.is_empty() {
-            return None;
-        }
-        if !self.different(&kept).is_empty() {
+        let kept = &mut *self.lock();
+        if !kept.row.complete || !kept.changed.is_empty() || !self.is_shown(kept) {
             return None;
         }
         let count = kept.row.actions as usize;
-        drop(kept);
         self.session.reporter.report(Event::ActionsUnchanged { count });
         let mut report = BuildReport::default();
         report.stats.cached = count;
-        report.targets = self.paths(listed);
+        report.targets = self.paths(kept, listed);
         Some(report)
     }
 
@@ -76,6 +72,43 @@ impl Plan<'_> {
         wanted.sort_unstable();
         wanted.dedup();
         wanted
+    }
+
+    /// Whether all outputs are shown as they were left. A folder that is as it was has the same entries; what somebody
+    /// wrote into a read-only output, a check of the store finds (`build fsck`).
+    fn is_shown(&self, kept: &mut Kept) -> bool {
+        let folders = (0..kept.state.len(Table::ShownFolders)).filter_map(|id| Some((id, kept.state.shown_folder(id)?)));
+        let doubtful: HashMap<String, u32> = folders
+            .filter(|(_, (path, left))| observation::folder(&self.session.root.join(path)) != *left)
+            .map(|(id, (path, _))| (path.to_owned(), id))
+            .collect();
+        if doubtful.is_empty() {
+            return true;
+        }
+        let now: Vec<(u32, String, Fingerprint)> = doubtful
+            .iter()
+            .map(|(path, id)| (*id, path.clone(), observation::folder(&self.session.root.join(path))))
+            .collect();
+        let inside = |path: &str| path.rsplit_once('/').is_some_and(|(folder, _)| doubtful.contains_key(folder));
+        let rows = (0..kept.state.len(Table::Shown)).filter_map(|id| kept.state.shown(id));
+        let files: Vec<(&str, Fingerprint)> =
+            rows.map(|(path, left, ..)| (path, left)).filter(|(path, _)| inside(path)).collect();
+        if !observation::differing(&self.session.root, &files).is_empty() {
+            return false;
+        }
+        now.iter().for_each(|(id, path, state)| kept.state.put_shown_folder(*id, path, state));
+        true
+    }
+
+    /// Notes the folders in which outputs are shown.
+    fn keep_folders(&self, kept: &mut Kept, shown: &[ShownRow]) {
+        let folders: BTreeSet<&str> = shown.iter().filter_map(|row| Some(row.path.rsplit_once('/')?.0)).collect();
+        let count = folders.len() as u32;
+        for (id, folder) in folders.into_iter().enumerate() {
+            let state = observation::folder(&self.session.root.join(folder));
+            kept.state.put_shown_folder(id as u32, folder, &state);
+        }
+        (count..kept.state.len(Table::ShownFolders)).for_each(|id| kept.state.put(Table::ShownFolders, id, Vec::new()));
     }
 
     /// Rows of shown outputs that are not as they were left.
@@ -124,6 +157,7 @@ impl Plan<'_> {
         }
         // Looks at them go folder by folder.
         next.sort_by(|a, b| a.path.cmp(&b.path));
+        self.keep_folders(kept, &next);
         let count = next.len() as u32;
         next.iter().enumerate().for_each(|(index, row)| kept.state.put(Table::Shown, index as u32, row.encode()));
         (count..kept.state.len(Table::Shown)).for_each(|id| kept.state.put(Table::Shown, id, Vec::new()));
@@ -151,8 +185,7 @@ impl Plan<'_> {
     }
 
     /// The requested targets, each with where its outputs are shown; none if there are more than `listed`.
-    fn paths(&self, listed: usize) -> Vec<(Label, Vec<PathBuf>)> {
-        let kept = &mut *self.lock();
+    fn paths(&self, kept: &mut Kept, listed: usize) -> Vec<(Label, Vec<PathBuf>)> {
         if kept.row.count as usize > listed {
             return Vec::new();
         }

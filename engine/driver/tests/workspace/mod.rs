@@ -70,6 +70,15 @@ impl Workspace {
         std::thread::sleep(std::time::Duration::from_millis(2100));
     }
 
+    /// A watcher where commands look for one.
+    pub fn watcher(&self) -> watch::Watcher {
+        let root = fs::canonicalize(self.root()).unwrap();
+        let folder = self.folder.path().join("store/v1/watchers");
+        fs::create_dir_all(&folder).unwrap();
+        let name = model::Digest::of(root.to_string_lossy().as_bytes()).to_hex();
+        watch::Watcher::start(&root, Arc::new(|path: &str| path == "build-out"), &folder.join(format!("{name}.socket"))).unwrap()
+    }
+
     fn session(&self, reporter: Arc<dyn Reporter>, change: impl FnOnce(&mut Options)) -> Session {
         let store = self.folder.path().join("store");
         let mut options = Options { directory: Some(self.root()), store: Some(store), ..Options::default() };

@@ -1,0 +1,166 @@
+//! What commands do when little or nothing changed, counted: files looked at and read, BUILD.star files and rules
+//! evaluated, actions run, bytes written.
+
+mod workspace;
+
+use workspace::{Built, Counts, Workspace, counted, run};
+
+/// Packages in a row, each with targets that need the ones of the package before.
+const PACKAGES: usize = 20;
+
+const RULES: &str = r#"
+def _impl(ctx):
+    out = ctx.actions.declare_file(ctx.label.name + ".txt")
+    names = [f.path for dep in ctx.attr.deps for f in dep[DefaultInfo].files.to_list()]
+    ctx.actions.write(output = out, content = ctx.attr.text + "\n".join(names))
+    copy = ctx.actions.declare_file(ctx.label.name + ".copy")
+    ctx.actions.symlink(output = copy, target_file = ctx.file.src)
+    return [DefaultInfo(files = depset([out, copy]))]
+
+thing = rule(implementation = _impl, attrs = {
+    "src": attr.label(allow_single_file = True),
+    "deps": attr.label_list(),
+    "text": attr.string(),
+})
+"#;
+
+fn build_file(index: usize, text: &str) -> String {
+    let deps = if index == 0 { String::new() } else { format!("\"//p{}:t\"", index - 1) };
+    format!(
+        "load(\"//rules:defs.star\", \"thing\")\npackage(default_visibility = [\"//visibility:public\"])\n\
+         thing(name = \"t\", src = \"s.txt\", deps = [{deps}], text = \"{text}\")\n"
+    )
+}
+
+/// A workspace that was built, and whose files are old enough for their times to be trusted.
+fn built() -> Workspace {
+    let workspace = Workspace::new();
+    workspace.write("WORKSPACE.star", "workspace(name = \"w\")\n");
+    workspace.write("rules/BUILD.star", "");
+    workspace.write("rules/defs.star", RULES);
+    for index in 0..PACKAGES {
+        workspace.write(&format!("p{index}/BUILD.star"), &build_file(index, "text"));
+        workspace.write(&format!("p{index}/s.txt"), &format!("source {index}\n"));
+    }
+    workspace.settle();
+    let first = counted(&workspace, &["//..."]);
+    assert_eq!((first.packages, first.targets, first.ran), (PACKAGES + 1, PACKAGES, 2 * PACKAGES));
+    // The build itself made `build-out` in the top folder, and its folders are as young as it is.
+    workspace.settle();
+    counted(&workspace, &["//..."]);
+    workspace
+}
+
+/// Files and folders that say what the workspace is: BUILD.star and source of each package, the rules, WORKSPACE.star,
+/// and the folders in which packages are looked for.
+const LOOKED_AT: usize = 2 * PACKAGES + 3 + (PACKAGES + 2);
+
+#[test]
+fn nothing_changed() {
+    let workspace = built();
+    let all = 2 * PACKAGES;
+    let expected = Counts { stats: LOOKED_AT, unchanged: all, ..Counts::default() };
+    assert_eq!(counted(&workspace, &["//..."]), expected);
+}
+
+#[test]
+fn one_source_was_edited() {
+    let workspace = built();
+    workspace.write("p19/s.txt", "edited\n");
+    let counts = counted(&workspace, &["//..."]);
+    assert_eq!((counts.stats, counts.reads, counts.packages, counts.targets), (LOOKED_AT, 1, 0, 0));
+    assert_eq!((counts.ran, counts.unchanged), (1, 2 * PACKAGES - 1));
+    assert!(counts.written < 2000, "{} bytes", counts.written);
+}
+
+#[test]
+fn a_source_that_was_only_touched_is_read_and_no_more() {
+    let workspace = built();
+    let path = workspace.root().join("p3/s.txt");
+    std::fs::File::open(path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    let counts = counted(&workspace, &["//..."]);
+    assert_eq!((counts.reads, counts.packages, counts.targets, counts.ran), (1, 0, 0, 0));
+}
+
+#[test]
+fn a_comment_in_a_build_file_evaluates_that_file_only() {
+    let workspace = built();
+    workspace.write("p3/BUILD.star", &format!("# a comment\n\n{}", build_file(3, "text")));
+    let counts = counted(&workspace, &["//..."]);
+    assert_eq!((counts.packages, counts.targets, counts.ran), (1, 0, 0));
+    assert_eq!(counted(&workspace, &["//..."]).packages, 0);
+}
+
+#[test]
+fn an_attribute_evaluates_the_target_and_runs_its_action() {
+    let workspace = built();
+    workspace.write("p3/BUILD.star", &build_file(3, "other"));
+    let counts = counted(&workspace, &["//..."]);
+    // Others see the same files of it, so that the analysis stops there; the next one's content names no content.
+    assert_eq!((counts.packages, counts.targets, counts.ran), (1, 1, 1));
+}
+
+#[test]
+fn a_comment_in_a_rule_file_analyses_its_users_and_runs_nothing() {
+    let workspace = built();
+    workspace.write("rules/defs.star", &format!("# a comment{RULES}"));
+    let counts = counted(&workspace, &["//..."]);
+    assert_eq!((counts.packages, counts.targets, counts.ran), (PACKAGES, PACKAGES, 0));
+}
+
+#[test]
+fn another_target_among_the_patterns_and_a_new_package() {
+    let workspace = built();
+    workspace.write("q/BUILD.star", "load(\"//rules:defs.star\", \"thing\")\nthing(name = \"q\", src = \"s.txt\", deps = [\"//p1:t\"])\n");
+    workspace.write("q/s.txt", "q");
+    let counts = counted(&workspace, &["//..."]);
+    assert_eq!((counts.packages, counts.targets, counts.ran), (1, 1, 2));
+}
+
+#[test]
+fn flags_there_and_back_analyse_nothing_again() {
+    let workspace = built();
+    let optimised = |workspace: &Workspace| {
+        run(workspace, &["//..."], |options| options.compilation_mode = Some("opt".to_owned())).0
+    };
+    assert_eq!(optimised(&workspace).targets, PACKAGES);
+    for _ in 0..2 {
+        let back = counted(&workspace, &["//..."]);
+        assert_eq!((back.packages, back.targets, back.ran), (0, 0, 0));
+        let again = optimised(&workspace);
+        assert_eq!((again.packages, again.targets, again.ran), (0, 0, 0));
+    }
+}
+
+#[test]
+fn outputs_that_were_removed_or_replaced_come_back_without_an_action() {
+    let workspace = built();
+    let output = workspace.root().join("build-out/p3/t.copy");
+    std::fs::remove_file(&output).unwrap();
+    let other = workspace.root().join("build-out/p4/t.copy");
+    std::fs::remove_file(&other).unwrap();
+    std::fs::write(&other, "not mine").unwrap();
+    let counts = counted(&workspace, &["//..."]);
+    assert_eq!((counts.ran, counts.cached), (0, 0));
+    assert_eq!(std::fs::read_to_string(&output).unwrap(), "source 3\n");
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), "source 4\n");
+}
+
+#[test]
+fn a_state_that_is_cut_or_changed_is_not_believed() {
+    let workspace = built();
+    let folder = std::fs::read_dir(workspace.root().join("../store/v1/requests")).unwrap().next().unwrap().unwrap().path();
+    let file = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&file).unwrap();
+    for step in 0..60 {
+        let mut bytes = whole.clone();
+        let at = whole.len() * step / 60;
+        if step % 2 == 0 { bytes.truncate(at) } else { bytes[at] ^= 0x10 }
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, bytes).unwrap();
+        workspace.write("p3/s.txt", &format!("edit {step}\n"));
+        assert!(matches!(run(&workspace, &["//..."], |_| ()).1, Built::Made(_)), "step {step}");
+        let output = std::fs::read_to_string(workspace.root().join("build-out/p3/t.copy")).unwrap();
+        assert_eq!(output, format!("edit {step}\n"));
+    }
+}
