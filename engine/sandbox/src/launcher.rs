@@ -15,7 +15,7 @@ use serde::de::IgnoredAny;
 
 use crate::channel::Channel;
 use crate::error::SandboxError;
-use crate::spec::{Fork, Spec};
+use crate::spec::Spec;
 
 /// The first argument that makes a program wait for requests to fork.
 pub(crate) const INIT_ARGUMENT: &str = "--sandbox-init";
@@ -45,6 +45,8 @@ struct Forker {
 /// A sandbox that was started.
 pub(crate) struct Session {
     pub channel: Channel,
+    /// Its processes die with the one that forked them, which ends with the last launcher.
+    _launcher: Launcher,
 }
 
 impl Launcher {
@@ -69,28 +71,24 @@ impl Launcher {
         }
         let start = |source| SandboxError::Start { program: self.0.program.clone(), source };
         let (channel, theirs) = Channel::pair().map_err(start)?;
-        self.fork([theirs.into(), stdout.into(), stderr.into()]).map_err(start)?;
-        let session = Session { channel };
-        match session.channel.send(spec, &[]) {
-            Ok(()) => Ok(session),
-            Err(error) => Err(SandboxError::Lost(error)),
-        }
+        self.fork(spec, [theirs.into(), stdout.into(), stderr.into()]).map_err(start)?;
+        Ok(Session { channel, _launcher: self.clone() })
     }
 
-    /// Asks for a process with these as its channel, standard output and standard error.
-    fn fork(&self, descriptors: [OwnedFd; 3]) -> io::Result<()> {
+    /// Asks for a sandbox with these as its channel, standard output and standard error.
+    fn fork(&self, spec: &Spec, descriptors: [OwnedFd; 3]) -> io::Result<()> {
         // The value is replaced as a whole, so a panic elsewhere leaves it sound.
         let mut forker = self.0.forker.lock().unwrap_or_else(PoisonError::into_inner);
         let descriptors = descriptors.each_ref().map(|descriptor| descriptor.as_fd());
         if let Some(running) = &*forker
-            && running.channel.send(&Fork, &descriptors).is_ok()
+            && running.channel.send(spec, &descriptors).is_ok()
         {
             return Ok(());
         }
         // There is none yet, or something killed it.
         *forker = None;
         let started = Forker::start(&self.0.program)?;
-        started.channel.send(&Fork, &descriptors)?;
+        started.channel.send(spec, &descriptors)?;
         *forker = Some(started);
         Ok(())
     }
@@ -119,8 +117,8 @@ impl Drop for Forker {
 }
 
 impl Session {
-    /// Tells init to stop, if it has not, and waits until every process of the sandbox is dead. Its last one holds the
-    /// other end of the channel.
+    /// Tells init to stop, if it has not, and waits until every process of the sandbox is dead: until then the process
+    /// that forked it holds the other end of the channel.
     pub fn end(&self) {
         self.channel.hang_up();
         while let Ok(Some(_)) = self.channel.receive::<IgnoredAny>() {}

@@ -1,6 +1,6 @@
 //!
 //! The engine re-executes its own program ([`init_if_requested`]), so that namespaces are set up in a fresh process
-//! with one thread. That process makes the namespaces and a child that is process 1 in them; process 1 builds the root
+//! with one thread. That process forks process 1 of each sandbox into new namespaces; process 1 builds the root
 //! file system, starts the program, and takes everything in the namespace with it when it ends or when the engine is
 //! gone. Nothing here knows of labels, keys or the store: a command is paths, arguments and limits.
 

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Limits;
 
-/// One process and all that it shall see. Targets are absolute paths inside.
+/// One process and all that it shall see. Targets are absolute paths inside. It is sent to the process that forks; the
+/// channel of the sandbox, standard output and standard error come along.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Spec {
     pub hostname: String,
@@ -56,10 +57,6 @@ pub(crate) struct Bind {
     pub folder: bool,
     pub writable: bool,
 }
-
-/// Asks the process that forks for an init. Its channel, standard output and standard error come along.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Fork;
 
 /// What init reports.
 #[derive(Debug, Serialize, Deserialize)]

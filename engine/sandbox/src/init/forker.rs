@@ -1,0 +1,122 @@
+//! The process that forks: makes process 1 of a sandbox for each request, and tells the engine when the last process of
+//! that sandbox is dead. It ends when the engine is gone, and the sandboxes with it.
+//!
+//! Process 1 is its direct child, made inside the new namespaces by one clone(2): each process saved is a copy of page
+//! tables, their faults and a switch saved, for every action.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::exit;
+use std::time::Duration;
+
+use nix::libc::rusage;
+use nix::sys::signalfd::SignalFd;
+use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::namespaces::{self, Identity};
+use super::step::Step;
+use super::{raw, supervisor};
+use crate::channel::{Channel, Received};
+use crate::spec::{Failure, Report, Spec, Usage};
+
+/// Serves requests until the engine is gone. Returns an exit code, in which nobody is interested.
+pub(super) fn serve(requests: Channel) -> i32 {
+    // A session of its own: Ctrl-C is for the engine, which ends its sandboxes in order.
+    let _ = setsid();
+    let identity = namespaces::prepare();
+    let Ok(signals) = supervisor::child_signals() else { return 1 };
+    let mut forker = Forker { identity, running: HashMap::new() };
+    while let Ok(ready) = wait(&requests, &signals) {
+        if ready.ended {
+            while let Ok(Some(_)) = signals.read_signal() {}
+            forker.reap();
+        }
+        if ready.requested {
+            match requests.receive::<Spec>() {
+                Ok(Some(received)) => forker.start(received),
+                Ok(None) | Err(_) => return 0,
+            }
+        }
+    }
+    1
+}
+
+/// What there is to do.
+struct Ready {
+    requested: bool,
+    ended: bool,
+}
+
+fn wait(requests: &Channel, signals: &SignalFd) -> io::Result<Ready> {
+    let mut ready = [PollFd::new(requests, PollFlags::IN), PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN)];
+    match poll(&mut ready, None) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let [requests, signals] = ready.map(|descriptor| descriptor.revents());
+    Ok(Ready { requested: !requests.is_empty(), ended: signals.contains(PollFlags::IN) })
+}
+
+struct Forker {
+    identity: Identity,
+    /// The first processes of all sandboxes, and who wants to know when they end.
+    running: HashMap<Pid, Channel>,
+}
+
+impl Forker {
+    fn start(&mut self, received: Received<Spec>) {
+        let Ok([channel, stdout, stderr]) = <[OwnedFd; 3]>::try_from(received.descriptors) else { return };
+        let channel = Channel::from(channel);
+        let spec = received.message;
+        match raw::clone(namespaces::flags(&spec)).step(|| namespaces::STEP) {
+            Ok(ForkResult::Child) => exit(first(&spec, self.identity, &channel, [&stdout, &stderr])),
+            Ok(ForkResult::Parent { child }) => drop(self.running.insert(child, channel)),
+            // An engine that cannot be told is gone.
+            Err(failure) => drop(channel.send(&Report::Failed(failure), &[])),
+        }
+    }
+
+    /// Reports sandboxes that have ended. The kernel lets process 1 be waited for when all others are dead.
+    fn reap(&mut self) {
+        while let Some((pid, usage)) = raw::wait() {
+            if let Some(channel) = self.running.remove(&pid) {
+                // An engine that cannot be told is gone.
+                let _ = channel.send(&Report::Finished(usage_of(&usage)), &[]);
+            }
+        }
+    }
+}
+
+/// The life of process 1, from its place in the namespaces on.
+fn first(spec: &Spec, identity: Identity, channel: &Channel, output: [&OwnedFd; 2]) -> i32 {
+    let ready = connect(spec, channel, output).and_then(|()| namespaces::take(spec, identity));
+    match ready {
+        Ok(()) => supervisor::run(spec, identity, channel),
+        Err(failure) => i32::from(channel.send(&Report::Failed(failure), &[]).is_err()),
+    }
+}
+
+/// Sets the standard streams, and lets go of everything else that belongs to other sandboxes.
+fn connect(spec: &Spec, channel: &Channel, output: [&OwnedFd; 2]) -> Result<(), Failure> {
+    let stdin = spec.stdin.as_deref().unwrap_or("/dev/null".as_ref());
+    let stdin: OwnedFd = File::open(stdin).step(|| format!("open standard input {}", stdin.display()))?.into();
+    dup2_stdin(&stdin).step(|| "set standard input")?;
+    drop(stdin);
+    dup2_stdout(output[0]).and_then(|()| dup2_stderr(output[1])).step(|| "set standard output")?;
+    raw::close_all_but(channel.as_fd()).step(|| "close descriptors of other sandboxes")
+}
+
+fn usage_of(usage: &rusage) -> Usage {
+    let duration = |time: nix::libc::timeval| {
+        Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0))
+            + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+    };
+    Usage {
+        user: duration(usage.ru_utime),
+        system: duration(usage.ru_stime),
+        max_rss: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
+    }
+}
