@@ -13,6 +13,7 @@ mod key;
 mod memo;
 mod outcome;
 mod outputs;
+mod places;
 mod process;
 mod runner;
 mod schedule;

@@ -130,6 +130,11 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     attempt("write", path, write())
 }
 
+/// Makes one folder, which must not exist, in one that does.
+pub fn create_dir(path: &Path) -> Result<(), FileError> {
+    attempt("create", path, fs::create_dir(path))
+}
+
 /// Creates a folder and its parents.
 pub fn create_dir_all(path: &Path) -> Result<(), FileError> {
     attempt("create folder", path, fs::create_dir_all(path))
