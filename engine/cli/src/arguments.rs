@@ -116,6 +116,9 @@ Examples:
   build completions zsh > ~/.zfunc/_build
   build completions fish > ~/.config/fish/completions/build.fish")]
     Completions(CompletionsArguments),
+    /// Start a shell in the sandbox of a failed action that --sandbox_debug kept
+    #[command(name = "debug-sandbox", hide = true)]
+    DebugSandbox(DebugSandboxArguments),
 }
 
 /// `build build`.
@@ -217,6 +220,13 @@ pub struct CleanArguments {
     /// Remove the store too, which all workspaces of this user share
     #[arg(long = "expunge")]
     pub expunge: bool,
+}
+
+/// `build debug-sandbox`.
+#[derive(Debug, Args)]
+pub struct DebugSandboxArguments {
+    /// The folder that the failed build named
+    pub folder: std::path::PathBuf,
 }
 
 /// `build info`.

@@ -196,3 +196,63 @@ deploy(name = "to-here", environment = ":here", services = ["//services/..."])
         .expect(1)
         .says(&["deploy/BUILD.star:2:", "`//deploy/...` matches no target"]);
 }
+
+const LIMITED: &str = r#"
+== rules.star
+def _impl(ctx):
+    out = ctx.actions.declare_file(ctx.label.name + ".txt")
+    ctx.actions.run_shell(outputs = [out], command = ctx.attr.cmd, arguments = [out.path], limits = {"memory": 64, "processes": 6, "cpu_time": 1, "wall_time": 60})
+    return [DefaultInfo(files = depset([out]))]
+
+limited = rule(implementation = _impl, attrs = {"cmd": attr.string()})
+== BUILD.star
+load(":rules.star", "limited")
+
+limited(name = "small", cmd = "echo small > $1")
+limited(name = "memory", cmd = "tail -c 1000000000 /dev/zero > $1")
+limited(name = "processes", cmd = "for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; echo done > $1")
+limited(name = "cpu_time", cmd = "while true; do :; done")
+"#;
+
+#[test]
+fn an_action_over_its_limit_is_told_which_and_what_to_change() {
+    let folder = Folder::of(LIMITED);
+    assert_eq!(folder.build(&["build", ":small"]).code, 0);
+    let told = [
+        ("memory", "they may use 64 MB of memory together"),
+        ("processes", "there may be 6 of them at once"),
+        ("cpu_time", "they may use 1 s of processor time together"),
+    ];
+    for (name, message) in told {
+        let run = folder.build(&["build", &format!(":{name}")]);
+        assert!(run.code != 0 && run.stderr.contains(message), "{name}: {}", run.stderr);
+        assert!(run.stderr.contains(&format!("raise `{name}` in `limits`")), "{name}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn the_sandbox_of_a_failed_action_can_be_entered() {
+    use std::io::Write as _;
+    let folder = Folder::of(
+        r#"
+== in.txt
+the input
+== BUILD.star
+genrule(name = "bad", srcs = ["in.txt"], outs = ["out.txt"], cmd = "echo half > half.txt; exit 3")
+"#,
+    );
+    let run = folder.build(&["build", ":bad", "--sandbox_debug"]);
+    assert_ne!(run.code, 0);
+    let hint = run.stderr.lines().find_map(|line| line.split_once("build debug-sandbox ")).map(|(_, kept)| kept.trim());
+    let kept = hint.unwrap_or_else(|| panic!("no hint: {}", run.stderr));
+    let mut command = folder.command(&["debug-sandbox", kept]);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut shell = command.spawn().expect("the program starts");
+    let script =
+        b"pwd; cat in.txt half.txt; echo $SOURCE_DATE_EPOCH; id -u; (echo x > in.txt) || echo refused; exit 4\n";
+    shell.stdin.take().expect("it is piped").write_all(script).expect("the shell reads");
+    let output = shell.wait_with_output().expect("it ends");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text, "/work\nthe input\nhalf\n946684800\n1000\nrefused\n");
+    assert_eq!(output.status.code(), Some(4));
+}

@@ -7,8 +7,8 @@ use std::time::Duration;
 use analysis::Analysis;
 use execution::{FailureKind, Outcome};
 use model::{
-    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Network, Spawn, TargetKey,
-    TestStatus,
+    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Limits, Network, Spawn,
+    TargetKey, TestStatus,
 };
 
 use crate::build::{analyse, expand, requested, run_actions};
@@ -134,6 +134,7 @@ impl<'a> Runner<'a> {
             stdin: None,
             stdout: Some(log.clone()),
             timeout: Some(self.timeout(attributes)),
+            limits: Limits::default(),
             test: true,
         };
         let action = Action {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Action, Artifact, RelPath, Spawn};
-use sandbox::{Command, Limits, Mount, Status};
+use sandbox::{Command, Exceeded, Limits, Mount, Status, Together};
 use store::StoreError;
 
 use crate::content::Content;
@@ -61,7 +61,7 @@ pub(crate) fn run(
     }
     if exit.status != Status::Code(0) {
         let mut failure = ended_badly(action, spawn, exit.status);
-        failure.hints = undeclared::hints(worker, action, inputs, &log);
+        failure.hints.extend(undeclared::hints(worker, action, inputs, &log));
         failure.log = log;
         keep_for_debugging(worker, &place, &command, &mut failure);
         return Err(Stop::failure(failure));
@@ -149,7 +149,13 @@ fn keep_for_debugging(worker: &Worker, place: &Place, command: &Command, failure
     let moved = host::fs::create_dir_all(kept.parent().unwrap_or(Path::new("/")))
         .and_then(|()| host::fs::rename(place.path(), &kept));
     match moved {
-        Ok(()) => failure.hints.push(format!("its folder was kept: {}", kept.join("work").display())),
+        Ok(()) => {
+            failure.hints.push(format!("its folder was kept: {}", kept.join("work").display()));
+            match sandbox::keep(command, &kept) {
+                Ok(()) => failure.hints.push(format!("enter its sandbox: build debug-sandbox {}", kept.display())),
+                Err(error) => failure.hints.push(format!("its sandbox was not kept: {error}")),
+            }
+        }
         Err(error) => failure.hints.push(format!("its folder could not be kept: {error}")),
     }
     failure.hints.push(format!("its command was: {}", command.argv.join(" ")));
@@ -179,7 +185,7 @@ fn command(spawn: &Spawn, mounts: Vec<Mount>, place: &Place, logs: &Logs) -> Com
         stdout: logs.stdout.clone(),
         stderr: logs.log.clone(),
         timeout: spawn.timeout.map(Duration::from_secs),
-        limits: Limits::default(),
+        limits: Limits { together: together(&spawn.limits), ..Limits::default() },
         mounts,
     }
 }
@@ -189,6 +195,30 @@ fn on_disk(worker: &Worker, content: &Content) -> Result<PathBuf, StoreError> {
         Content::File { digest, executable, .. } => worker.executor.store.blob_path(digest, *executable),
         Content::Tree(digest) => worker.executor.store.tree_path(digest),
     }
+}
+
+fn together(limits: &model::Limits) -> Together {
+    Together {
+        memory: limits.memory.map(|megabytes| megabytes << 20),
+        cpu_time: limits.cpu_time.map(Duration::from_secs),
+        processes: limits.processes,
+    }
+}
+
+/// Which limit was reached, what it was, and what to change.
+fn over_limit(action: &Action, spawn: &Spawn, exceeded: Exceeded) -> Failure {
+    let limits = &spawn.limits;
+    let (name, value, message) = match exceeded {
+        Exceeded::Memory => ("memory", limits.memory, "were killed: they may use {} MB of memory together"),
+        Exceeded::CpuTime => ("cpu_time", limits.cpu_time, "were killed: they may use {} s of processor time together"),
+        Exceeded::Processes => ("processes", limits.processes, "could not go on: there may be {} of them at once"),
+    };
+    let message = message.replace("{}", &value.unwrap_or(0).to_string());
+    let mut failure = Failure::new(action, FailureKind::OverLimit, format!("its processes {message}"));
+    failure
+        .hints
+        .push(format!("raise `{name}` in `limits` where {} is declared, or let it need less", action.mnemonic));
+    failure
 }
 
 fn ended_badly(action: &Action, spawn: &Spawn, status: Status) -> Failure {
@@ -203,6 +233,7 @@ fn ended_badly(action: &Action, spawn: &Spawn, status: Status) -> Failure {
         }
         Status::Code(code) => (FailureKind::ExitCode(code), format!("the process failed with exit code {code}")),
         Status::Signal(signal) => (FailureKind::Signal(signal), format!("the process was ended by signal {signal}")),
+        Status::Exceeded(exceeded) => return over_limit(action, spawn, exceeded),
         Status::TimedOut | Status::Cancelled => {
             (FailureKind::TimedOut, format!("the process took longer than {limit} seconds"))
         }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,20 +66,26 @@ impl Launcher {
 
     /// Starts the init of a sandbox and tells it what to run.
     pub(crate) fn start(&self, spec: &Spec, stdout: File, stderr: File) -> Result<Session, SandboxError> {
+        self.start_with(spec, vec![stdout.into(), stderr.into()])
+    }
+
+    /// The same with standard output, standard error and perhaps standard input, which then does not come from the spec.
+    pub(crate) fn start_with(&self, spec: &Spec, streams: Vec<OwnedFd>) -> Result<Session, SandboxError> {
         if self.0.is_current && !CAN_BE_INIT.load(Ordering::SeqCst) {
             return Err(SandboxError::NotAnInit);
         }
         let start = |source| SandboxError::Start { program: self.0.program.clone(), source };
         let (channel, theirs) = Channel::pair().map_err(start)?;
-        self.fork(spec, [theirs.into(), stdout.into(), stderr.into()]).map_err(start)?;
+        let descriptors: Vec<OwnedFd> = std::iter::once(theirs.into()).chain(streams).collect();
+        self.fork(spec, &descriptors).map_err(start)?;
         Ok(Session { channel, _launcher: self.clone() })
     }
 
-    /// Asks for a sandbox with these as its channel, standard output and standard error.
-    fn fork(&self, spec: &Spec, descriptors: [OwnedFd; 3]) -> io::Result<()> {
+    /// Asks for a sandbox with these as its channel and standard streams.
+    fn fork(&self, spec: &Spec, descriptors: &[OwnedFd]) -> io::Result<()> {
         // The value is replaced as a whole, so a panic elsewhere leaves it sound.
         let mut forker = self.0.forker.lock().unwrap_or_else(PoisonError::into_inner);
-        let descriptors = descriptors.each_ref().map(|descriptor| descriptor.as_fd());
+        let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(OwnedFd::as_fd).collect();
         if let Some(running) = &*forker
             && running.channel.send(spec, &descriptors).is_ok()
         {

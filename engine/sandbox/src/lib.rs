@@ -4,9 +4,11 @@
 //! file system, starts the program, and takes everything in the namespace with it when it ends or when the engine is
 //! gone. Nothing here knows of labels, keys or the store: a command is paths, arguments and limits.
 
+mod cgroup;
 mod channel;
 mod command;
 mod container;
+mod debug;
 mod error;
 mod etc;
 mod init;
@@ -16,8 +18,9 @@ mod spec;
 mod support;
 mod unsandboxed;
 
-pub use command::{Command, Exit, Limits, Mount, Status};
+pub use command::{Command, Exceeded, Exit, Limits, Mount, Status, Together};
 pub use container::{Call, Container, ContainerSpec, Handle, LogSink, StateFolder};
+pub use debug::{enter, keep};
 pub use error::SandboxError;
 pub use init::init_if_requested;
 pub use launcher::Launcher;

@@ -33,6 +33,8 @@ pub(crate) struct Spec {
     /// Whether a program without `/` is looked for in `PATH`.
     pub search_path: bool,
     pub limits: Limits,
+    /// Control groups that process 1 joins first, by their folders.
+    pub groups: Vec<PathBuf>,
     /// The network of a container. Without one, it is what `network` says.
     pub wire: Option<Wire>,
 }

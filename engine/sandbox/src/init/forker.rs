@@ -68,11 +68,16 @@ struct Forker {
 
 impl Forker {
     fn start(&mut self, received: Received<Spec>) {
-        let Ok([channel, stdout, stderr]) = <[OwnedFd; 3]>::try_from(received.descriptors) else { return };
+        let mut descriptors = received.descriptors.into_iter();
+        let (Some(channel), Some(stdout), Some(stderr)) = (descriptors.next(), descriptors.next(), descriptors.next())
+        else {
+            return;
+        };
+        let streams = Streams { stdin: descriptors.next(), stdout, stderr };
         let channel = Channel::from(channel);
         let spec = received.message;
         match raw::clone(namespaces::flags(&spec)).step(|| namespaces::STEP) {
-            Ok(ForkResult::Child) => exit(first(&spec, self.identity, &channel, [&stdout, &stderr])),
+            Ok(ForkResult::Child) => exit(first(&spec, self.identity, &channel, streams)),
             Ok(ForkResult::Parent { child }) => drop(self.running.insert(child, channel)),
             // An engine that cannot be told is gone.
             Err(failure) => drop(channel.send(&Report::Failed(failure), &[])),
@@ -91,21 +96,35 @@ impl Forker {
 }
 
 /// The life of process 1, from its place in the namespaces on.
-fn first(spec: &Spec, identity: Identity, channel: &Channel, output: [&OwnedFd; 2]) -> i32 {
-    let ready = connect(spec, channel, output).and_then(|()| namespaces::take(spec, identity));
+fn first(spec: &Spec, identity: Identity, channel: &Channel, streams: Streams) -> i32 {
+    let ready = connect(spec, channel, streams).and_then(|()| namespaces::take(spec, identity));
     match ready {
         Ok(()) => supervisor::run(spec, identity, channel),
         Err(failure) => i32::from(channel.send(&Report::Failed(failure), &[]).is_err()),
     }
 }
 
+/// What becomes the standard streams. Without a descriptor, standard input is the file that the spec names.
+struct Streams {
+    stdin: Option<OwnedFd>,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+}
+
 /// Sets the standard streams, and lets go of everything else that belongs to other sandboxes.
-fn connect(spec: &Spec, channel: &Channel, output: [&OwnedFd; 2]) -> Result<(), Failure> {
-    let stdin = spec.stdin.as_deref().unwrap_or("/dev/null".as_ref());
-    let stdin: OwnedFd = File::open(stdin).step(|| format!("open standard input {}", stdin.display()))?.into();
+fn connect(spec: &Spec, channel: &Channel, streams: Streams) -> Result<(), Failure> {
+    let stdin = match streams.stdin {
+        Some(stdin) => stdin,
+        None => {
+            let path = spec.stdin.as_deref().unwrap_or("/dev/null".as_ref());
+            File::open(path).step(|| format!("open standard input {}", path.display()))?.into()
+        }
+    };
     dup2_stdin(&stdin).step(|| "set standard input")?;
-    drop(stdin);
-    dup2_stdout(output[0]).and_then(|()| dup2_stderr(output[1])).step(|| "set standard output")?;
+    let output = dup2_stdout(&streams.stdout).and_then(|()| dup2_stderr(&streams.stderr));
+    output.step(|| "set standard output")?;
+    // They are closed while their owners know of it; the rest has owners that are never returned to.
+    drop((stdin, streams.stdout, streams.stderr));
     raw::close_all_but(channel.as_fd()).step(|| "close descriptors of other sandboxes")
 }
 

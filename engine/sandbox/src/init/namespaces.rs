@@ -1,9 +1,10 @@
 //! The namespaces of a sandbox. The user namespace maps exactly one user and one group, so it works for every user.
 
 use std::fs;
+use std::path::PathBuf;
 
 use model::Network;
-use nix::sched::CloneFlags;
+use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid, sethostname};
 
 use super::step::Step;
@@ -52,6 +53,7 @@ pub(super) fn flags(spec: &Spec) -> CloneFlags {
 
 /// Makes this process, the first one inside, the user and the host that the spec says.
 pub(super) fn take(spec: &Spec, identity: Identity) -> Result<(), Failure> {
+    join(&spec.groups)?;
     let map = |file: &str, text: String| {
         fs::write(format!("/proc/self/{file}"), text).step(|| format!("map users and groups ({file})"))
     };
@@ -59,4 +61,16 @@ pub(super) fn take(spec: &Spec, identity: Identity) -> Result<(), Failure> {
     map("uid_map", format!("{} {} 1", spec.user, identity.user))?;
     map("gid_map", format!("{} {} 1", spec.group, identity.group))?;
     sethostname(&spec.hostname).step(|| format!("set the host name to {}", spec.hostname))
+}
+
+/// Joins control groups, and makes them the root of what is visible of control groups inside.
+fn join(groups: &[PathBuf]) -> Result<(), Failure> {
+    if groups.is_empty() {
+        return Ok(());
+    }
+    for group in groups {
+        let procs = group.join("cgroup.procs");
+        fs::write(&procs, "0").step(|| format!("join the control group {}", group.display()))?;
+    }
+    unshare(CloneFlags::CLONE_NEWCGROUP).step(|| "make a namespace of control groups")
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use fixture::{Fixture, PROBE, explain};
 use model::{Cancel, Network};
-use sandbox::{Launcher, Status, Support};
+use sandbox::{Exceeded, Launcher, Status, Support, Together};
 
 #[test]
 fn sandboxes_can_be_made_here() {
@@ -138,6 +138,51 @@ fn a_timeout_kills_the_whole_tree() {
 }
 
 #[test]
+fn limits_hold_for_all_processes_together() {
+    let status = |words: &[&str], limits: Together| {
+        let mut fixture = Fixture::new(words);
+        fixture.command.limits.together = limits;
+        fixture.run().exit.status
+    };
+    let memory = Together { memory: Some(64 << 20), ..Together::default() };
+    assert_eq!(status(&["allocate", "16"], memory), Status::Code(0));
+    assert_eq!(status(&["allocate", "256"], memory), Status::Exceeded(Exceeded::Memory));
+    let cpu_time = Together { cpu_time: Some(Duration::from_secs(1)), ..Together::default() };
+    assert_eq!(status(&["spin", ""], cpu_time), Status::Exceeded(Exceeded::CpuTime));
+    let processes = Together { processes: Some(4), ..Together::default() };
+    assert_eq!(status(&["processes", "2"], processes), Status::Code(0));
+    assert_eq!(status(&["processes", "8"], processes), Status::Exceeded(Exceeded::Processes));
+    assert_eq!(status(&["processes", "8"], Together::default()), Status::Code(0));
+}
+
+#[test]
+fn over_a_limit_nothing_succeeds_whoever_runs_it() {
+    let over = [
+        ("allocate", "256", Together { memory: Some(64 << 20), ..Together::default() }),
+        ("spin", "", Together { cpu_time: Some(Duration::from_secs(1)), ..Together::default() }),
+        ("processes", "8", Together { processes: Some(4), ..Together::default() }),
+    ];
+    for (word, argument, limits) in over {
+        let mut fixture = Fixture::new(&[word, argument]);
+        fixture.command.limits.together = limits;
+        let status = fixture.run().exit.status;
+        assert!(!status.success(), "{word}: {status:?}");
+    }
+}
+
+#[test]
+fn the_sandbox_of_a_command_can_be_entered_again() {
+    let mut fixture = Fixture::new(&["read", "a/in.txt", "write", "left", "exit", "3"]);
+    fixture.input("a/in.txt", "content");
+    fixture.command.env = vec![("A".to_owned(), "1".to_owned())];
+    assert_eq!(fixture.run().exit.status, Status::Code(3));
+    sandbox::keep(&fixture.command, fixture.folder.path()).unwrap();
+    // There is no shell in this root, which is what the error must say.
+    let error = sandbox::enter(&Launcher::new(PROBE), fixture.folder.path()).unwrap_err();
+    assert_eq!(explain(&error), "sandbox: cannot run /bin/sh: No such file or directory (os error 2)");
+}
+
+#[test]
 fn cancelling_kills_too() {
     let fixture = Fixture::new(&["sleep", "60000"]);
     let cancel = Cancel::default();
@@ -224,17 +269,25 @@ fn it_works_for_users_without_privileges() {
         // Every other test of this file has just shown it.
         return;
     }
-    // The test runs again as nobody, with the two tests that matter most.
+    // The test runs again as nobody, who may make no control groups, with the tests that matter most.
     let output = std::process::Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
         .arg(std::env::current_exe().unwrap())
-        .args(["--test-threads=1", "identity_is", "inputs_are", "nothing_of_the_host", "network_is"])
+        .args([
+            "--test-threads=1",
+            "identity_is",
+            "inputs_are",
+            "nothing_of_the_host",
+            "network_is",
+            "over_a_limit",
+            "entered_again",
+        ])
         .env("TMPDIR", "/tmp")
         .current_dir("/")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("4 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("6 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -166,6 +166,7 @@ fn actions_methods(builder: &mut MethodsBuilder) {
         #[starlark(require = named, default = NoneOr::None)] stdout: NoneOr<&'v FileValue>,
         #[starlark(require = named, default = false)] network: bool,
         #[starlark(require = named, default = NoneOr::None)] timeout: NoneOr<i32>,
+        #[starlark(require = named, default = NoneOr::None)] limits: NoneOr<DictRef<'v>>,
     ) -> starlark::Result<NoneType> {
         let process = Process {
             inputs: inputs.into_option(),
@@ -177,6 +178,7 @@ fn actions_methods(builder: &mut MethodsBuilder) {
             stdout: stdout.into_option(),
             network,
             timeout: timeout.into_option(),
+            limits: limits.into_option(),
         };
         let mut inputs = process.inputs(&this.0)?;
         let mut argv = vec![program(executable, &mut inputs, &this.0)?];
@@ -204,6 +206,7 @@ fn actions_methods(builder: &mut MethodsBuilder) {
         #[starlark(require = named, default = NoneOr::None)] stdout: NoneOr<&'v FileValue>,
         #[starlark(require = named, default = false)] network: bool,
         #[starlark(require = named, default = NoneOr::None)] timeout: NoneOr<i32>,
+        #[starlark(require = named, default = NoneOr::None)] limits: NoneOr<DictRef<'v>>,
     ) -> starlark::Result<NoneType> {
         let process = Process {
             inputs: inputs.into_option(),
@@ -215,6 +218,7 @@ fn actions_methods(builder: &mut MethodsBuilder) {
             stdout: stdout.into_option(),
             network,
             timeout: timeout.into_option(),
+            limits: limits.into_option(),
         };
         let inputs = process.inputs(&this.0)?;
         let mut argv: Vec<String> = ["/bin/sh", "-c", command, "sh"].map(str::to_owned).to_vec();
