@@ -11,6 +11,7 @@ mod failure;
 mod graph;
 mod key;
 mod memo;
+mod mounts;
 mod outcome;
 mod outputs;
 mod places;

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use model::{Action, Artifact, RelPath, Spawn};
 use sandbox::{Command, Exceeded, Limits, Mount, Status, Together};
-use store::StoreError;
+use store::{Store, StoreError};
 
 use crate::content::Content;
 use crate::failure::{Failure, FailureKind};
 use crate::memo::ActionResult;
+use crate::mounts;
 use crate::outputs;
-use crate::places::Place;
+use crate::places::{self, Place};
 use crate::undeclared;
 use crate::worker::{Stop, Worker};
 
@@ -49,7 +50,12 @@ pub(crate) fn run(
     let place = worker.places.take(&worker.executor.store, folders(action, &mounts)).map_err(engine)?;
     link_mount_points(worker, &place.work(), &mounts);
     let logs = Logs::new(&place, spawn);
-    let command = command(spawn, mounts, &place, &logs);
+    // Root and standard input are among the inputs.
+    let find = |artifact: &Artifact| {
+        let path = artifact.path();
+        inputs[path].on_disk(&worker.executor.store).map_err(|error| Stop::store(action, path, error))
+    };
+    let command = command(spawn, mounts, &place, &logs, &find)?;
     let exit = worker.runner.run(&command, &worker.executor.cancel).map_err(|error| {
         let mut failure = Failure::engine(action, &error);
         failure.hints = undeclared::program(worker, action, spawn, inputs);
@@ -81,6 +87,9 @@ pub(crate) fn run(
     let hermetic = worker.runner.is_hermetic();
     Ok((ActionResult { outputs, exit_code: 0, log: log_digest, hermetic }, log))
 }
+
+/// Finds the content of an input on disk.
+type Find<'a> = dyn Fn(&Artifact) -> Result<PathBuf, Stop> + 'a;
 
 /// Where an action's standard output goes, and what it writes for people.
 struct Logs {
@@ -116,7 +125,10 @@ impl Logs {
 /// mounted in them.
 fn folders(action: &Action, mounts: &[Mount]) -> BTreeSet<RelPath> {
     let outputs = action.outputs.iter().map(|output| (output.path(), output.is_tree()));
-    let inputs = mounts.iter().map(|mount| (&mount.target, mount.folder));
+    let trees: BTreeSet<&RelPath> = mounts.iter().filter(|mount| mount.folder).map(|mount| &mount.target).collect();
+    // What is mounted inside of another mount has its place there.
+    let nested = |mount: &&Mount| places::above(&mount.target).any(|above| trees.contains(&above));
+    let inputs = mounts.iter().filter(|mount| !nested(mount)).map(|mount| (&mount.target, mount.folder));
     let mut folders = BTreeSet::new();
     for (path, folder) in outputs.chain(inputs) {
         match (folder, path.parent()) {
@@ -163,38 +175,37 @@ fn keep_for_debugging(worker: &Worker, place: &Place, command: &Command, failure
 
 /// Where the inputs come from and appear.
 fn mounts(worker: &Worker, action: &Action, inputs: &BTreeMap<RelPath, Content>) -> Result<Vec<Mount>, Stop> {
-    let mount = |(path, content): (&RelPath, &Content)| {
-        let source = on_disk(worker, content).map_err(|error| Stop::store(action, path, error))?;
-        Ok(Mount { source, target: path.clone(), folder: matches!(content, Content::Tree(_)) })
+    let store = &worker.executor.store;
+    let mounts = match worker.runner.is_hermetic() {
+        true => mounts::of(store, inputs, &action.outputs),
+        false => mounts::one_by_one(store, inputs),
     };
-    inputs.iter().map(mount).collect()
+    mounts.map_err(|error| match inputs.iter().find(|(_, content)| error.is_missing() && is_lost(content, store)) {
+        Some((path, _)) => Stop::Lost(path.clone()),
+        None => Stop::failure(Failure::engine(action, &error)),
+    })
 }
 
-fn command(spawn: &Spawn, mounts: Vec<Mount>, place: &Place, logs: &Logs) -> Command {
-    let find = |artifact: &Artifact| {
-        let found = mounts.iter().find(|mount| mount.target == *artifact.path());
-        found.expect("root and standard input are among the inputs").source.clone()
-    };
-    Command {
+/// Whether the store cannot give this content, so that it must be made again.
+fn is_lost(content: &Content, store: &Store) -> bool {
+    content.on_disk(store).is_err_and(|error| error.is_missing())
+}
+
+/// What the process gets of its folder, its logs and the contents that are no mere mounts.
+fn command(spawn: &Spawn, mounts: Vec<Mount>, place: &Place, logs: &Logs, find: &Find<'_>) -> Result<Command, Stop> {
+    Ok(Command {
         argv: spawn.argv.clone(),
         env: environment(spawn).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         workdir: place.work(),
-        root: spawn.root.as_ref().map(find),
-        stdin: spawn.stdin.as_ref().map(find),
+        root: spawn.root.as_ref().map(find).transpose()?,
+        stdin: spawn.stdin.as_ref().map(find).transpose()?,
         network: spawn.network,
         stdout: logs.stdout.clone(),
         stderr: logs.log.clone(),
         timeout: spawn.timeout.map(Duration::from_secs),
         limits: Limits { together: together(&spawn.limits), ..Limits::default() },
         mounts,
-    }
-}
-
-fn on_disk(worker: &Worker, content: &Content) -> Result<PathBuf, StoreError> {
-    match content {
-        Content::File { digest, executable, .. } => worker.executor.store.blob_path(digest, *executable),
-        Content::Tree(digest) => worker.executor.store.tree_path(digest),
-    }
+    })
 }
 
 fn together(limits: &model::Limits) -> Together {
