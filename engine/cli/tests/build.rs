@@ -256,3 +256,50 @@ genrule(name = "bad", srcs = ["in.txt"], outs = ["out.txt"], cmd = "echo half > 
     assert_eq!(text, "/work\nthe input\nhalf\n946684800\n1000\nrefused\n");
     assert_eq!(output.status.code(), Some(4));
 }
+
+#[test]
+fn a_user_without_privileges_gets_the_same_view_and_the_same_outputs() {
+    let text = r#"
+== in.txt
+the input
+== BUILD.star
+genrule(
+    name = "view",
+    srcs = ["in.txt"],
+    outs = ["view.txt"],
+    cmd = "(id -u; id -g; hostname; pwd; umask; env | sort; ls -aln / /etc /dev . | cut -c1-10; cat $(SRCS); " +
+          "(echo x > in.txt) 2>&1 || echo refused) > $@",
+)
+"#;
+    let own = Folder::of(text).with_fresh_store();
+    own.build(&["build", ":view"]).expect(0);
+
+    let other = Folder::of(text);
+    let home = tempfile::tempdir().expect("a folder");
+    let program = home.path().join("build-engine");
+    std::fs::copy(env!("CARGO_BIN_EXE_build-engine"), &program).expect("a copy that every user can reach");
+    let is_root = std::fs::read_to_string("/proc/self/status").expect("/proc").contains("Uid:\t0\t");
+    // Who has no privileges has none to drop: then both builds show the same thing.
+    let privileges =
+        if is_root { &["--reuid=65534", "--regid=65534", "--clear-groups", "--"][..] } else { &["--"][..] };
+    for folder in [other.path(), home.path()] {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).expect("it is ours");
+    }
+    let output = std::process::Command::new("setpriv")
+        .args(privileges)
+        .arg(&program)
+        .args(["build", ":view", "--store"])
+        .arg(home.path().join("store"))
+        .current_dir(other.path())
+        .env("HOME", home.path())
+        .env_remove("BUILD_STORE")
+        .env_remove("XDG_CACHE_HOME")
+        .output()
+        .expect("setpriv");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !messages.contains("without a sandbox"), "{messages}");
+    let view = other.read("build-out/view.txt");
+    assert_eq!(view, own.read("build-out/view.txt"));
+    assert!(view.starts_with("1000\n1000\nsandbox\n/work\n0022\n") && view.ends_with("refused\n"), "{view}");
+}

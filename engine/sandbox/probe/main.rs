@@ -21,6 +21,11 @@ fn run(command: &str, argument: &str) {
     match command {
         "exit" => std::process::exit(argument.parse().unwrap()),
         "allocate" => drop(std::hint::black_box(vec![1_u8; argument.parse::<usize>().unwrap() << 20])),
+        "link" => println!("{}", fs::read_link(argument).unwrap().display()),
+        "unreachable" => {
+            let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+            assert!(socket.send_to(b"lost", argument).is_err());
+        }
         "spin" => loop {
             std::hint::spin_loop();
         },

@@ -11,6 +11,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use model::Network;
 use serde::de::IgnoredAny;
 
 use crate::channel::Channel;
@@ -32,7 +33,9 @@ struct Shared {
     program: PathBuf,
     /// Whether the program is the running one, of which it is known whether it can be init.
     is_current: bool,
-    forker: Mutex<Option<Forker>>,
+    /// One for commands with a network of their own, and one for those with the machine's: a process that has left the
+    /// machine's network without privileges cannot come back.
+    forkers: [Mutex<Option<Forker>>; 2],
 }
 
 /// The process that forks, and the channel it takes requests from.
@@ -61,7 +64,7 @@ impl Launcher {
     }
 
     fn of(program: PathBuf, is_current: bool) -> Self {
-        Self(Arc::new(Shared { program, is_current, forker: Mutex::default() }))
+        Self(Arc::new(Shared { program, is_current, forkers: Default::default() }))
     }
 
     /// Starts the init of a sandbox and tells it what to run.
@@ -84,7 +87,8 @@ impl Launcher {
     /// Asks for a sandbox with these as its channel and standard streams.
     fn fork(&self, spec: &Spec, descriptors: &[OwnedFd]) -> io::Result<()> {
         // The value is replaced as a whole, so a panic elsewhere leaves it sound.
-        let mut forker = self.0.forker.lock().unwrap_or_else(PoisonError::into_inner);
+        let forker = &self.0.forkers[usize::from(spec.network == Network::Host)];
+        let mut forker = forker.lock().unwrap_or_else(PoisonError::into_inner);
         let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(OwnedFd::as_fd).collect();
         if let Some(running) = &*forker
             && running.channel.send(spec, &descriptors).is_ok()

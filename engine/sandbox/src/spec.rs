@@ -103,7 +103,7 @@ pub(crate) enum Request {
 }
 
 /// A failed step of the set-up.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Failure {
     pub step: String,
     pub errno: i32,

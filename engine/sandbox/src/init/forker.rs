@@ -17,6 +17,7 @@ use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, setsid}
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::namespaces::{self, Identity};
+use super::networks::{Network, Networks};
 use super::step::Step;
 use super::{raw, supervisor};
 use crate::channel::{Channel, Received};
@@ -28,7 +29,7 @@ pub(super) fn serve(requests: Channel) -> i32 {
     let _ = setsid();
     let identity = namespaces::prepare();
     let Ok(signals) = supervisor::child_signals() else { return 1 };
-    let mut forker = Forker { identity, running: HashMap::new() };
+    let mut forker = Forker { identity, networks: Networks::default(), running: HashMap::new() };
     while let Ok(ready) = wait(&requests, &signals) {
         if ready.ended {
             while let Ok(Some(_)) = signals.read_signal() {}
@@ -61,9 +62,17 @@ fn wait(requests: &Channel, signals: &SignalFd) -> io::Result<Ready> {
 }
 
 struct Forker {
-    identity: Identity,
-    /// The first processes of all sandboxes, and who wants to know when they end.
-    running: HashMap<Pid, Channel>,
+    /// Who runs the engine, or why there can be no sandboxes.
+    identity: Result<Identity, Failure>,
+    networks: Networks,
+    /// The first processes of all sandboxes.
+    running: HashMap<Pid, Running>,
+}
+
+/// A sandbox: who wants to know when it ends, and the network that is free then.
+struct Running {
+    channel: Channel,
+    network: Option<Network>,
 }
 
 impl Forker {
@@ -75,21 +84,31 @@ impl Forker {
         };
         let streams = Streams { stdin: descriptors.next(), stdout, stderr };
         let channel = Channel::from(channel);
-        let spec = received.message;
-        match raw::clone(namespaces::flags(&spec)).step(|| namespaces::STEP) {
-            Ok(ForkResult::Child) => exit(first(&spec, self.identity, &channel, streams)),
-            Ok(ForkResult::Parent { child }) => drop(self.running.insert(child, channel)),
+        if let Err(failure) = self.fork(&received.message, &channel, streams) {
             // An engine that cannot be told is gone.
-            Err(failure) => drop(channel.send(&Report::Failed(failure), &[])),
+            let _ = channel.send(&Report::Failed(failure), &[]);
         }
+    }
+
+    fn fork(&mut self, spec: &Spec, channel: &Channel, streams: Streams) -> Result<(), Failure> {
+        let identity = self.identity.clone()?;
+        let channel = channel.try_clone().step(|| "hold the channel")?;
+        let network = namespaces::shares_network(spec).then(|| self.networks.enter()).transpose()?;
+        match raw::clone(namespaces::flags(spec)).step(|| namespaces::STEP)? {
+            ForkResult::Child => exit(first(spec, identity, &channel, streams)),
+            ForkResult::Parent { child } => drop(self.running.insert(child, Running { channel, network })),
+        }
+        Ok(())
     }
 
     /// Reports sandboxes that have ended. The kernel lets process 1 be waited for when all others are dead.
     fn reap(&mut self) {
         while let Some((pid, usage)) = raw::wait() {
-            if let Some(channel) = self.running.remove(&pid) {
+            if let Some(Running { channel, network }) = self.running.remove(&pid) {
                 // An engine that cannot be told is gone.
                 let _ = channel.send(&Report::Finished(usage_of(&usage)), &[]);
+                drop(channel);
+                network.into_iter().for_each(|network| self.networks.leave(network));
             }
         }
     }
@@ -97,7 +116,7 @@ impl Forker {
 
 /// The life of process 1, from its place in the namespaces on.
 fn first(spec: &Spec, identity: Identity, channel: &Channel, streams: Streams) -> i32 {
-    let ready = connect(spec, channel, streams).and_then(|()| namespaces::take(spec, identity));
+    let ready = connect(spec, channel, streams).and_then(|()| namespaces::take(spec));
     match ready {
         Ok(()) => supervisor::run(spec, identity, channel),
         Err(failure) => i32::from(channel.send(&Report::Failed(failure), &[]).is_err()),

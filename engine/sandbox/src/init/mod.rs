@@ -9,6 +9,7 @@ mod forker;
 mod namespaces;
 mod netlink;
 mod network;
+mod networks;
 mod privileges;
 mod program;
 mod raw;

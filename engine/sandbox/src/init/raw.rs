@@ -44,6 +44,16 @@ pub(super) fn wait() -> Option<(Pid, libc::rusage)> {
     (pid > 0).then(|| (Pid::from_raw(pid), unsafe { usage.assume_init() }))
 }
 
+/// Brings the loopback device up in the network namespace of this socket, which may be of any kind.
+pub(super) fn bring_up_loopback(socket: BorrowedFd<'_>) -> nix::Result<()> {
+    // SAFETY: all fields are numbers, for which zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[..2].copy_from_slice(&[b'l'.cast_signed(), b'o'.cast_signed()]);
+    request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP | libc::IFF_LOOPBACK).unwrap_or(0);
+    // SAFETY: the request outlives the call, which reads name and flags and writes nothing outside of it.
+    Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request) }).map(drop)
+}
+
 /// Closes every descriptor but the standard three and one more.
 pub(super) fn close_all_but(kept: BorrowedFd<'_>) -> nix::Result<()> {
     let kept = kept.as_raw_fd().cast_unsigned();

@@ -4,7 +4,6 @@
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use model::Network;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -31,13 +30,9 @@ pub(super) fn run(spec: &Spec, identity: Identity, channel: &Channel) -> i32 {
 fn supervise(spec: &Spec, identity: Identity, channel: &Channel) -> Result<Option<Report>, Failure> {
     set_pdeathsig(Signal::SIGKILL).step(|| "tie the sandbox to its parent")?;
     root::build(spec)?;
-    match &spec.wire {
-        Some(wire) => {
-            network::connect_wire(wire, channel)?;
-            network::allow_low_ports()?;
-        }
-        None if spec.network == Network::Loopback => network::loopback_up()?,
-        None => {}
+    if let Some(wire) = &spec.wire {
+        network::connect_wire(wire, channel)?;
+        network::allow_low_ports()?;
     }
     root::seal(identity.is_root())?;
     let signals = child_signals()?;

@@ -96,6 +96,26 @@ fn network_is_loopback_only_unless_asked_for() {
 }
 
 #[test]
+fn a_network_is_used_again_only_as_long_as_nothing_happened_in_it() {
+    let launcher = Launcher::new(PROBE);
+    let run = |words: &[&str]| {
+        let fixture = Fixture::new(words);
+        assert!(sandbox::run(&launcher, &fixture.command, &Cancel::default()).unwrap().status.success());
+        fs::read_to_string(&fixture.command.stdout).unwrap()
+    };
+    let which = ["link", "/proc/self/ns/net"];
+    let look = ["read", "/proc/net/dev", "read", "/proc/net/snmp", "read", "/proc/net/sockstat6"];
+    let (first, fresh) = (run(&which), run(&look));
+    assert_eq!(run(&which), first, "two commands without sockets share one");
+    for change in [["loopback", ""], ["unreachable", "192.0.2.1:9"]] {
+        let before = run(&which);
+        run(&change);
+        assert_ne!(run(&which), before, "{change:?} has left traces");
+        assert_eq!(run(&look), fresh, "after {change:?}");
+    }
+}
+
+#[test]
 fn standard_input_and_output_are_files() {
     let mut fixture = Fixture::new(&["stdin", "", "complain", "bad", "print", "good"]);
     let stdin = fixture.folder.path().join("stdin");
@@ -287,7 +307,7 @@ fn it_works_for_users_without_privileges() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("6 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("7 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
