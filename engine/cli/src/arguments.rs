@@ -142,6 +142,9 @@ Examples:
   build completions zsh > ~/.zfunc/_build
   build completions fish > ~/.config/fish/completions/build.fish")]
     Completions(CompletionsArguments),
+    /// Start a shell in the sandbox of a failed action that --sandbox_debug kept
+    #[command(name = "debug-sandbox", hide = true)]
+    DebugSandbox(DebugSandboxArguments),
 }
 
 /// `build build`.
@@ -285,6 +288,13 @@ pub struct FsckArguments {
     /// Look at sizes and times only, and read what they make suspicious
     #[arg(long = "quick")]
     pub quick: bool,
+}
+
+/// `build debug-sandbox`.
+#[derive(Debug, Args)]
+pub struct DebugSandboxArguments {
+    /// The folder that the failed build named
+    pub folder: std::path::PathBuf,
 }
 
 /// `build info`.

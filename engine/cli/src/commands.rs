@@ -22,6 +22,11 @@ pub fn without_workspace(command: &Command) -> Option<Result<Ending, Error>> {
             clap_complete::generate(arguments.shell, &mut CommandLine::command(), "build", &mut script);
             Some(data(&String::from_utf8_lossy(&script)))
         }
+        // Codes beyond a byte do not exist on this system; should one come, it must not turn into success.
+        Command::DebugSandbox(arguments) => Some(
+            driver::debug_sandbox(&arguments.folder)
+                .map(|code| Ending::try_from(code).unwrap_or(ExitCode::Internal as Ending)),
+        ),
         _ => None,
     }
 }
@@ -64,7 +69,9 @@ async fn carry_out(command: &Command, session: &Session) -> Result<Ending, Error
         Command::Gc(arguments) => gc(arguments, session),
         Command::Fsck(arguments) => fsck(arguments.quick, session),
         Command::Info(arguments) => info(arguments, session),
-        Command::Version | Command::Completions(_) | Command::Watch(_) => without_workspace(command).unwrap_or(Ok(0)),
+        Command::Version | Command::Completions(_) | Command::Watch(_) | Command::DebugSandbox(_) => {
+            without_workspace(command).unwrap_or(Ok(0))
+        }
     }
 }
 

@@ -196,3 +196,110 @@ deploy(name = "to-here", environment = ":here", services = ["//services/..."])
         .expect(1)
         .says(&["deploy/BUILD.star:2:", "`//deploy/...` matches no target"]);
 }
+
+const LIMITED: &str = r#"
+== rules.star
+def _impl(ctx):
+    out = ctx.actions.declare_file(ctx.label.name + ".txt")
+    ctx.actions.run_shell(outputs = [out], command = ctx.attr.cmd, arguments = [out.path], limits = {"memory": 64, "processes": 6, "cpu_time": 1, "wall_time": 60})
+    return [DefaultInfo(files = depset([out]))]
+
+limited = rule(implementation = _impl, attrs = {"cmd": attr.string()})
+== BUILD.star
+load(":rules.star", "limited")
+
+limited(name = "small", cmd = "echo small > $1")
+limited(name = "memory", cmd = "tail -c 1000000000 /dev/zero > $1")
+limited(name = "processes", cmd = "for i in 1 2 3 4 5 6 7 8; do sleep 60 & done; echo done > $1")
+limited(name = "cpu_time", cmd = "while true; do :; done")
+"#;
+
+#[test]
+fn an_action_over_its_limit_is_told_which_and_what_to_change() {
+    let folder = Folder::of(LIMITED);
+    assert_eq!(folder.build(&["build", ":small"]).code, 0);
+    let told = [
+        ("memory", "they may use 64 MB of memory together"),
+        ("processes", "there may be 6 of them at once"),
+        ("cpu_time", "they may use 1 s of processor time together"),
+    ];
+    for (name, message) in told {
+        let run = folder.build(&["build", &format!(":{name}")]);
+        assert!(run.code != 0 && run.stderr.contains(message), "{name}: {}", run.stderr);
+        assert!(run.stderr.contains(&format!("raise `{name}` in `limits`")), "{name}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn the_sandbox_of_a_failed_action_can_be_entered() {
+    use std::io::Write as _;
+    let folder = Folder::of(
+        r#"
+== in.txt
+the input
+== BUILD.star
+genrule(name = "bad", srcs = ["in.txt"], outs = ["out.txt"], cmd = "echo half > half.txt; exit 3")
+"#,
+    );
+    let run = folder.build(&["build", ":bad", "--sandbox_debug"]);
+    assert_ne!(run.code, 0);
+    let hint = run.stderr.lines().find_map(|line| line.split_once("build debug-sandbox ")).map(|(_, kept)| kept.trim());
+    let kept = hint.unwrap_or_else(|| panic!("no hint: {}", run.stderr));
+    let mut command = folder.command(&["debug-sandbox", kept]);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut shell = command.spawn().expect("the program starts");
+    let script =
+        b"pwd; cat in.txt half.txt; echo $SOURCE_DATE_EPOCH; id -u; (echo x > in.txt) || echo refused; exit 4\n";
+    shell.stdin.take().expect("it is piped").write_all(script).expect("the shell reads");
+    let output = shell.wait_with_output().expect("it ends");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text, "/work\nthe input\nhalf\n946684800\n1000\nrefused\n");
+    assert_eq!(output.status.code(), Some(4));
+}
+
+#[test]
+fn a_user_without_privileges_gets_the_same_view_and_the_same_outputs() {
+    let text = r#"
+== in.txt
+the input
+== BUILD.star
+genrule(
+    name = "view",
+    srcs = ["in.txt"],
+    outs = ["view.txt"],
+    cmd = "(id -u; id -g; hostname; pwd; umask; env | sort; ls -aln / /etc /dev . | cut -c1-10; cat $(SRCS); " +
+          "(echo x > in.txt) 2>&1 || echo refused) > $@",
+)
+"#;
+    let own = Folder::of(text).with_fresh_store();
+    own.build(&["build", ":view"]).expect(0);
+
+    let other = Folder::of(text);
+    let home = tempfile::tempdir().expect("a folder");
+    let program = home.path().join("build-engine");
+    std::fs::copy(env!("CARGO_BIN_EXE_build-engine"), &program).expect("a copy that every user can reach");
+    let is_root = std::fs::read_to_string("/proc/self/status").expect("/proc").contains("Uid:\t0\t");
+    // Who has no privileges has none to drop: then both builds show the same thing.
+    let privileges =
+        if is_root { &["--reuid=65534", "--regid=65534", "--clear-groups", "--"][..] } else { &["--"][..] };
+    for folder in [other.path(), home.path()] {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o777)).expect("it is ours");
+    }
+    let output = std::process::Command::new("setpriv")
+        .args(privileges)
+        .arg(&program)
+        .args(["build", ":view", "--store"])
+        .arg(home.path().join("store"))
+        .current_dir(other.path())
+        .env("HOME", home.path())
+        .env_remove("BUILD_STORE")
+        .env_remove("XDG_CACHE_HOME")
+        .output()
+        .expect("setpriv");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !messages.contains("without a sandbox"), "{messages}");
+    let view = other.read("build-out/view.txt");
+    assert_eq!(view, own.read("build-out/view.txt"));
+    assert!(view.starts_with("1000\n1000\nsandbox\n/work\n0022\n") && view.ends_with("refused\n"), "{view}");
+}

@@ -5,6 +5,7 @@
 
 mod build;
 mod builtins;
+mod debug;
 mod deploy;
 mod error;
 mod external;
@@ -23,6 +24,7 @@ mod test;
 mod watch;
 
 pub use build::{BuildReport, build};
+pub use debug::debug_sandbox;
 pub use deploy::show;
 pub use error::{Error, ErrorKind};
 pub use execution::Stats;

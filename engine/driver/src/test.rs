@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use execution::{FailureKind, Outcome};
 use model::{
-    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Network, Resources, Spawn,
-    TestStatus,
+    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Limits, Network, Resources,
+    Spawn, TestStatus,
 };
 
 use crate::error::{Error, ErrorKind};
@@ -131,6 +131,7 @@ impl<'a> Runner<'a> {
             stdin: None,
             stdout: Some(log.clone()),
             timeout: Some(self.timeout(attributes)),
+            limits: Limits::default(),
             test: true,
             resources: Resources::default(),
         };

@@ -1,6 +1,7 @@
 //! What artifacts hold, and who provides it: the workspace for sources, built-in functions for some outputs.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use model::{Artifact, Cancel, Digest, RelPath, Reporter};
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,14 @@ pub struct BuiltinCall<'a> {
 }
 
 impl Content {
+    /// The content as a file or folder that must not be changed.
+    pub(crate) fn on_disk(&self, store: &Store) -> Result<PathBuf, StoreError> {
+        match self {
+            Self::File { digest, executable, .. } => store.blob_path(digest, *executable),
+            Self::Tree(digest) => store.tree_path(digest),
+        }
+    }
+
     /// Whether the content is in the store as a whole.
     pub(crate) fn is_in(&self, store: &Store) -> Result<bool, StoreError> {
         match self {

@@ -36,6 +36,8 @@ pub enum FailureKind {
     Signal(i32),
     /// Its process took longer than its limit.
     TimedOut,
+    /// Its processes reached a limit other than time.
+    OverLimit,
     /// It is a test that ran and did not pass.
     TestFailed,
     /// It is a test that took longer than its limit.

@@ -1,18 +1,20 @@
 //! An action that runs a process: prepares its folder, runs it, says what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Action, Artifact, RelPath, Spawn};
-use sandbox::{Command, Limits, Mount, Status};
-use store::{StoreError, TempDir};
+use sandbox::{Command, Exceeded, Limits, Mount, Status, Together};
+use store::{Store, StoreError};
 
 use crate::content::Content;
 use crate::failure::{Failure, FailureKind};
 use crate::memo::ActionResult;
+use crate::mounts;
 use crate::outputs;
+use crate::places::{self, Place};
 use crate::undeclared;
 use crate::worker::{Stop, Worker};
 
@@ -36,14 +38,6 @@ pub(crate) fn environment(spawn: &Spawn) -> BTreeMap<&str, &str> {
     env
 }
 
-/// The scratch folder of one process: `work` becomes its working folder, the logs lie beside it.
-struct Place {
-    scratch: TempDir,
-    work: PathBuf,
-    stdout: PathBuf,
-    log: PathBuf,
-}
-
 /// Runs the process of `action` and collects its outputs.
 pub(crate) fn run(
     worker: &Worker,
@@ -52,60 +46,68 @@ pub(crate) fn run(
     inputs: &BTreeMap<RelPath, Content>,
 ) -> Result<(ActionResult, Arc<str>), Stop> {
     let engine = |error: StoreError| Stop::failure(Failure::engine(action, &error));
-    let place = Place::new(worker, action, spawn).map_err(engine)?;
-    let command = command(worker, action, spawn, inputs, &place)?;
+    let mounts = mounts(worker, action, inputs)?;
+    let place = worker.places.take(&worker.executor.store, folders(action, &mounts)).map_err(engine)?;
+    link_mount_points(worker, &place.work(), &mounts);
+    let logs = Logs::new(&place, spawn);
+    // Root and standard input are among the inputs.
+    let find = |artifact: &Artifact| {
+        let path = artifact.path();
+        inputs[path].on_disk(&worker.executor.store).map_err(|error| Stop::store(action, path, error))
+    };
+    let command = command(spawn, mounts, &place, &logs, &find)?;
     let exit = worker.runner.run(&command, &worker.executor.cancel).map_err(|error| {
         let mut failure = Failure::engine(action, &error);
         failure.hints = undeclared::program(worker, action, spawn, inputs);
         Stop::failure(failure)
     })?;
-    let log = place.read_log(spawn).map_err(engine)?;
+    let log = logs.read(spawn).map_err(engine)?;
     if exit.status == Status::Cancelled {
         return Err(Stop::Cancelled);
     }
     if exit.status != Status::Code(0) {
         let mut failure = ended_badly(action, spawn, exit.status);
-        failure.hints = undeclared::hints(worker, action, inputs, &log);
+        failure.hints.extend(undeclared::hints(worker, action, inputs, &log));
         failure.log = log;
-        place.keep_for_debugging(worker, &command, &mut failure);
+        keep_for_debugging(worker, &place, &command, &mut failure);
         return Err(Stop::failure(failure));
     }
-    let collected = outputs::collect(worker, action, spawn, inputs, (&place.work, &place.stdout));
+    let collected = outputs::collect(worker, action, spawn, inputs, (&place.work(), &logs.stdout));
     let outputs = collected.map_err(|stop| match stop {
         Stop::Failure(id, mut failure) => {
             failure.log = Arc::clone(&log);
-            place.keep_for_debugging(worker, &command, &mut failure);
+            keep_for_debugging(worker, &place, &command, &mut failure);
             Stop::Failure(id, failure)
         }
         other => other,
     })?;
+    worker.places.give_back(place);
     let log_digest = if log.is_empty() { None } else { Some(worker.executor.store.put_bytes(log.as_bytes())) };
     let log_digest = log_digest.transpose().map_err(engine)?;
     let hermetic = worker.runner.is_hermetic();
     Ok((ActionResult { outputs, exit_code: 0, log: log_digest, hermetic }, log))
 }
 
-impl Place {
-    fn new(worker: &Worker, action: &Action, spawn: &Spawn) -> Result<Self, StoreError> {
-        let scratch = worker.executor.store.scratch()?;
-        let at = |name: &str| scratch.path().join(name);
-        let (work, stdout, log) = (at("work"), at("stdout"), at("log"));
-        host::fs::create_dir_all(&work)?;
-        for output in &action.outputs {
-            let path = work.join(output.path());
-            match output.is_tree() {
-                true => host::fs::create_dir_all(&path)?,
-                false => host::fs::create_dir_all(path.parent().unwrap_or(&work))?,
-            }
-        }
+/// Finds the content of an input on disk.
+type Find<'a> = dyn Fn(&Artifact) -> Result<PathBuf, Stop> + 'a;
+
+/// Where an action's standard output goes, and what it writes for people.
+struct Logs {
+    stdout: PathBuf,
+    log: PathBuf,
+}
+
+impl Logs {
+    fn new(place: &Place, spawn: &Spawn) -> Self {
+        let log = place.at("log");
         // A test's log is one stream; an output of another action must not be mixed with its messages.
-        let stdout = if spawn.stdout.is_some() { stdout } else { log.clone() };
+        let stdout = if spawn.stdout.is_some() { place.at("stdout") } else { log.clone() };
         let log = if spawn.test { stdout.clone() } else { log };
-        Ok(Self { work, stdout, log, scratch })
+        Self { stdout, log }
     }
 
     /// What the process wrote for people.
-    fn read_log(&self, spawn: &Spawn) -> Result<Arc<str>, StoreError> {
+    fn read(&self, spawn: &Spawn) -> Result<Arc<str>, StoreError> {
         if !host::fs::exists(&self.log) {
             return Ok(Arc::from(""));
         }
@@ -117,59 +119,117 @@ impl Place {
         let what = if spawn.test { "test" } else { "action" };
         Ok(Arc::from(format!("[the first {left_out} bytes of this {what}'s log are left out]\n{text}")))
     }
+}
 
-    /// Moves the folder of a failed action out of the scratch space, when that was asked for, and says where it is.
-    fn keep_for_debugging(&self, worker: &Worker, command: &Command, failure: &mut Failure) {
-        if !worker.executor.sandbox_debug {
-            return;
+/// The folders that an action finds in its working folder: those of its outputs, and those of its inputs, which are
+/// mounted in them.
+fn folders(action: &Action, mounts: &[Mount]) -> BTreeSet<RelPath> {
+    let outputs = action.outputs.iter().map(|output| (output.path(), output.is_tree()));
+    let trees: BTreeSet<&RelPath> = mounts.iter().filter(|mount| mount.folder).map(|mount| &mount.target).collect();
+    // What is mounted inside of another mount has its place there.
+    let nested = |mount: &&Mount| places::above(&mount.target).any(|above| trees.contains(&above));
+    let inputs = mounts.iter().filter(|mount| !nested(mount)).map(|mount| (&mount.target, mount.folder));
+    let mut folders = BTreeSet::new();
+    for (path, folder) in outputs.chain(inputs) {
+        match (folder, path.parent()) {
+            (true, _) => drop(folders.insert(path.clone())),
+            (false, Some(parent)) if !parent.as_str().is_empty() => drop(folders.insert(parent)),
+            (false, _) => {}
         }
-        let kept = worker.executor.store.root().join("debug").join(format!("{}-{}", std::process::id(), Worker::id()));
-        let moved = host::fs::create_dir_all(kept.parent().unwrap_or(Path::new("/")))
-            .and_then(|()| host::fs::rename(self.scratch.path(), &kept));
-        match moved {
-            Ok(()) => failure.hints.push(format!("its folder was kept: {}", kept.join("work").display())),
-            Err(error) => failure.hints.push(format!("its folder could not be kept: {error}")),
-        }
-        failure.hints.push(format!("its command was: {}", command.argv.join(" ")));
+    }
+    folders
+}
+
+/// Gives each input file something to be mounted on: a link to itself, since that makes no new file. Where there can be
+/// no link, the sandbox makes a file.
+fn link_mount_points(worker: &Worker, work: &Path, mounts: &[Mount]) {
+    // A folder that is kept is for people to work in, who must not find the store in it.
+    if worker.executor.sandbox_debug || !worker.runner.is_hermetic() {
+        return;
+    }
+    for mount in mounts.iter().filter(|mount| !mount.folder) {
+        let _ = host::fs::hard_link(&mount.source, &work.join(&mount.target));
     }
 }
 
-fn command(
-    worker: &Worker,
-    action: &Action,
-    spawn: &Spawn,
-    inputs: &BTreeMap<RelPath, Content>,
-    place: &Place,
-) -> Result<Command, Stop> {
-    let mut mounts = Vec::with_capacity(inputs.len());
-    for (path, content) in inputs {
-        let source = on_disk(worker, content).map_err(|error| Stop::store(action, path, error))?;
-        mounts.push(Mount { source, target: path.clone(), folder: matches!(content, Content::Tree(_)) });
+/// Moves the folder of a failed action out of the scratch space, when that was asked for, and says where it is.
+fn keep_for_debugging(worker: &Worker, place: &Place, command: &Command, failure: &mut Failure) {
+    if !worker.executor.sandbox_debug {
+        return;
     }
-    let find = |artifact: &Artifact| {
-        let found = mounts.iter().find(|mount| mount.target == *artifact.path());
-        found.expect("root and standard input are among the inputs").source.clone()
+    let kept = worker.executor.store.root().join("debug").join(format!("{}-{}", std::process::id(), Worker::id()));
+    let moved = host::fs::create_dir_all(kept.parent().unwrap_or(Path::new("/")))
+        .and_then(|()| host::fs::rename(place.path(), &kept));
+    match moved {
+        Ok(()) => {
+            failure.hints.push(format!("its folder was kept: {}", kept.join("work").display()));
+            match sandbox::keep(command, &kept) {
+                Ok(()) => failure.hints.push(format!("enter its sandbox: build debug-sandbox {}", kept.display())),
+                Err(error) => failure.hints.push(format!("its sandbox was not kept: {error}")),
+            }
+        }
+        Err(error) => failure.hints.push(format!("its folder could not be kept: {error}")),
+    }
+    failure.hints.push(format!("its command was: {}", command.argv.join(" ")));
+}
+
+/// Where the inputs come from and appear.
+fn mounts(worker: &Worker, action: &Action, inputs: &BTreeMap<RelPath, Content>) -> Result<Vec<Mount>, Stop> {
+    let store = &worker.executor.store;
+    let mounts = match worker.runner.is_hermetic() {
+        true => mounts::of(store, inputs, &action.outputs),
+        false => mounts::one_by_one(store, inputs),
     };
+    mounts.map_err(|error| match inputs.iter().find(|(_, content)| error.is_missing() && is_lost(content, store)) {
+        Some((path, _)) => Stop::Lost(path.clone()),
+        None => Stop::failure(Failure::engine(action, &error)),
+    })
+}
+
+/// Whether the store cannot give this content, so that it must be made again.
+fn is_lost(content: &Content, store: &Store) -> bool {
+    content.on_disk(store).is_err_and(|error| error.is_missing())
+}
+
+/// What the process gets of its folder, its logs and the contents that are no mere mounts.
+fn command(spawn: &Spawn, mounts: Vec<Mount>, place: &Place, logs: &Logs, find: &Find<'_>) -> Result<Command, Stop> {
     Ok(Command {
         argv: spawn.argv.clone(),
         env: environment(spawn).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        workdir: place.work.clone(),
-        root: spawn.root.as_ref().map(find),
-        stdin: spawn.stdin.as_ref().map(find),
+        workdir: place.work(),
+        root: spawn.root.as_ref().map(find).transpose()?,
+        stdin: spawn.stdin.as_ref().map(find).transpose()?,
         network: spawn.network,
-        stdout: place.stdout.clone(),
-        stderr: place.log.clone(),
+        stdout: logs.stdout.clone(),
+        stderr: logs.log.clone(),
         timeout: spawn.timeout.map(Duration::from_secs),
-        limits: Limits::default(),
+        limits: Limits { together: together(&spawn.limits), ..Limits::default() },
         mounts,
     })
 }
 
-fn on_disk(worker: &Worker, content: &Content) -> Result<PathBuf, StoreError> {
-    match content {
-        Content::File { digest, executable, .. } => worker.executor.store.blob_path(digest, *executable),
-        Content::Tree(digest) => worker.executor.store.tree_path(digest),
+fn together(limits: &model::Limits) -> Together {
+    Together {
+        memory: limits.memory.map(|megabytes| megabytes << 20),
+        cpu_time: limits.cpu_time.map(Duration::from_secs),
+        processes: limits.processes,
     }
+}
+
+/// Which limit was reached, what it was, and what to change.
+fn over_limit(action: &Action, spawn: &Spawn, exceeded: Exceeded) -> Failure {
+    let limits = &spawn.limits;
+    let (name, value, message) = match exceeded {
+        Exceeded::Memory => ("memory", limits.memory, "were killed: they may use {} MB of memory together"),
+        Exceeded::CpuTime => ("cpu_time", limits.cpu_time, "were killed: they may use {} s of processor time together"),
+        Exceeded::Processes => ("processes", limits.processes, "could not go on: there may be {} of them at once"),
+    };
+    let message = message.replace("{}", &value.unwrap_or(0).to_string());
+    let mut failure = Failure::new(action, FailureKind::OverLimit, format!("its processes {message}"));
+    failure
+        .hints
+        .push(format!("raise `{name}` in `limits` where {} is declared, or let it need less", action.mnemonic));
+    failure
 }
 
 fn ended_badly(action: &Action, spawn: &Spawn, status: Status) -> Failure {
@@ -184,6 +244,7 @@ fn ended_badly(action: &Action, spawn: &Spawn, status: Status) -> Failure {
         }
         Status::Code(code) => (FailureKind::ExitCode(code), format!("the process failed with exit code {code}")),
         Status::Signal(signal) => (FailureKind::Signal(signal), format!("the process was ended by signal {signal}")),
+        Status::Exceeded(exceeded) => return over_limit(action, spawn, exceeded),
         Status::TimedOut | Status::Cancelled => {
             (FailureKind::TimedOut, format!("the process took longer than {limit} seconds"))
         }

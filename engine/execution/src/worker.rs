@@ -16,6 +16,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::graph::Graph;
 use crate::key;
 use crate::memo::{self, ActionResult};
+use crate::places::Places;
 use crate::process;
 use crate::runner::Runner;
 
@@ -27,6 +28,8 @@ pub(crate) struct Worker {
     pub executor: Executor,
     pub runner: Arc<dyn Runner>,
     pub graph: Graph,
+    /// Folders in which processes run.
+    pub places: Places,
     /// Contents of outputs made so far and of sources seen so far.
     contents: RwLock<HashMap<RelPath, Content>>,
 }
@@ -98,7 +101,7 @@ impl Stop {
 
 impl Worker {
     pub(crate) fn new(executor: Executor, runner: Arc<dyn Runner>, graph: Graph) -> Self {
-        Self { executor, runner, graph, contents: RwLock::default() }
+        Self { executor, runner, graph, places: Places::default(), contents: RwLock::default() }
     }
 
     /// An id for events.

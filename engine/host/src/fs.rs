@@ -165,6 +165,22 @@ pub fn write_parts_atomic(path: &Path, parts: &[&[u8]]) -> Result<(), FileError>
     attempt("write", path, write())
 }
 
+/// Writes to a file that exists, without truncating it: for files of the kernel, which are no files to be made.
+pub fn write_in_place(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let write = || io::Write::write_all(&mut fs::OpenOptions::new().write(true).open(path)?, bytes);
+    attempt("write", path, write())
+}
+
+/// Removes one empty folder.
+pub fn remove_dir(path: &Path) -> Result<(), FileError> {
+    attempt("remove", path, fs::remove_dir(path))
+}
+
+/// Makes one folder, which must not exist, in one that does.
+pub fn create_dir(path: &Path) -> Result<(), FileError> {
+    attempt("create", path, fs::create_dir(path))
+}
+
 /// Creates a folder and its parents.
 pub fn create_dir_all(path: &Path) -> Result<(), FileError> {
     attempt("create folder", path, fs::create_dir_all(path))

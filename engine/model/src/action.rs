@@ -76,6 +76,9 @@ pub struct Spawn {
     pub stdout: Option<Artifact>,
     /// Wall-clock limit in seconds.
     pub timeout: Option<u64>,
+    /// Limits for all its processes together. Like the time limit, they are not part of the action's key.
+    #[serde(default)]
+    pub limits: Limits,
     /// Whether this runs a test: a failure is a result, its log is kept.
     pub test: bool,
     /// What it takes of the machine. Not part of its key: it changes when a process runs, not what it makes.
@@ -96,6 +99,17 @@ impl Default for Resources {
     fn default() -> Self {
         Self { cpu: 1, memory: 0 }
     }
+}
+
+/// What the processes of one action may use, together; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Megabytes (2^20 bytes) of memory.
+    pub memory: Option<u64>,
+    /// Seconds of processor time.
+    pub cpu_time: Option<u64>,
+    /// Processes and threads at once.
+    pub processes: Option<u64>,
 }
 
 /// What network a process sees.

@@ -20,6 +20,16 @@ fn main() {
 fn run(command: &str, argument: &str) {
     match command {
         "exit" => std::process::exit(argument.parse().unwrap()),
+        "allocate" => drop(std::hint::black_box(vec![1_u8; argument.parse::<usize>().unwrap() << 20])),
+        "link" => println!("{}", fs::read_link(argument).unwrap().display()),
+        "unreachable" => {
+            let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+            assert!(socket.send_to(b"lost", argument).is_err());
+        }
+        "spin" => loop {
+            std::hint::spin_loop();
+        },
+        "processes" => processes(argument.parse().unwrap()),
         "abort" => std::process::abort(),
         "sleep" => std::thread::sleep(Duration::from_millis(argument.parse().unwrap())),
         "print" => println!("{argument}"),
@@ -128,4 +138,12 @@ fn engine(argument: &str) {
         ..sandbox::Command::default()
     };
     sandbox::run(&sandbox::Launcher::current(), &command, &model::Cancel::default()).unwrap();
+}
+
+/// Starts so many processes at once, and fails if one cannot be started.
+fn processes(count: usize) {
+    let start = |_| Command::new("/bin/probe").args(["sleep", "60000"]).spawn();
+    if (0..count).map(start).filter(Result::is_err).count() > 0 {
+        std::process::exit(1);
+    }
 }

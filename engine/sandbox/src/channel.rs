@@ -1,5 +1,5 @@
-//! Messages between the engine and the init of a sandbox: length-prefixed JSON over a stream socket, each with at most
-//! one file descriptor. A message's descriptor travels with its length, so reading the length collects it.
+//! Messages between the engine and the init of a sandbox: length-prefixed JSON over a stream socket, each with a few
+//! file descriptors. A message's descriptor travels with its length, so reading the length collects it.
 
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 const LONGEST: usize = 256 << 20;
 
 /// How many descriptors one message may carry.
-const MOST_DESCRIPTORS: usize = 3;
+const MOST_DESCRIPTORS: usize = 4;
 
 /// One end of the connection.
 #[derive(Debug)]

@@ -38,7 +38,7 @@ pub struct Command {
     pub stderr: PathBuf,
     /// Wall-clock limit.
     pub timeout: Option<Duration>,
-    /// Limits for each process.
+    /// Limits other than time.
     pub limits: Limits,
 }
 
@@ -53,7 +53,7 @@ pub struct Mount {
     pub folder: bool,
 }
 
-/// Limits for each process; `None` leaves the engine's own.
+/// Limits for each process, and for all together; `None` leaves the engine's own.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Limits {
     /// Open files.
@@ -62,6 +62,20 @@ pub struct Limits {
     pub file_size: Option<u64>,
     /// Bytes of address space.
     pub address_space: Option<u64>,
+    /// What all processes may use together.
+    pub together: Together,
+}
+
+/// Limits for all processes of a command together; `None` is no limit. Where the machine gives the engine no control
+/// group, each process alone has the limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Together {
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Processor time.
+    pub cpu_time: Option<Duration>,
+    /// Processes and threads at once.
+    pub processes: Option<u64>,
 }
 
 /// How a command ended.
@@ -88,8 +102,21 @@ pub enum Status {
     Signal(i32),
     /// It took longer than its limit and was killed.
     TimedOut,
+    /// It did not succeed, and reached this limit.
+    Exceeded(Exceeded),
     /// The engine was asked to stop, and it was killed.
     Cancelled,
+}
+
+/// A limit for all processes together that was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exceeded {
+    /// Memory: the kernel killed a process.
+    Memory,
+    /// Processor time: all were killed.
+    CpuTime,
+    /// Processes: one could not be started.
+    Processes,
 }
 
 impl Status {
@@ -134,6 +161,7 @@ impl Command {
             cwd: WORK.to_owned(),
             search_path: false,
             limits: self.limits,
+            groups: Vec::new(),
             wire: None,
         }
     }

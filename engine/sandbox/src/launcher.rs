@@ -5,17 +5,18 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use model::Network;
 use serde::de::IgnoredAny;
 
 use crate::channel::Channel;
 use crate::error::SandboxError;
-use crate::spec::{Fork, Spec};
+use crate::spec::Spec;
 
 /// The first argument that makes a program wait for requests to fork.
 pub(crate) const INIT_ARGUMENT: &str = "--sandbox-init";
@@ -32,7 +33,9 @@ struct Shared {
     program: PathBuf,
     /// Whether the program is the running one, of which it is known whether it can be init.
     is_current: bool,
-    forker: Mutex<Option<Forker>>,
+    /// One for commands with a network of their own, and one for those with the machine's: a process that has left the
+    /// machine's network without privileges cannot come back.
+    forkers: [Mutex<Option<Forker>>; 2],
 }
 
 /// The process that forks, and the channel it takes requests from.
@@ -45,6 +48,8 @@ struct Forker {
 /// A sandbox that was started.
 pub(crate) struct Session {
     pub channel: Channel,
+    /// Its processes die with the one that forked them, which ends with the last launcher.
+    _launcher: Launcher,
 }
 
 impl Launcher {
@@ -59,38 +64,41 @@ impl Launcher {
     }
 
     fn of(program: PathBuf, is_current: bool) -> Self {
-        Self(Arc::new(Shared { program, is_current, forker: Mutex::default() }))
+        Self(Arc::new(Shared { program, is_current, forkers: Default::default() }))
     }
 
     /// Starts the init of a sandbox and tells it what to run.
     pub(crate) fn start(&self, spec: &Spec, stdout: File, stderr: File) -> Result<Session, SandboxError> {
+        self.start_with(spec, vec![stdout.into(), stderr.into()])
+    }
+
+    /// The same with standard output, standard error and perhaps standard input, which then does not come from the spec.
+    pub(crate) fn start_with(&self, spec: &Spec, streams: Vec<OwnedFd>) -> Result<Session, SandboxError> {
         if self.0.is_current && !CAN_BE_INIT.load(Ordering::SeqCst) {
             return Err(SandboxError::NotAnInit);
         }
         let start = |source| SandboxError::Start { program: self.0.program.clone(), source };
         let (channel, theirs) = Channel::pair().map_err(start)?;
-        self.fork([theirs.into(), stdout.into(), stderr.into()]).map_err(start)?;
-        let session = Session { channel };
-        match session.channel.send(spec, &[]) {
-            Ok(()) => Ok(session),
-            Err(error) => Err(SandboxError::Lost(error)),
-        }
+        let descriptors: Vec<OwnedFd> = std::iter::once(theirs.into()).chain(streams).collect();
+        self.fork(spec, &descriptors).map_err(start)?;
+        Ok(Session { channel, _launcher: self.clone() })
     }
 
-    /// Asks for a process with these as its channel, standard output and standard error.
-    fn fork(&self, descriptors: [OwnedFd; 3]) -> io::Result<()> {
+    /// Asks for a sandbox with these as its channel and standard streams.
+    fn fork(&self, spec: &Spec, descriptors: &[OwnedFd]) -> io::Result<()> {
         // The value is replaced as a whole, so a panic elsewhere leaves it sound.
-        let mut forker = self.0.forker.lock().unwrap_or_else(PoisonError::into_inner);
-        let descriptors = descriptors.each_ref().map(|descriptor| descriptor.as_fd());
+        let forker = &self.0.forkers[usize::from(spec.network == Network::Host)];
+        let mut forker = forker.lock().unwrap_or_else(PoisonError::into_inner);
+        let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(OwnedFd::as_fd).collect();
         if let Some(running) = &*forker
-            && running.channel.send(&Fork, &descriptors).is_ok()
+            && running.channel.send(spec, &descriptors).is_ok()
         {
             return Ok(());
         }
         // There is none yet, or something killed it.
         *forker = None;
         let started = Forker::start(&self.0.program)?;
-        started.channel.send(&Fork, &descriptors)?;
+        started.channel.send(spec, &descriptors)?;
         *forker = Some(started);
         Ok(())
     }
@@ -119,8 +127,8 @@ impl Drop for Forker {
 }
 
 impl Session {
-    /// Tells init to stop, if it has not, and waits until every process of the sandbox is dead. Its last one holds the
-    /// other end of the channel.
+    /// Tells init to stop, if it has not, and waits until every process of the sandbox is dead: until then the process
+    /// that forked it holds the other end of the channel.
     pub fn end(&self) {
         self.channel.hang_up();
         while let Ok(Some(_)) = self.channel.receive::<IgnoredAny>() {}

@@ -1,12 +1,14 @@
 //!
 //! The engine re-executes its own program ([`init_if_requested`]), so that namespaces are set up in a fresh process
-//! with one thread. That process makes the namespaces and a child that is process 1 in them; process 1 builds the root
+//! with one thread. That process forks process 1 of each sandbox into new namespaces; process 1 builds the root
 //! file system, starts the program, and takes everything in the namespace with it when it ends or when the engine is
 //! gone. Nothing here knows of labels, keys or the store: a command is paths, arguments and limits.
 
+mod cgroup;
 mod channel;
 mod command;
 mod container;
+mod debug;
 mod error;
 mod etc;
 mod init;
@@ -16,8 +18,9 @@ mod spec;
 mod support;
 mod unsandboxed;
 
-pub use command::{Command, Exit, Limits, Mount, Status};
+pub use command::{Command, Exceeded, Exit, Limits, Mount, Status, Together};
 pub use container::{Call, Container, ContainerSpec, Handle, LogSink, StateFolder};
+pub use debug::{enter, keep};
 pub use error::SandboxError;
 pub use init::init_if_requested;
 pub use launcher::Launcher;

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use model::Cancel;
+use nix::sys::signal::Signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::cgroup::Groups;
 use crate::channel::Channel;
-use crate::command::{Command, Exit, Status};
+use crate::command::{Command, Exceeded, Exit, Status};
 use crate::error::SandboxError;
 use crate::launcher::{Launcher, Session};
 use crate::spec::{ProgramStatus, Report, Usage};
@@ -21,10 +23,23 @@ pub(crate) const LOOK: Duration = Duration::from_millis(20);
 pub fn run(launcher: &Launcher, command: &Command, cancel: &Cancel) -> Result<Exit, SandboxError> {
     let (stdout, stderr) = outputs(command)?;
     let deadline = command.timeout.map(|timeout| Instant::now() + timeout);
-    let session = launcher.start(&command.spec(), stdout, stderr)?;
-    let ended = follow(&session, deadline, cancel);
+    let groups = Groups::new(&command.limits.together);
+    let mut spec = command.spec();
+    spec.groups = groups.folders();
+    spec.limits.together = groups.without(command.limits.together);
+    let session = launcher.start(&spec, stdout, stderr)?;
+    let watch = Watch { deadline, cancel, groups: &groups, cpu_time: command.limits.together.cpu_time };
+    let ended = follow(&session, &watch);
     session.end();
     ended
+}
+
+/// What may end a command before it ends itself.
+pub(crate) struct Watch<'a> {
+    pub deadline: Option<Instant>,
+    pub cancel: &'a Cancel,
+    pub groups: &'a Groups,
+    pub cpu_time: Option<Duration>,
 }
 
 /// The files for standard output and standard error.
@@ -56,17 +71,18 @@ struct Progress {
     stopped: Option<Status>,
 }
 
-fn follow(session: &Session, deadline: Option<Instant>, cancel: &Cancel) -> Result<Exit, SandboxError> {
+/// Waits for the end of a command, or ends it.
+pub(crate) fn follow(session: &Session, watch: &Watch<'_>) -> Result<Exit, SandboxError> {
     let started = Instant::now();
     let mut progress = Progress::default();
     loop {
         if progress.stopped.is_none() {
-            progress.stopped = reason_to_stop(deadline, cancel);
+            progress.stopped = watch.reason_to_stop();
             if progress.stopped.is_some() {
                 session.channel.hang_up();
             }
         }
-        if !readable(&session.channel, deadline)? {
+        if !readable(&session.channel, watch.deadline)? {
             continue;
         }
         match session.channel.receive::<Report>().map_err(SandboxError::Lost)? {
@@ -78,16 +94,38 @@ fn follow(session: &Session, deadline: Option<Instant>, cancel: &Cancel) -> Resu
                 Report::Finished(usage) => progress.usage = usage,
                 Report::Started | Report::Listening(_) | Report::Connected { .. } => {}
             },
-            None => return progress.exit(started.elapsed()),
+            None => return progress.exit(started.elapsed()).map(|exit| watch.judge(exit)),
         }
     }
 }
 
-fn reason_to_stop(deadline: Option<Instant>, cancel: &Cancel) -> Option<Status> {
-    if cancel.is_cancelled() {
-        return Some(Status::Cancelled);
+impl Watch<'_> {
+    fn reason_to_stop(&self) -> Option<Status> {
+        if self.cancel.is_cancelled() {
+            return Some(Status::Cancelled);
+        }
+        if self.is_out_of_time() {
+            return Some(Status::Exceeded(Exceeded::CpuTime));
+        }
+        self.deadline.filter(|deadline| Instant::now() >= *deadline).map(|_| Status::TimedOut)
     }
-    deadline.filter(|deadline| Instant::now() >= *deadline).map(|_| Status::TimedOut)
+
+    /// Whether more processor time was used than there may be.
+    fn is_out_of_time(&self) -> bool {
+        self.cpu_time.is_some_and(|limit| self.groups.used().is_some_and(|used| used >= limit))
+    }
+
+    /// Says of a command that ended badly whether a limit was why.
+    fn judge(&self, exit: Exit) -> Exit {
+        let stopped = |signal| self.cpu_time.is_some() && signal == Signal::SIGXCPU as i32;
+        let status = match exit.status {
+            Status::Signal(signal) if stopped(signal) => Status::Exceeded(Exceeded::CpuTime),
+            Status::Signal(_) | Status::Code(1..) if self.is_out_of_time() => Status::Exceeded(Exceeded::CpuTime),
+            Status::Signal(_) | Status::Code(1..) => self.groups.exceeded().map_or(exit.status, Status::Exceeded),
+            other => other,
+        };
+        Exit { status, ..exit }
+    }
 }
 
 /// Waits a moment for a message or the end of the channel.

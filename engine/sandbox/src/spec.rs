@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Limits;
 
-/// One process and all that it shall see. Targets are absolute paths inside.
+/// One process and all that it shall see. Targets are absolute paths inside. It is sent to the process that forks; the
+/// channel of the sandbox, standard output and standard error come along.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Spec {
     pub hostname: String,
@@ -32,6 +33,8 @@ pub(crate) struct Spec {
     /// Whether a program without `/` is looked for in `PATH`.
     pub search_path: bool,
     pub limits: Limits,
+    /// Control groups that process 1 joins first, by their folders.
+    pub groups: Vec<PathBuf>,
     /// The network of a container. Without one, it is what `network` says.
     pub wire: Option<Wire>,
 }
@@ -56,10 +59,6 @@ pub(crate) struct Bind {
     pub folder: bool,
     pub writable: bool,
 }
-
-/// Asks the process that forks for an init. Its channel, standard output and standard error come along.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Fork;
 
 /// What init reports.
 #[derive(Debug, Serialize, Deserialize)]
@@ -104,7 +103,7 @@ pub(crate) enum Request {
 }
 
 /// A failed step of the set-up.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Failure {
     pub step: String,
     pub errno: i32,

@@ -76,6 +76,7 @@ impl Spec {
             cwd: "/".to_owned(),
             search_path: false,
             limits: Limits::default(),
+            groups: Vec::new(),
             wire: None,
         }
     }

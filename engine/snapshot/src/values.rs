@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    Action, ActionKind, Artifact, Data, Depset, FunctionRef, Network, Order, ProviderId, ProviderInstance, Resources, Spawn,
+    Action, ActionKind, Artifact, Data, Depset, FunctionRef, Limits, Network, Order, ProviderId, ProviderInstance, Resources, Spawn,
     TargetKey,
 };
 
@@ -229,7 +229,7 @@ fn put_artifact(row: &mut Writer, artifact: &Artifact, state: &mut State) {
 }
 
 fn put_spawn(row: &mut Writer, spawn: &Spawn, state: &mut State) {
-    let Spawn { argv, env, root, needs_shell, network, stdin, stdout, timeout, test, resources } = spawn;
+    let Spawn { argv, env, root, needs_shell, network, stdin, stdout, timeout, limits, test, resources } = spawn;
     row.number(argv.len() as u64);
     argv.iter().for_each(|argument| _ = row.text(argument));
     row.number(env.len() as u64);
@@ -243,6 +243,9 @@ fn put_spawn(row: &mut Writer, spawn: &Spawn, state: &mut State) {
     row.byte(u8::from(*needs_shell) | u8::from(*network == Network::Host) << 1 | u8::from(*test) << 2);
     row.number(timeout.map_or(0, |seconds| seconds.saturating_add(1)));
     row.number(u64::from(resources.cpu)).number(resources.memory);
+    for limit in [limits.memory, limits.cpu_time, limits.processes] {
+        row.number(limit.map_or(0, |limit| limit.saturating_add(1)));
+    }
 }
 
 /// Decodes an action.
@@ -282,5 +285,7 @@ fn get_spawn(row: &mut Reader<'_>, state: &mut State) -> Option<Spawn> {
     let network = if flags & 2 != 0 { Network::Host } else { Network::Loopback };
     let (needs_shell, test) = (flags & 1 != 0, flags & 4 != 0);
     let resources = Resources { cpu: row.id()?, memory: row.number()? };
-    Some(Spawn { argv, env, root, needs_shell, network, stdin, stdout, timeout, test, resources })
+    let mut limit = || Some(row.number()?.checked_sub(1));
+    let limits = Limits { memory: limit()?, cpu_time: limit()?, processes: limit()? };
+    Some(Spawn { argv, env, root, needs_shell, network, stdin, stdout, timeout, limits, test, resources })
 }

@@ -259,7 +259,7 @@ impl Running {
             None => return Ok(()),
             Some(Ok(Status::Code(code))) => format!("exited with {code}"),
             Some(Ok(Status::Signal(signal))) => format!("was ended by signal {signal}"),
-            Some(Ok(Status::TimedOut | Status::Cancelled)) => "was killed".to_owned(),
+            Some(Ok(Status::TimedOut | Status::Cancelled | Status::Exceeded(_))) => "was killed".to_owned(),
             Some(Err(error)) => format!("did not start: {error}"),
         };
         Err(LocalError::Died { service: self.service.name.clone(), how, log: self.lines.get() })

@@ -101,6 +101,7 @@ impl ContainerSpec {
             cwd: self.workdir.clone(),
             search_path: true,
             limits: Limits::default(),
+            groups: Vec::new(),
             wire: Some(Wire { address: OWN_ADDRESS, listeners }),
         }
     }

@@ -45,12 +45,21 @@ pub(super) fn limit(limits: &Limits) -> Result<(), Failure> {
     let set =
         |resource, value| setrlimit(resource, value, value).step(|| format!("set the limit {resource:?} to {value}"));
     set(Resource::RLIMIT_CORE, 0)?;
+    if let Some(seconds) = limits.together.cpu_time.map(|time| time.as_secs().max(1)) {
+        // At the first the process gets SIGXCPU, which says why it ended; at the second SIGKILL, which does not.
+        let step = || format!("set the limit of processor time to {seconds}");
+        setrlimit(Resource::RLIMIT_CPU, seconds, seconds + 1).step(step)?;
+    }
     let wanted = [
         (Resource::RLIMIT_NOFILE, limits.open_files),
         (Resource::RLIMIT_FSIZE, limits.file_size),
         (Resource::RLIMIT_AS, limits.address_space),
     ];
-    wanted.into_iter().try_for_each(|(resource, value)| value.map_or(Ok(()), |value| set(resource, value)))
+    // What a control group limits for all together was taken out.
+    let together = &limits.together;
+    let alone =
+        [(Resource::RLIMIT_AS, together.memory), (Resource::RLIMIT_NPROC, together.processes.map(|most| most + 1))];
+    wanted.into_iter().chain(alone).try_for_each(|(resource, value)| value.map_or(Ok(()), |value| set(resource, value)))
 }
 
 /// Marks every descriptor but the standard three to be closed when the program starts.

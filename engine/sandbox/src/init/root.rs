@@ -143,12 +143,11 @@ impl Builder {
             self.folder(&bind.target)?;
         } else {
             self.parent(&bind.target)?;
-            OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&target)
-                .step(|| format!("make a mount point at {}", bind.target))?;
+            // One that is there already may be a link to something that must not be opened for writing.
+            match OpenOptions::new().write(true).create_new(true).open(&target) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                made => drop(made.step(|| format!("make a mount point at {}", bind.target))?),
+            }
         }
         let step = || format!("mount {} at {}", bind.source.display(), bind.target);
         mount(Some(&bind.source), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>).step(step)?;

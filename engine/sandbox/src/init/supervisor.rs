@@ -2,25 +2,24 @@
 //! everything that is left in its process namespace.
 
 use std::os::fd::AsFd;
-use std::process::exit;
 use std::time::Instant;
 
-use model::Network;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid};
+use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::namespaces::Identity;
 use super::step::Step;
 use super::{network, program, raw, root};
 use crate::channel::Channel;
 use crate::spec::{Failure, ProgramStatus, Report, Request, Spec};
 
 /// The life of process 1; its exit code is of no interest.
-pub(super) fn run(spec: &Spec, as_root: bool, channel: &Channel) -> i32 {
-    let report = match supervise(spec, as_root, channel) {
+pub(super) fn run(spec: &Spec, identity: Identity, channel: &Channel) -> i32 {
+    let report = match supervise(spec, identity, channel) {
         Ok(Some(report)) => report,
         Ok(None) => return 0,
         Err(failure) => Report::Failed(failure),
@@ -28,37 +27,41 @@ pub(super) fn run(spec: &Spec, as_root: bool, channel: &Channel) -> i32 {
     i32::from(channel.send(&report, &[]).is_err())
 }
 
-fn supervise(spec: &Spec, as_root: bool, channel: &Channel) -> Result<Option<Report>, Failure> {
+fn supervise(spec: &Spec, identity: Identity, channel: &Channel) -> Result<Option<Report>, Failure> {
     set_pdeathsig(Signal::SIGKILL).step(|| "tie the sandbox to its parent")?;
     root::build(spec)?;
-    match &spec.wire {
-        Some(wire) => {
-            network::connect_wire(wire, channel)?;
-            network::allow_low_ports()?;
-        }
-        None if spec.network == Network::Loopback => network::loopback_up()?,
-        None => {}
+    if let Some(wire) = &spec.wire {
+        network::connect_wire(wire, channel)?;
+        network::allow_low_ports()?;
     }
-    root::seal(as_root)?;
+    root::seal(identity.is_root())?;
     let signals = child_signals()?;
     let started = Instant::now();
     if spec.argv.is_empty() {
         return Ok(Some(Report::Ended { status: ProgramStatus::Code(0), wall: started.elapsed() }));
     }
-    channel.send(&Report::Started, &[]).step(|| "report the start")?;
-    let main = match raw::fork().step(|| "start the program")? {
-        ForkResult::Parent { child } => child,
-        ForkResult::Child => {
-            let failure = program::become_program(spec);
-            exit(i32::from(channel.send(&Report::Failed(failure), &[]).is_err()) + 126);
-        }
-    };
+    if spec.wire.is_some() {
+        // Only who starts a container waits for this.
+        channel.send(&Report::Started, &[]).step(|| "report the start")?;
+    }
+    let main = start(spec)?;
     let status = watch(main, channel, &signals)?;
     Ok(status.map(|status| Report::Ended { status, wall: started.elapsed() }))
 }
 
+/// Starts the program.
+fn start(spec: &Spec) -> Result<Pid, Failure> {
+    let mut failure = None;
+    let steps = || {
+        failure = Some(program::become_program(spec));
+        1
+    };
+    let main = raw::become_beside(steps).step(|| "start the program")?;
+    failure.map_or(Ok(main), Err)
+}
+
 /// A descriptor that becomes readable when a child ends.
-fn child_signals() -> Result<SignalFd, Failure> {
+pub(super) fn child_signals() -> Result<SignalFd, Failure> {
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
     mask.thread_swap_mask(SigmaskHow::SIG_BLOCK).step(|| "block SIGCHLD")?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use fixture::{Fixture, PROBE, explain};
 use model::{Cancel, Network};
-use sandbox::{Launcher, Status, Support};
+use sandbox::{Exceeded, Launcher, Status, Support, Together};
 
 #[test]
 fn sandboxes_can_be_made_here() {
@@ -96,6 +96,26 @@ fn network_is_loopback_only_unless_asked_for() {
 }
 
 #[test]
+fn a_network_is_used_again_only_as_long_as_nothing_happened_in_it() {
+    let launcher = Launcher::new(PROBE);
+    let run = |words: &[&str]| {
+        let fixture = Fixture::new(words);
+        assert!(sandbox::run(&launcher, &fixture.command, &Cancel::default()).unwrap().status.success());
+        fs::read_to_string(&fixture.command.stdout).unwrap()
+    };
+    let which = ["link", "/proc/self/ns/net"];
+    let look = ["read", "/proc/net/dev", "read", "/proc/net/snmp", "read", "/proc/net/sockstat6"];
+    let (first, fresh) = (run(&which), run(&look));
+    assert_eq!(run(&which), first, "two commands without sockets share one");
+    for change in [["loopback", ""], ["unreachable", "192.0.2.1:9"]] {
+        let before = run(&which);
+        run(&change);
+        assert_ne!(run(&which), before, "{change:?} has left traces");
+        assert_eq!(run(&look), fresh, "after {change:?}");
+    }
+}
+
+#[test]
 fn standard_input_and_output_are_files() {
     let mut fixture = Fixture::new(&["stdin", "", "complain", "bad", "print", "good"]);
     let stdin = fixture.folder.path().join("stdin");
@@ -135,6 +155,51 @@ fn a_timeout_kills_the_whole_tree() {
     assert_eq!(fixture.run().exit.status, Status::TimedOut);
     assert!(started.elapsed() < Duration::from_secs(20));
     assert_eq!(processes_with(&mark), 0);
+}
+
+#[test]
+fn limits_hold_for_all_processes_together() {
+    let status = |words: &[&str], limits: Together| {
+        let mut fixture = Fixture::new(words);
+        fixture.command.limits.together = limits;
+        fixture.run().exit.status
+    };
+    let memory = Together { memory: Some(64 << 20), ..Together::default() };
+    assert_eq!(status(&["allocate", "16"], memory), Status::Code(0));
+    assert_eq!(status(&["allocate", "256"], memory), Status::Exceeded(Exceeded::Memory));
+    let cpu_time = Together { cpu_time: Some(Duration::from_secs(1)), ..Together::default() };
+    assert_eq!(status(&["spin", ""], cpu_time), Status::Exceeded(Exceeded::CpuTime));
+    let processes = Together { processes: Some(4), ..Together::default() };
+    assert_eq!(status(&["processes", "2"], processes), Status::Code(0));
+    assert_eq!(status(&["processes", "8"], processes), Status::Exceeded(Exceeded::Processes));
+    assert_eq!(status(&["processes", "8"], Together::default()), Status::Code(0));
+}
+
+#[test]
+fn over_a_limit_nothing_succeeds_whoever_runs_it() {
+    let over = [
+        ("allocate", "256", Together { memory: Some(64 << 20), ..Together::default() }),
+        ("spin", "", Together { cpu_time: Some(Duration::from_secs(1)), ..Together::default() }),
+        ("processes", "8", Together { processes: Some(4), ..Together::default() }),
+    ];
+    for (word, argument, limits) in over {
+        let mut fixture = Fixture::new(&[word, argument]);
+        fixture.command.limits.together = limits;
+        let status = fixture.run().exit.status;
+        assert!(!status.success(), "{word}: {status:?}");
+    }
+}
+
+#[test]
+fn the_sandbox_of_a_command_can_be_entered_again() {
+    let mut fixture = Fixture::new(&["read", "a/in.txt", "write", "left", "exit", "3"]);
+    fixture.input("a/in.txt", "content");
+    fixture.command.env = vec![("A".to_owned(), "1".to_owned())];
+    assert_eq!(fixture.run().exit.status, Status::Code(3));
+    sandbox::keep(&fixture.command, fixture.folder.path()).unwrap();
+    // There is no shell in this root, which is what the error must say.
+    let error = sandbox::enter(&Launcher::new(PROBE), fixture.folder.path()).unwrap_err();
+    assert_eq!(explain(&error), "sandbox: cannot run /bin/sh: No such file or directory (os error 2)");
 }
 
 #[test]
@@ -224,17 +289,25 @@ fn it_works_for_users_without_privileges() {
         // Every other test of this file has just shown it.
         return;
     }
-    // The test runs again as nobody, with the two tests that matter most.
+    // The test runs again as nobody, who may make no control groups, with the tests that matter most.
     let output = std::process::Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])
         .arg(std::env::current_exe().unwrap())
-        .args(["--test-threads=1", "identity_is", "inputs_are", "nothing_of_the_host", "network_is"])
+        .args([
+            "--test-threads=1",
+            "identity_is",
+            "inputs_are",
+            "nothing_of_the_host",
+            "network_is",
+            "over_a_limit",
+            "entered_again",
+        ])
         .env("TMPDIR", "/tmp")
         .current_dir("/")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("4 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("7 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -167,6 +167,7 @@ fn actions_methods(builder: &mut MethodsBuilder) {
         #[starlark(require = named, default = false)] network: bool,
         #[starlark(require = named, default = NoneOr::None)] timeout: NoneOr<i32>,
         #[starlark(require = named, default = NoneOr::None)] resources: NoneOr<DictRef<'v>>,
+        #[starlark(require = named, default = NoneOr::None)] limits: NoneOr<DictRef<'v>>,
     ) -> starlark::Result<NoneType> {
         let process = Process {
             inputs: inputs.into_option(),
@@ -179,6 +180,7 @@ fn actions_methods(builder: &mut MethodsBuilder) {
             network,
             timeout: timeout.into_option(),
             resources: resources.into_option(),
+            limits: limits.into_option(),
         };
         let mut inputs = process.inputs(&this.0)?;
         let mut argv = vec![program(executable, &mut inputs, &this.0)?];
@@ -207,6 +209,7 @@ fn actions_methods(builder: &mut MethodsBuilder) {
         #[starlark(require = named, default = false)] network: bool,
         #[starlark(require = named, default = NoneOr::None)] timeout: NoneOr<i32>,
         #[starlark(require = named, default = NoneOr::None)] resources: NoneOr<DictRef<'v>>,
+        #[starlark(require = named, default = NoneOr::None)] limits: NoneOr<DictRef<'v>>,
     ) -> starlark::Result<NoneType> {
         let process = Process {
             inputs: inputs.into_option(),
@@ -219,6 +222,7 @@ fn actions_methods(builder: &mut MethodsBuilder) {
             network,
             timeout: timeout.into_option(),
             resources: resources.into_option(),
+            limits: limits.into_option(),
         };
         let inputs = process.inputs(&this.0)?;
         let mut argv: Vec<String> = ["/bin/sh", "-c", command, "sh"].map(str::to_owned).to_vec();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{ActionKind, Artifact, Data, Depset, Network, Resources, Spawn};
+use model::{ActionKind, Artifact, Data, Depset, Limits, Network, Resources, Spawn};
 use starlark::values::dict::DictRef;
 use starlark::values::list_or_tuple::UnpackListOrTuple;
 use starlark::values::{UnpackValue, Value};
@@ -150,6 +150,29 @@ fn resources(declared: Option<&DictRef<'_>>) -> starlark::Result<Resources> {
     Ok(resources)
 }
 
+/// `limits` of an action, and the wall-clock limit among them.
+fn limits(given: Option<&DictRef<'_>>) -> starlark::Result<(Limits, Option<u64>)> {
+    let (mut limits, mut wall_time) = (Limits::default(), None);
+    for (name, value) in given.into_iter().flat_map(|given| given.iter()) {
+        let name = name.unpack_str().unwrap_or_default();
+        let place = match name {
+            "memory" => &mut limits.memory,
+            "cpu_time" => &mut limits.cpu_time,
+            "processes" => &mut limits.processes,
+            "wall_time" => &mut wall_time,
+            _ => {
+                let known = "`memory` (megabytes), `cpu_time` (seconds), `wall_time` (seconds), `processes`";
+                return Err(Problem::new(format!("`limits` has no {name:?}")).hint(format!("it takes {known}")).into());
+            }
+        };
+        match value.unpack_i32().and_then(|number| u64::try_from(number).ok()).filter(|number| *number > 0) {
+            Some(number) => *place = Some(number),
+            None => return fail(format!("`limits[{name:?}]` is a number, at least 1")),
+        }
+    }
+    Ok((limits, wall_time))
+}
+
 /// What `run` and `run_shell` share.
 pub(crate) struct Process<'v> {
     pub inputs: Option<Value<'v>>,
@@ -162,6 +185,7 @@ pub(crate) struct Process<'v> {
     pub network: bool,
     pub timeout: Option<i32>,
     pub resources: Option<DictRef<'v>>,
+    pub limits: Option<DictRef<'v>>,
 }
 
 impl Process<'_> {
@@ -197,6 +221,7 @@ impl Process<'_> {
         {
             return fail(format!("`root` takes a directory, but {} is a file", root.0.path()));
         }
+        let (limits, wall_time) = limits(self.limits.as_ref())?;
         Ok(ActionKind::Spawn(Spawn {
             argv,
             env: environment(self.env.as_ref())?,
@@ -205,7 +230,8 @@ impl Process<'_> {
             network: if self.network { Network::Host } else { Network::Loopback },
             stdin: self.stdin.map(|file| file.0.clone()),
             stdout: self.stdout.map(|file| file.0.clone()),
-            timeout: seconds(self.timeout)?,
+            timeout: [seconds(self.timeout)?, wall_time].into_iter().flatten().min(),
+            limits,
             test: false,
             resources: resources(self.resources.as_ref())?,
         }))
