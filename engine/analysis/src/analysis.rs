@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use loading::Loader;
 use model::{
-    Action, ActionKind, Artifact, Configuration, ConfiguredTarget, Data, Depset, Diagnostic, Diagnostics, Label, Platform,
-    Reporter, TargetKey,
+    Action, ActionKind, Artifact, Configuration, ConfiguredTarget, Data, Depset, Diagnostic, Diagnostics, Label,
+    Platform, Reporter, TargetKey,
 };
 
 use crate::conflict::check_outputs;

@@ -36,6 +36,9 @@ pub(crate) enum UnitKind {
     },
 }
 
+/// Attributes with selects resolved, and the targets that the selects looked at.
+type Resolved = (BTreeMap<Arc<str>, Data>, Vec<Label>);
+
 /// A dependency.
 #[derive(Clone)]
 pub(crate) struct Edge {
@@ -86,7 +89,11 @@ impl<'a> Discovery<'a> {
         if wrong.is_empty() { Ok(requested) } else { Err(distinct(wrong)) }
     }
 
-    pub(crate) fn key_of(&self, label: &Label, configuration: Option<&Arc<Configuration>>) -> Result<TargetKey, Diagnostics> {
+    pub(crate) fn key_of(
+        &self,
+        label: &Label,
+        configuration: Option<&Arc<Configuration>>,
+    ) -> Result<TargetKey, Diagnostics> {
         let label = self.loader.resolve(label)?;
         let configuration = match self.loader.node(&label)? {
             Node::SourceFile(_) => None,
@@ -122,7 +129,7 @@ impl<'a> Discovery<'a> {
         target: &Target,
         schema: &RuleSchema,
         configuration: &Configuration,
-    ) -> Result<(BTreeMap<Arc<str>, Data>, Vec<Label>), Diagnostics> {
+    ) -> Result<Resolved, Diagnostics> {
         let selector = Selector { loader: self.loader, target, configuration, looked_at: RefCell::default() };
         let mut resolved = BTreeMap::new();
         let mut wrong = Vec::new();

@@ -7,7 +7,9 @@ use loading::{Loader, Node};
 use model::{Action, Artifact, ConfiguredTarget, Diagnostics, Label, TargetKey, Visibility};
 use observation::{Observation, Question};
 use script::Library;
-use snapshot::{ActionRow, State, Table, TargetRow, Validity, Writer, encode_action, encode_attributes, encode_providers};
+use snapshot::{
+    ActionRow, State, Table, TargetRow, Validity, Writer, encode_action, encode_attributes, encode_providers,
+};
 
 use crate::discover::{Unit, UnitKind};
 use crate::evaluate::{Attributes, Evaluated};

@@ -70,8 +70,16 @@ pub fn update(
         let marks = marks(state, changes)?;
         let discovery = Discovery::new(loader, options.exec_configuration());
         let evaluation = Evaluation::new(loader, options, reporter);
-        let mut update =
-            Update { loader, ledger: Ledger::new(loader, state), marks, discovery, evaluation, shell, evaluated: 0, written: 0 };
+        let mut update = Update {
+            loader,
+            ledger: Ledger::new(loader, state),
+            marks,
+            discovery,
+            evaluation,
+            shell,
+            evaluated: 0,
+            written: 0,
+        };
         let rows = match requested {
             Requested::Rows(rows) => rows.iter().map(|id| update.ensure(*id, 0).map(|_| *id)).collect::<Option<_>>()?,
             Requested::Keys(keys) => keys.iter().map(|key| update.requested(key)).collect::<Option<_>>()?,
@@ -280,14 +288,12 @@ pub fn target(state: &mut State, id: u32) -> Option<ConfiguredTarget> {
         // An alias may lead to a target in another configuration, which only that target's row has.
         configuration.as_ref()?;
     }
-    match interface.byte()? {
-        2 => {
-            for _ in 0..interface.length()? {
-                interface.label()?;
-                interface.byte()?;
-            }
+    // The visibility is not part of the value.
+    if interface.byte()? == 2 {
+        for _ in 0..interface.length()? {
+            interface.label()?;
+            interface.byte()?;
         }
-        _ => {}
     }
     let providers = snapshot::decode_providers(interface.bytes()?, state)?;
     Some(ConfiguredTarget { key: TargetKey { label, configuration }, kind, providers })

@@ -156,6 +156,9 @@ pub struct BuildArguments {
     /// Print the paths of outputs if at most N targets were built
     #[arg(long = "show_result", value_name = "N", default_value_t = 10)]
     pub show_result: usize,
+    /// Load and analyse only; run nothing
+    #[arg(long = "nobuild")]
+    pub nobuild: bool,
 }
 
 /// `build test`.

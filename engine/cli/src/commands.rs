@@ -76,6 +76,10 @@ async fn carry_out(command: &Command, session: &Session) -> Result<Ending, Error
 }
 
 async fn build(arguments: &BuildArguments, session: &Session) -> Result<Ending, Error> {
+    if arguments.nobuild {
+        driver::analyse(session, &arguments.patterns)?;
+        return Ok(ExitCode::Success as Ending);
+    }
     let report = driver::build(session, &arguments.patterns, arguments.show_result).await?;
     let paths = report.targets.iter().flat_map(|(_, paths)| paths);
     data(&paths.map(|path| format!("{}\n", path.display())).collect::<String>())

@@ -26,6 +26,11 @@ pub async fn build(session: &Session, patterns: &[String], listed: usize) -> Res
     report
 }
 
+/// Loads and analyses what the patterns match, and runs nothing.
+pub fn analyse(session: &Session, patterns: &[String]) -> Result<(), Error> {
+    Plan::open(session, &Request::targets(patterns))?.save()
+}
+
 /// An error without text when an action failed: its log was reported when it happened.
 pub(crate) fn fail_if_failed(outcome: &Outcome) -> Result<(), Error> {
     if outcome.failures.is_empty() { Ok(()) } else { Err(Error::reported(ErrorKind::Build)) }

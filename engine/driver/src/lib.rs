@@ -23,7 +23,7 @@ mod sources;
 mod test;
 mod watch;
 
-pub use build::{BuildReport, build};
+pub use build::{BuildReport, analyse, build};
 pub use debug::debug_sandbox;
 pub use deploy::show;
 pub use error::{Error, ErrorKind};

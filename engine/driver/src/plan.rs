@@ -26,6 +26,7 @@ use crate::session::Session;
 use crate::sources::WorkspaceSources;
 
 pub(crate) use changes::{Known, put_packages, renew, stale_packages};
+pub(crate) use fresh::folder_and_name;
 pub(crate) use look::Watched;
 pub(crate) use request::Request;
 

@@ -8,8 +8,8 @@ use oci::{PushReport, PushRequest, Registry};
 
 use crate::build;
 use crate::error::{Error, ErrorKind};
-use crate::run::Ran;
 use crate::plan::Plan;
+use crate::run::Ran;
 use crate::session::Session;
 
 /// What `OciPushInfo` of @rules//oci says.

@@ -12,7 +12,7 @@ use observation::{Observation, Verdict};
 use snapshot::{State, Table};
 
 use crate::error::{Error, ErrorKind};
-use crate::plan::{Known, Request, Watched, put_packages, renew, stale_packages};
+use crate::plan::{Known, Request, Watched, folder_and_name, put_packages, renew, stale_packages};
 use crate::session::Session;
 
 /// Answers a query; the text is the command's standard output.
@@ -40,10 +40,11 @@ pub fn query(session: &Session, expression: &str, output: QueryFormat) -> Result
     let failed = |error| Error::of(ErrorKind::Query, error);
     let result = loading::query(&loader, expression, &session.package).map_err(failed)?;
     let answer = result.render(&loader, output).map_err(failed)?;
-    put_packages(&loader, &mut state);
     let mut seen = loader.observer().all();
-    seen.sort_by(|a, b| a.path.cmp(&b.path));
+    // Later looks at them go folder by folder.
+    seen.sort_by(|a, b| folder_and_name(&a.path).cmp(&folder_and_name(&b.path)));
     seen.iter().for_each(|observation| _ = state.put_observation(observation));
+    put_packages(&loader, &mut state);
     for (question, path) in session.root_questions(&loader) {
         if let Some(root) = observation::look(session.root(), question, &path, &loading::MARKS) {
             state.put_observation(&root);
@@ -85,12 +86,7 @@ fn look(session: &Session, watched: &Watched, mut state: State, stats: &mut usiz
 }
 
 /// A loader that evaluates only packages which saw something different.
-fn loader(
-    session: &Session,
-    request: &Request,
-    state: &State,
-    changed: &HashSet<u32>,
-) -> Result<Arc<Loader>, Error> {
+fn loader(session: &Session, request: &Request, state: &State, changed: &HashSet<u32>) -> Result<Arc<Loader>, Error> {
     let fresh = session.new_loader()?;
     let is_root = |id: &u32| {
         let questions = session.root_questions(&fresh);

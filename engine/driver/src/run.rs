@@ -7,8 +7,8 @@ use crate::build;
 use crate::deploy::{self, DeployTarget};
 use crate::error::{Error, ErrorKind};
 use crate::options::RunRequest;
-use crate::plan::{Plan, Request};
 use crate::outputs;
+use crate::plan::{Plan, Request};
 use crate::session::Session;
 use crate::test::runtime_inputs;
 

@@ -111,7 +111,10 @@ fn a_comment_in_a_rule_file_analyses_its_users_and_runs_nothing() {
 #[test]
 fn another_target_among_the_patterns_and_a_new_package() {
     let workspace = built();
-    workspace.write("q/BUILD.star", "load(\"//rules:defs.star\", \"thing\")\nthing(name = \"q\", src = \"s.txt\", deps = [\"//p1:t\"])\n");
+    workspace.write(
+        "q/BUILD.star",
+        "load(\"//rules:defs.star\", \"thing\")\nthing(name = \"q\", src = \"s.txt\", deps = [\"//p1:t\"])\n",
+    );
     workspace.write("q/s.txt", "q");
     let counts = counted(&workspace, &["//..."]);
     assert_eq!((counts.packages, counts.targets, counts.ran), (1, 1, 2));
@@ -149,13 +152,18 @@ fn outputs_that_were_removed_or_replaced_come_back_without_an_action() {
 #[test]
 fn a_state_that_is_cut_or_changed_is_not_believed() {
     let workspace = built();
-    let folder = std::fs::read_dir(workspace.root().join("../store/v1/requests")).unwrap().next().unwrap().unwrap().path();
+    let folder =
+        std::fs::read_dir(workspace.root().join("../store/v1/requests")).unwrap().next().unwrap().unwrap().path();
     let file = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
     let whole = std::fs::read(&file).unwrap();
     for step in 0..60 {
         let mut bytes = whole.clone();
         let at = whole.len() * step / 60;
-        if step % 2 == 0 { bytes.truncate(at) } else { bytes[at] ^= 0x10 }
+        if step % 2 == 0 {
+            bytes.truncate(at)
+        } else {
+            bytes[at] ^= 0x10
+        }
         std::fs::remove_file(&file).unwrap();
         std::fs::write(&file, bytes).unwrap();
         workspace.write("p3/s.txt", &format!("edit {step}\n"));

@@ -93,7 +93,7 @@ impl Model {
             8 => package.public = !package.public,
             9 => package.manual = !package.manual,
             10 => package.nested = if package.nested.is_some() { None } else { Some(value) },
-            _ if value % 2 == 0 => package.renamed = !package.renamed,
+            _ if value.is_multiple_of(2) => package.renamed = !package.renamed,
             _ => package.conditional = !package.conditional,
         }
         format!("edit {kind} of package {index} ({value})")
@@ -165,7 +165,9 @@ thing = rule(
             .deps
             .iter()
             .filter(|(other, _)| format!("p{other}") != folder)
-            .map(|(other, target)| format!("\"//p{other}:{}\"", if *target == 2 { "t1".into() } else { format!("t{target}") }))
+            .map(|(other, target)| {
+                format!("\"//p{other}:{}\"", if *target == 2 { "t1".into() } else { format!("t{target}") })
+            })
             .collect();
         deps.sort();
         deps.dedup();
@@ -173,16 +175,16 @@ thing = rule(
             let srcs = match number {
                 0 => "glob([\"*.txt\"])".to_owned(),
                 1 => "glob([\"**/*.txt\"], exclude = [\"1.txt\"])".to_owned(),
-                _ if package.conditional => {
-                    "select({\"//conditions:default\": [\"0.txt\"]})".to_owned()
-                }
+                _ if package.conditional => "select({\"//conditions:default\": [\"0.txt\"]})".to_owned(),
                 _ => "[\"2.txt\"]".to_owned(),
             };
             let deps = if number == 1 { deps.join(", ") } else { String::new() };
             let tags = if package.manual && number == 0 { "tags = [\"manual\"], " } else { "" };
             let value = package.texts[number as usize];
             let name = name(number, package);
-            text.push_str(&format!("thing(name = \"{name}\", {tags}srcs = {srcs}, deps = [{deps}], text = \"{value}\")\n"));
+            text.push_str(&format!(
+                "thing(name = \"{name}\", {tags}srcs = {srcs}, deps = [{deps}], text = \"{value}\")\n"
+            ));
         }
         workspace.write(&format!("{folder}/BUILD.star"), &text);
     }
@@ -199,7 +201,8 @@ fn random_edits_beside_a_watcher_build_as_from_nothing() {
 }
 
 fn random_edits(watched: bool) {
-    let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let number =
+        |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (seed, edits) = (number("SEED", 1), number("EDITS", 60));
     let mut model = Model::new(seed);
     let kept = Workspace::new();

@@ -22,7 +22,7 @@ mod workspace;
 
 pub use external::External;
 pub use graph::{TargetGraph, cycle_diagnostic};
-pub use loader::{KnownPackages, Loader, SourceContent};
+pub use loader::{KnownPackages, Loader, Reads, SourceContent};
 pub use node::Node;
 pub use packages::MARKS;
 pub use patterns::Wildcards;

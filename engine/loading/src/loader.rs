@@ -51,6 +51,9 @@ pub struct Loader {
     pub(crate) searched: Mutex<BTreeSet<String>>,
 }
 
+/// What was asked of the file system: questions and the paths they are about.
+pub type Reads = Vec<(Question, String)>;
+
 /// Packages that an earlier command evaluated and for which nothing has changed since.
 pub trait KnownPackages: Send + Sync {
     /// The package; `None` when it must be evaluated.
@@ -61,7 +64,7 @@ pub trait KnownPackages: Send + Sync {
 pub(crate) struct LoadedPackage {
     pub(crate) package: Arc<Package>,
     /// What its evaluation asked of the file system; `None` when it was known.
-    pub(crate) reads: Option<Vec<(Question, String)>>,
+    pub(crate) reads: Option<Reads>,
     /// Output name -> name of the target that makes it.
     pub(crate) outputs: BTreeMap<Arc<str>, Arc<str>>,
 }
@@ -86,10 +89,8 @@ impl Loader {
     ) -> Self {
         let observer = Arc::new(Observer::new(workspace.root()));
         let disk = |path: &Path| SourceTree::Disk(path.to_owned(), Arc::clone(&observer));
-        let mut trees = BTreeMap::from([
-            (String::new(), disk(workspace.root())),
-            ("rules".to_owned(), SourceTree::Embedded),
-        ]);
+        let mut trees =
+            BTreeMap::from([(String::new(), disk(workspace.root())), ("rules".to_owned(), SourceTree::Embedded)]);
         trees.extend(overrides.iter().map(|(name, path)| (name.clone(), disk(path))));
         Self {
             workspace,
@@ -122,13 +123,13 @@ impl Loader {
     }
 
     /// The packages that this loader evaluated itself, each with what that asked of the file system.
-    pub fn evaluated(&self) -> Vec<(Arc<Package>, Vec<(Question, String)>)> {
+    pub fn evaluated(&self) -> Vec<(Arc<Package>, Reads)> {
         let all = self.packages.all().into_iter().flatten();
         all.filter_map(|loaded| Some((Arc::clone(&loaded.package), loaded.reads.clone()?))).collect()
     }
 
     /// What the search for packages asked of the file system.
-    pub fn searched(&self) -> Vec<(Question, String)> {
+    pub fn searched(&self) -> Reads {
         let searched = self.searched.lock().unwrap_or_else(PoisonError::into_inner);
         searched.iter().map(|folder| (Question::Folders, folder.clone())).collect()
     }
@@ -236,11 +237,7 @@ impl Loader {
     }
 
     /// The package and what its evaluation asked of the file system, which is all that it depends on.
-    fn evaluate_package(
-        &self,
-        id: &PackageId,
-        text: String,
-    ) -> Result<(Package, Vec<(Question, String)>), Diagnostics> {
+    fn evaluate_package(&self, id: &PackageId, text: String) -> Result<(Package, Reads), Diagnostics> {
         let label = id.label(BUILD_FILE).map_err(|error| Diagnostic::error(error.to_string()))?;
         let source = self.remember(label, text);
         let loaded = self.load_all(&source)?;
@@ -259,7 +256,7 @@ impl Loader {
                 (script::eval_build(&source, &loaded, prelude.as_ref(), id, &globber)?, prelude)
             }
         };
-        let mut reads: Vec<(Question, String)> =
+        let mut reads: Reads =
             globber.listed.take().iter().filter_map(|folder| tree.question(Question::Listing, folder)).collect();
         let build_file = self.tree(id.repository()).map(|tree| (tree, join(id.path(), BUILD_FILE)));
         reads.extend(build_file.and_then(|(tree, path)| tree.question(Question::Content, &path)));
@@ -270,7 +267,7 @@ impl Loader {
     }
 
     /// What evaluating a .star file and all it loads asked of the file system.
-    pub fn library_reads(&self, library: &Library) -> Vec<(Question, String)> {
+    pub fn library_reads(&self, library: &Library) -> Reads {
         let files = library.closure().into_iter();
         let question = |file: Label| {
             let tree = self.tree(file.repository())?;
@@ -314,11 +311,12 @@ impl Loader {
             return self.prelude();
         };
         let part = reexports.part_for(&source.text);
-        self.preludes.get_or(&part.text, || {
-            let loaded = self.load_all(&part)?;
-            script::eval_library(&part, &loaded)
-        })
-        .map(Some)
+        self.preludes
+            .get_or(&part.text, || {
+                let loaded = self.load_all(&part)?;
+                script::eval_library(&part, &loaded)
+            })
+            .map(Some)
     }
 
     /// A source to evaluate; its text is kept for the lines that later errors quote.

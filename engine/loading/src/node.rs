@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use host::fs::FileKind;
-use observation::Question;
 use model::{Artifact, Diagnostic, Diagnostics, Label, PackageId, RuleSchema, Target, Visibility};
+use observation::Question;
 
 use crate::glob::join;
 use crate::loader::Loader;

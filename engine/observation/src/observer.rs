@@ -20,11 +20,14 @@ pub struct Entry {
     pub symlink: bool,
 }
 
+/// Answers by question and path.
+type Seen = HashMap<(Question, Arc<str>), (Answer, Fingerprint)>;
+
 /// Looks at files and folders of one workspace. Shared by threads.
 #[derive(Debug)]
 pub struct Observer {
     root: PathBuf,
-    seen: Mutex<HashMap<(Question, Arc<str>), (Answer, Fingerprint)>>,
+    seen: Mutex<Seen>,
 }
 
 impl Observer {
@@ -48,9 +51,13 @@ impl Observer {
     /// All that was seen so far, in no order.
     pub fn all(&self) -> Vec<Observation> {
         let seen = self.lock();
-        let observation = |((question, path), (answer, fingerprint)): (&(Question, Arc<str>), &(Answer, Fingerprint))| {
-            Observation { question: *question, path: Arc::clone(path), answer: *answer, fingerprint: *fingerprint }
-        };
+        let observation =
+            |((question, path), (answer, fingerprint)): (&(Question, Arc<str>), &(Answer, Fingerprint))| Observation {
+                question: *question,
+                path: Arc::clone(path),
+                answer: *answer,
+                fingerprint: *fingerprint,
+            };
         seen.iter().map(observation).collect()
     }
 
@@ -114,7 +121,7 @@ impl Observer {
         self.lock().entry((question, name)).or_insert((answer, fingerprint));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Question, Arc<str>), (Answer, Fingerprint)>> {
+    fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -57,7 +57,8 @@ pub fn verify(root: &Path, claims: &[Claim<'_>], marks: &[&str]) -> Verification
         let first = chunks.next();
         let others: Vec<_> = chunks.map(part).collect();
         let own = first.map(|(_, part)| check(root, part, 0, marks));
-        let joined = others.into_iter().map(|thread| thread.join().expect("a thread that only makes calls of the system"));
+        let joined =
+            others.into_iter().map(|thread| thread.join().expect("a thread that only makes calls of the system"));
         own.into_iter().chain(joined).collect()
     });
     parts.into_iter().fold(Verification::default(), |mut all, part| {
@@ -105,7 +106,8 @@ pub fn differing(root: &Path, outputs: &[(&str, Fingerprint)]) -> Vec<usize> {
         let first = chunks.next();
         let others: Vec<_> = chunks.map(|chunk| scope.spawn(move || part(chunk))).collect();
         let own = first.map(part);
-        let joined = others.into_iter().map(|thread| thread.join().expect("a thread that only makes calls of the system"));
+        let joined =
+            others.into_iter().map(|thread| thread.join().expect("a thread that only makes calls of the system"));
         own.into_iter().chain(joined).flatten().collect()
     })
 }

@@ -13,9 +13,12 @@ mod rows;
 mod state;
 mod values;
 
-pub use graph::{ActionGraph, Stale};
 pub use codec::{Reader, Writer};
+pub use graph::{ActionGraph, Stale};
 pub use package::{decode_package, encode_package, target_stamp};
 pub use rows::{ActionRow, Kept, ObservationRow, PackageRow, RequestRow, ShownRow, TargetHead, TargetRow, Validity};
 pub use state::{State, Table, key_hash};
-pub use values::{decode_action, decode_providers, decode_attributes, depset, depset_id, encode_action, encode_attributes, encode_providers};
+pub use values::{
+    decode_action, decode_attributes, decode_providers, depset, depset_id, encode_action, encode_attributes,
+    encode_providers,
+};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    Configurable, Data, Digest, Label, Location, Package, PackageId, Part, RuleId, Select, Target, Visibility, VisibleTo,
+    Configurable, Data, Digest, Label, Location, Package, PackageId, Part, RuleId, Select, Target, Visibility,
+    VisibleTo,
 };
 
 use crate::codec::{Reader, Writer};
@@ -66,7 +67,8 @@ fn get_target(row: &mut Reader<'_>, location: Option<Location>) -> Option<Target
     let rule = RuleId { file: row.label()?, name: Arc::from(row.text()?) };
     let attributes = (0..row.length()?).map(|_| Some((Arc::from(row.text()?), get_configurable(row)?)));
     let attributes = attributes.collect::<Option<_>>()?;
-    let names = |row: &mut Reader<'_>| (0..row.length()?).map(|_| row.text().map(Arc::from)).collect::<Option<Vec<_>>>();
+    let names =
+        |row: &mut Reader<'_>| (0..row.length()?).map(|_| row.text().map(Arc::from)).collect::<Option<Vec<_>>>();
     let (explicit, outputs) = (names(row)?, names(row)?);
     let visibility = get_visibility(row)?;
     Some(Target { label, rule, attributes, explicit, visibility, location, outputs })

@@ -132,7 +132,11 @@ impl RequestRow {
     /// The row.
     pub fn encode(&self) -> Vec<u8> {
         let mut row = Writer::default();
-        row.number(u64::from(self.count)).ids(&self.targets).ids(&self.roots).ids(&self.discovery).sorted_ids(&self.wanted);
+        row.number(u64::from(self.count))
+            .ids(&self.targets)
+            .ids(&self.roots)
+            .ids(&self.discovery)
+            .sorted_ids(&self.wanted);
         row.number(u64::from(self.actions)).byte(u8::from(self.complete));
         row.number(self.shell.map_or(0, |id| u64::from(id) + 1)).number(self.damages);
         row.finish()
@@ -153,7 +157,6 @@ impl RequestRow {
             damages: row.number()?,
         })
     }
-
 }
 
 fn put_fingerprint(row: &mut Writer, print: &Fingerprint) {
@@ -280,7 +283,8 @@ impl State {
         }
         for id in 0..self.len(Table::Libraries) {
             let mut row = Reader::new(self.row(Table::Libraries, id));
-            (row.label()?, row.digest()?);
+            row.label()?;
+            row.digest()?;
             loaded.extend(row.sorted_ids()?);
         }
         Some(loaded)
@@ -350,7 +354,8 @@ impl PackageRow {
         let observations = Self::observations(state, id)?;
         let id = row.text()?.to_owned();
         let (outline, exports) = (row.digest()?, row.digest()?);
-        let targets = (0..row.length()?).map(|_| Some((Arc::from(row.text()?), row.digest()?))).collect::<Option<_>>()?;
+        let targets =
+            (0..row.length()?).map(|_| Some((Arc::from(row.text()?), row.digest()?))).collect::<Option<_>>()?;
         Some(Self { id, observations, outline, exports, targets, package: row.bytes()?.to_vec() })
     }
 
@@ -447,7 +452,9 @@ impl<'a> TargetHead<'a> {
         let mut row = Reader::new(state.row(Table::Targets, id));
         let key = row.bytes()?;
         let mut label = Reader::new(key);
-        (label.bytes()?, label.bytes()?, label.bytes()?);
+        for _ in 0..3 {
+            label.bytes()?;
+        }
         let label_length = key.len() - label.rest().len();
         let (dependencies, observations, actions) = (row.ids()?, row.ids()?, row.ids()?);
         let library = row.id()?.checked_sub(1);
@@ -455,7 +462,16 @@ impl<'a> TargetHead<'a> {
         let count = row.length()?;
         let configured = label_length < key.len();
         let label = &key[..label_length];
-        Some(Self { label, configured, dependencies, observations, actions, library, patterns, conditions: (count, row) })
+        Some(Self {
+            label,
+            configured,
+            dependencies,
+            observations,
+            actions,
+            library,
+            patterns,
+            conditions: (count, row),
+        })
     }
 
     /// Its package, encoded as the first two parts of a label.

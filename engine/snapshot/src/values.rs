@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    Action, ActionKind, Artifact, Data, Depset, FunctionRef, Limits, Network, Order, ProviderId, ProviderInstance, Resources, Spawn,
-    TargetKey,
+    Action, ActionKind, Artifact, Data, Depset, FunctionRef, Limits, Network, Order, ProviderId, ProviderInstance,
+    Resources, Spawn, TargetKey,
 };
 
 use crate::codec::{Reader, Writer};
@@ -274,7 +274,8 @@ pub fn decode_action(
 
 fn get_spawn(row: &mut Reader<'_>, state: &mut State) -> Option<Spawn> {
     let argv = (0..row.length()?).map(|_| row.text().map(str::to_owned)).collect::<Option<_>>()?;
-    let env = (0..row.length()?).map(|_| Some((row.text()?.to_owned(), row.text()?.to_owned()))).collect::<Option<_>>()?;
+    let env =
+        (0..row.length()?).map(|_| Some((row.text()?.to_owned(), row.text()?.to_owned()))).collect::<Option<_>>()?;
     let mut artifact = || match row.byte()? {
         0 => Some(None),
         _ => Some(Some(state.artifact(row.id()?)?)),

@@ -337,7 +337,10 @@ mod tests {
         changes.put(1, 0, b"new");
         assert!(first.append(&changes).unwrap());
         let second = TableFile::open(&path).unwrap().unwrap();
-        assert_eq!((all(&second, 0), all(&second, 1)), (vec!["a".into(), "bb".into(), "ccc".into()], vec!["new".into()]));
+        assert_eq!(
+            (all(&second, 0), all(&second, 1)),
+            (vec!["a".into(), "bb".into(), "ccc".into()], vec!["new".into()])
+        );
         assert_eq!(all(&first, 0), ["a", "", "ccc"], "what was mapped before stays");
         let mut more = RowChanges::default();
         more.put(0, 3, b"d");
@@ -369,9 +372,13 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         let good = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            TableFile::open(&path).unwrap().filter(|file| file.is_sound(0) && file.is_sound(1)).map(|file| all(&file, 0))
+            TableFile::open(&path)
+                .unwrap()
+                .filter(|file| file.is_sound(0) && file.is_sound(1))
+                .map(|file| all(&file, 0))
         };
-        let (before, after) = (vec!["a".to_owned(), String::new(), "ccc".into()], vec!["a".to_owned(), "bb".into(), "ccc".into()]);
+        let (before, after) =
+            (vec!["a".to_owned(), String::new(), "ccc".into()], vec!["a".to_owned(), "bb".into(), "ccc".into()]);
         for cut in 0..whole.len() {
             let seen = good(&whole[..cut]);
             assert!(seen.is_none() || seen.as_ref() == Some(&before), "cut at {cut}: {seen:?}");

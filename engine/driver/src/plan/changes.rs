@@ -48,7 +48,9 @@ pub(super) fn update(
     };
     let options = session.analysis_options(&loader);
     let how = (&options, &*session.reporter);
-    let Some(updated) = analysis::update(&loader, &mut state, &changes, requested, row.shell, how) else { return Ok(None) };
+    let Some(updated) = analysis::update(&loader, &mut state, &changes, requested, row.shell, how) else {
+        return Ok(None);
+    };
     work.packages += loader.evaluated().len();
     work.targets += updated.evaluated;
     put_packages(&loader, &mut state);

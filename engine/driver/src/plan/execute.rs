@@ -16,8 +16,7 @@ const TRIES: usize = 100;
 impl Plan<'_> {
     /// Makes artifacts, with actions that the state does not have: those that run tests.
     pub(crate) async fn execute(&self, extra: &[Arc<Action>], wanted: &[Artifact]) -> Result<Outcome, Error> {
-        let made: HashSet<&RelPath> =
-            extra.iter().flat_map(|action| &action.outputs).map(Artifact::path).collect();
+        let made: HashSet<&RelPath> = extra.iter().flat_map(|action| &action.outputs).map(Artifact::path).collect();
         let inputs = extra.iter().flat_map(|action| {
             let direct = action.inputs.to_list();
             let files = direct.iter().filter_map(|data| data.as_file().cloned()).collect::<Vec<_>>();
@@ -69,7 +68,8 @@ impl Plan<'_> {
 
     /// The actions to be run, as the executor takes them.
     fn batch(&self, needed: &[u32]) -> Result<Batch, Error> {
-        let broken = || Error::new(ErrorKind::Internal, "the kept state of this request cannot be read").hint("build clean");
+        let broken =
+            || Error::new(ErrorKind::Internal, "the kept state of this request cannot be read").hint("build clean");
         let kept = &mut *self.lock();
         let graph = kept.graph().ok_or_else(broken)?;
         kept.mark(&graph).ok_or_else(broken)?;

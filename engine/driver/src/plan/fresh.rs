@@ -28,7 +28,8 @@ pub(super) fn analyse(
     work.packages += loader.evaluated().len();
     work.targets += analysis.attributes.len();
     let mut state = State::new(identity);
-    let row = write(session, loader, &mut state, labels, &analysis).map_err(|error| Error::of(ErrorKind::Build, error))?;
+    let row =
+        write(session, loader, &mut state, labels, &analysis).map_err(|error| Error::of(ErrorKind::Build, error))?;
     Ok((state, row))
 }
 
@@ -75,7 +76,10 @@ fn sort_observations(ledger: &mut Ledger<'_>, loader: &Loader, analysis: &Analys
     questions.sort_by(|a, b| folder_and_name(&a.1).cmp(&folder_and_name(&b.1)).then(a.0.cmp(&b.0)));
     questions.dedup();
     for (question, path) in questions {
-        match question == Question::Content && sources.contains(&path) && loader.observer().get(question, &path).is_none() {
+        match question == Question::Content
+            && sources.contains(&path)
+            && loader.observer().get(question, &path).is_none()
+        {
             // Its content is read when it is needed.
             true => _ = ledger.state.put_observation(&Observation::unknown(question, Arc::from(path))),
             false => _ = ledger.observe(question, &path),
@@ -83,7 +87,8 @@ fn sort_observations(ledger: &mut Ledger<'_>, loader: &Loader, analysis: &Analys
     }
 }
 
-fn folder_and_name(path: &str) -> (&str, &str) {
+/// The order in which looks at many paths open each folder once.
+pub(crate) fn folder_and_name(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
 

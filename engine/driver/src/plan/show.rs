@@ -77,7 +77,8 @@ impl Plan<'_> {
     /// Whether all outputs are shown as they were left. A folder that is as it was has the same entries; what somebody
     /// wrote into a read-only output, a check of the store finds (`build fsck`).
     fn is_shown(&self, kept: &mut Kept) -> bool {
-        let folders = (0..kept.state.len(Table::ShownFolders)).filter_map(|id| Some((id, kept.state.shown_folder(id)?)));
+        let folders =
+            (0..kept.state.len(Table::ShownFolders)).filter_map(|id| Some((id, kept.state.shown_folder(id)?)));
         let doubtful: HashMap<String, u32> = folders
             .filter(|(_, (path, left))| observation::folder(&self.session.root.join(path)) != *left)
             .map(|(id, (path, _))| (path.to_owned(), id))

@@ -71,6 +71,8 @@ fn skip(session: &Session, request: &WatchRequest) -> Skip {
     let workspace = session.loader().ok().map(|loader| loader.workspace().clone());
     let inside = |path: &PathBuf| path.strip_prefix(&session.root).ok().map(|path| path.to_string_lossy().into_owned());
     let own: Vec<String> = request.own_files.iter().filter_map(inside).collect();
-    Arc::new(move |path: &str| workspace.as_ref().map_or(path == ".git" || path == "build-out", |workspace| workspace.skips(path)) || own.iter().any(|file| file == path))
+    Arc::new(move |path: &str| {
+        workspace.as_ref().map_or(path == ".git" || path == "build-out", |workspace| workspace.skips(path))
+            || own.iter().any(|file| file == path)
+    })
 }
-

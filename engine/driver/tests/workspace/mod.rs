@@ -76,7 +76,8 @@ impl Workspace {
         let folder = self.folder.path().join("store/v1/watchers");
         fs::create_dir_all(&folder).unwrap();
         let name = model::Digest::of(root.to_string_lossy().as_bytes()).to_hex();
-        watch::Watcher::start(&root, Arc::new(|path: &str| path == "build-out"), &folder.join(format!("{name}.socket"))).unwrap()
+        watch::Watcher::start(&root, Arc::new(|path: &str| path == "build-out"), &folder.join(format!("{name}.socket")))
+            .unwrap()
     }
 
     fn session(&self, reporter: Arc<dyn Reporter>, change: impl FnOnce(&mut Options)) -> Session {
