@@ -47,8 +47,6 @@ struct Kept {
     row: RequestRow,
     /// Source artifacts whose content differs from what the state has.
     changed: HashSet<u32>,
-    /// Whether actions that depend on a change are marked.
-    marked: bool,
     /// The edges of the action graph, once they were needed: rows of actions do not change any more then.
     graph: Option<Arc<ActionGraph>>,
     /// Counts of the work done, for the event at the end.
@@ -185,15 +183,14 @@ impl<'a> Plan<'a> {
             kept.state.put_observation(&seen);
         }
         // What nobody read is looked at now, so that the next command can tell whether it changed.
-        let unknown: Vec<Observation> = (0..kept.state.len(Table::Observations))
-            .filter_map(|id| {
-                let claim = kept.state.claim(id)?;
-                let unknown = Observation::unknown(Question::Content, Arc::from(claim.path));
-                (claim.question == Question::Content && claim.answer == unknown.answer).then_some(unknown)
-            })
+        let unknown = Observation::unknown(Question::Content, Arc::from("")).answer;
+        let paths: Vec<String> = (0..kept.state.len(Table::Observations))
+            .filter_map(|id| kept.state.claim(id))
+            .filter(|claim| claim.question == Question::Content && claim.answer == unknown)
+            .map(|claim| claim.path.to_owned())
             .collect();
-        for observation in unknown {
-            if let Some(seen) = observation::look_at_content(&self.session.root, &observation.path) {
+        for path in paths {
+            if let Some(seen) = observation::look_at_content(&self.session.root, &path) {
                 kept.work.reads += 1;
                 kept.state.put_observation(&seen);
             }
@@ -203,7 +200,7 @@ impl<'a> Plan<'a> {
 
 impl Kept {
     fn of(state: State, row: RequestRow, changed: HashSet<u32>, work: Work) -> Self {
-        Self { state, row, changed, marked: false, graph: None, work }
+        Self { state, row, changed, graph: None, work }
     }
 }
 

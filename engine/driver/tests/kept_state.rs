@@ -8,6 +8,7 @@ use std::fs;
 use workspace::{Built, Workspace, build};
 
 /// Numbers that look random and are the same on every machine.
+#[derive(Clone)]
 struct Dice(u64);
 
 impl Dice {
@@ -25,6 +26,7 @@ impl Dice {
 const PACKAGES: u64 = 6;
 
 /// A workspace's texts, so that edits are made to them and not to what happens to be on disk.
+#[derive(Clone)]
 struct Model {
     dice: Dice,
     packages: Vec<Option<Package>>,
@@ -211,6 +213,7 @@ fn random_edits(watched: bool) {
     model.write(&kept);
     let _watcher = watched.then(|| kept.watcher());
     let mut looked_at = 0;
+    let mut good = model.packages.clone();
     for step in 0..edits {
         model.write(&kept);
         let clean = Workspace::new();
@@ -232,6 +235,12 @@ fn random_edits(watched: bool) {
         if matches!(with_state, Built::Made(_)) {
             assert_eq!((again.packages, again.targets, again.ran), (0, 0, 0), "nothing changed: {context}");
             looked_at += again.stats;
+        }
+        // What fails for long tells little: often, the next edit is to take the last ones back.
+        match with_state {
+            Built::Made(_) => good = model.packages.clone(),
+            Built::Failed(_) if model.dice.percent(60) => model.packages.clone_from(&good),
+            Built::Failed(_) => {}
         }
         history.push(model.edit());
     }

@@ -77,9 +77,9 @@ pub fn shown(path: &Path) -> Fingerprint {
 }
 
 /// The state of a folder: it tells whether entries were added, removed or replaced, once it is settled.
-pub fn folder(path: &Path) -> Fingerprint {
+pub fn folder(root: &Path, name: &str) -> Fingerprint {
     let now = host::clock::now();
-    let stat = host::fs::stat(path).ok();
+    let stat = host::fs::stat(&root.join(name)).ok();
     stat.map_or(Fingerprint::absent(), |stat| Fingerprint::of(&stat, now))
 }
 

@@ -28,6 +28,8 @@ pub struct Stale {
     pub actions: Vec<u32>,
     /// How many actions the artifacts need in all.
     pub needed: u32,
+    /// Actions of which the same is true, but that the artifacts do not need.
+    pub others: Vec<u32>,
 }
 
 /// What a walk found out about an action or a set.
@@ -102,7 +104,11 @@ impl ActionGraph {
         };
         let roots = wanted.iter().filter_map(|artifact| self.maker(*artifact));
         walk.run(roots.map(Node::Action).collect())?;
-        Some(walk.stale)
+        let mut stale = std::mem::take(&mut walk.stale);
+        let all = (0..self.actions.len() as u32).filter(|action| !self.outputs(*action).is_empty());
+        walk.run(all.map(Node::Action).collect())?;
+        stale.others = walk.stale.actions;
+        Some(stale)
     }
 }
 

@@ -27,7 +27,7 @@ impl Plan<'_> {
             let all = wanted.iter().cloned().chain(inputs).filter(|artifact| !made.contains(artifact.path()));
             all.map(|artifact| kept.state.artifact_id(&artifact)).collect()
         };
-        let mut outcome = self.run(extra, &needed, wanted).await?;
+        let (mut outcome, _) = self.run(extra, &needed, wanted).await?;
         let kept = self.lock();
         for artifact in wanted {
             if let Some(id) = kept.state.find(Table::Artifacts, artifact.path().as_str().as_bytes())
@@ -40,12 +40,12 @@ impl Plan<'_> {
         Ok(outcome)
     }
 
-    /// Makes the artifacts with these rows.
-    pub(super) async fn make(&self, wanted: &[u32]) -> Result<Outcome, Error> {
+    /// Makes the artifacts with these rows; with how many actions they need in all.
+    pub(super) async fn make(&self, wanted: &[u32]) -> Result<(Outcome, usize), Error> {
         self.run(&[], wanted, &[]).await
     }
 
-    async fn run(&self, extra: &[Arc<Action>], needed: &[u32], wanted: &[Artifact]) -> Result<Outcome, Error> {
+    async fn run(&self, extra: &[Arc<Action>], needed: &[u32], wanted: &[Artifact]) -> Result<(Outcome, usize), Error> {
         for _ in 0..TRIES {
             let batch = self.batch(needed)?;
             let mut outcome = self.run_batch(&batch, extra, wanted).await?;
@@ -53,7 +53,7 @@ impl Plan<'_> {
                 let unchanged = batch.needed - batch.ids.len();
                 outcome.stats.cached += unchanged;
                 self.report(unchanged);
-                return Ok(outcome);
+                return Ok((outcome, batch.needed));
             }
             self.forget(&outcome.lost);
         }
@@ -72,8 +72,12 @@ impl Plan<'_> {
             || Error::new(ErrorKind::Internal, "the kept state of this request cannot be read").hint("build clean");
         let kept = &mut *self.lock();
         let graph = kept.graph().ok_or_else(broken)?;
-        kept.mark(&graph).ok_or_else(broken)?;
-        let stale = graph.stale(&kept.state, needed, &|_| false).ok_or_else(broken)?;
+        let changed = std::mem::take(&mut kept.changed);
+        let stale = graph.stale(&kept.state, needed, &|artifact| changed.contains(&artifact)).ok_or_else(broken)?;
+        // Also those that this command does not need: once the new content of a source is noted, nothing else tells that
+        // they are not what they were.
+        let all = stale.actions.iter().chain(&stale.others);
+        all.for_each(|action| kept.state.set_validity(*action, Validity::Invalid));
         let mut batch = Batch { needed: stale.needed as usize, ids: stale.actions, ..Batch::default() };
         for id in &batch.ids {
             let action = analysis::action(&mut kept.state, *id).ok_or_else(broken)?;
@@ -160,16 +164,6 @@ impl Plan<'_> {
             }
         }
     }
-
-    /// Whether all of `wanted` is what it would be made now.
-    pub(super) fn is_current(&self, wanted: &[u32]) -> (bool, usize) {
-        let kept = &mut *self.lock();
-        let stale = kept.graph().and_then(|graph| {
-            kept.mark(&graph)?;
-            graph.stale(&kept.state, wanted, &|_| false)
-        });
-        stale.map_or((false, 0), |stale| (stale.actions.is_empty(), stale.needed as usize))
-    }
 }
 
 impl Kept {
@@ -178,23 +172,6 @@ impl Kept {
             self.graph = Some(Arc::new(ActionGraph::read(&self.state)?));
         }
         self.graph.clone()
-    }
-
-    /// Marks all actions that depend on a changed source, also those that this command does not need: once the new
-    /// content of the source is noted, nothing else tells that they are not what they were.
-    fn mark(&mut self, graph: &ActionGraph) -> Option<()> {
-        if self.marked {
-            return Some(());
-        }
-        self.marked = true;
-        if self.changed.is_empty() {
-            return Some(());
-        }
-        let all: Vec<u32> =
-            (0..self.state.len(Table::Actions)).flat_map(|action| graph.outputs(action)).copied().collect();
-        let stale = graph.stale(&self.state, &all, &|artifact| self.changed.contains(&artifact))?;
-        stale.actions.iter().for_each(|action| self.state.set_validity(*action, Validity::Invalid));
-        Some(())
     }
 }
 

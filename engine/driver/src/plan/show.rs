@@ -25,7 +25,7 @@ impl Plan<'_> {
         let mut report = BuildReport::default();
         // A content that is gone from the store when it is to be shown is made again.
         for _ in 0..3 {
-            let outcome = self.make(&wanted).await?;
+            let (outcome, needed) = self.make(&wanted).await?;
             report.stats = outcome.stats;
             self.lock().row.wanted.clone_from(&wanted);
             if !outcome.failures.is_empty() {
@@ -35,10 +35,9 @@ impl Plan<'_> {
             let lost = self.show(&wanted)?;
             if lost.is_empty() {
                 self.session.store.set_mended();
-                let (complete, actions) = self.is_current(&wanted);
                 let mut kept = self.lock();
-                kept.row.complete = complete;
-                kept.row.actions = actions as u32;
+                kept.row.complete = true;
+                kept.row.actions = needed as u32;
                 drop(kept);
                 report.targets = self.paths(&mut self.lock(), listed);
                 return Ok(report);
@@ -74,57 +73,62 @@ impl Plan<'_> {
         wanted
     }
 
-    /// Whether all outputs are shown as they were left. A folder that is as it was has the same entries; what somebody
-    /// wrote into a read-only output, a check of the store finds (`build fsck`).
+    /// Whether all outputs are shown as they were left.
     fn is_shown(&self, kept: &mut Kept) -> bool {
-        let folders =
-            (0..kept.state.len(Table::ShownFolders)).filter_map(|id| Some((id, kept.state.shown_folder(id)?)));
-        let doubtful: HashMap<String, u32> = folders
-            .filter(|(_, (path, left))| observation::folder(&self.session.root.join(path)) != *left)
-            .map(|(id, (path, _))| (path.to_owned(), id))
-            .collect();
+        let doubtful = self.doubtful(kept);
         if doubtful.is_empty() {
             return true;
         }
-        let now: Vec<(u32, String, Fingerprint)> = doubtful
-            .iter()
-            .map(|(path, id)| (*id, path.clone(), observation::folder(&self.session.root.join(path))))
-            .collect();
-        let inside = |path: &str| path.rsplit_once('/').is_some_and(|(folder, _)| doubtful.contains_key(folder));
-        let rows = (0..kept.state.len(Table::Shown)).filter_map(|id| kept.state.shown(id));
-        let files: Vec<(&str, Fingerprint)> =
-            rows.map(|(path, left, ..)| (path, left)).filter(|(path, _)| inside(path)).collect();
-        if !observation::differing(&self.session.root, &files).is_empty() {
+        if !self.different(kept, &doubtful).is_empty() {
             return false;
         }
-        now.iter().for_each(|(id, path, state)| kept.state.put_shown_folder(*id, path, state));
+        doubtful.iter().for_each(|(path, (id, now))| kept.state.put_shown_folder(*id, path, now));
         true
     }
 
-    /// Notes the folders in which outputs are shown.
-    fn keep_folders(&self, kept: &mut Kept, shown: &[ShownRow]) {
+    /// Folders that are not as they were left, with their rows and what they are now. A folder that is as it was has the
+    /// same entries; what somebody wrote into a read-only output, a check of the store finds (`build fsck`).
+    fn doubtful(&self, kept: &Kept) -> HashMap<String, (u32, Fingerprint)> {
+        let folders =
+            (0..kept.state.len(Table::ShownFolders)).filter_map(|id| Some((id, kept.state.shown_folder(id)?)));
+        let folders = folders.map(|(id, (path, left))| (id, path, left, observation::folder(&self.session.root, path)));
+        let doubtful = folders.filter(|(_, _, left, now)| left != now);
+        doubtful.map(|(id, path, _, now)| (path.to_owned(), (id, now))).collect()
+    }
+
+    /// Rows of shown outputs in these folders that are not as they were left.
+    fn different(&self, kept: &Kept, folders: &HashMap<String, (u32, Fingerprint)>) -> HashSet<u32> {
+        let inside = |path: &str| path.rsplit_once('/').is_some_and(|(folder, _)| folders.contains_key(folder));
+        let rows = (0..kept.state.len(Table::Shown)).filter_map(|id| Some((id, kept.state.shown(id)?)));
+        let (ids, shown): (Vec<u32>, Vec<(&str, Fingerprint)>) =
+            rows.filter(|(_, (path, ..))| inside(path)).map(|(id, (path, left, ..))| (id, (path, left))).unzip();
+        let different = observation::differing(&self.session.root, &shown);
+        different.into_iter().map(|index| ids[index]).collect()
+    }
+
+    /// Notes the state of the folders in which something was placed, or that were in doubt.
+    fn keep_folders(&self, kept: &mut Kept, shown: &[ShownRow], touched: &HashSet<String>) {
+        let known: HashMap<String, Fingerprint> = (0..kept.state.len(Table::ShownFolders))
+            .filter_map(|id| kept.state.shown_folder(id))
+            .map(|(path, left)| (path.to_owned(), left))
+            .collect();
         let folders: BTreeSet<&str> = shown.iter().filter_map(|row| Some(row.path.rsplit_once('/')?.0)).collect();
         let count = folders.len() as u32;
         for (id, folder) in folders.into_iter().enumerate() {
-            let state = observation::folder(&self.session.root.join(folder));
+            let state = match known.get(folder).filter(|_| !touched.contains(folder)) {
+                Some(state) => *state,
+                None => observation::folder(&self.session.root, folder),
+            };
             kept.state.put_shown_folder(id as u32, folder, &state);
         }
         (count..kept.state.len(Table::ShownFolders)).for_each(|id| kept.state.put(Table::ShownFolders, id, Vec::new()));
     }
 
-    /// Rows of shown outputs that are not as they were left.
-    fn different(&self, kept: &Kept) -> HashSet<u32> {
-        let rows = (0..kept.state.len(Table::Shown)).filter_map(|id| Some((id, kept.state.shown(id)?)));
-        let (ids, shown): (Vec<u32>, Vec<(&str, Fingerprint)>) =
-            rows.map(|(id, (path, fingerprint, ..))| (id, (path, fingerprint))).unzip();
-        let different = observation::differing(&self.session.root, &shown);
-        different.into_iter().map(|index| ids[index]).collect()
-    }
-
     /// Shows outputs; gives the paths of those whose content is gone.
     fn show(&self, wanted: &[u32]) -> Result<Vec<RelPath>, Error> {
         let kept = &mut *self.lock();
-        let different = self.different(kept);
+        let doubtful = self.doubtful(kept);
+        let different = self.different(kept, &doubtful);
         let mut shown: HashMap<u32, (u32, Digest)> = HashMap::new();
         for id in 0..kept.state.len(Table::Shown) {
             match kept.state.shown(id) {
@@ -158,7 +162,10 @@ impl Plan<'_> {
         }
         // Looks at them go folder by folder.
         next.sort_by(|a, b| a.path.cmp(&b.path));
-        self.keep_folders(kept, &next);
+        let mut touched: HashSet<String> = doubtful.into_keys().collect();
+        let names = placed.keys().filter_map(|path| path.strip_prefix(&self.session.root).ok()?.parent());
+        touched.extend(names.map(|folder| folder.to_string_lossy().into_owned()));
+        self.keep_folders(kept, &next, &touched);
         let count = next.len() as u32;
         next.iter().enumerate().for_each(|(index, row)| kept.state.put(Table::Shown, index as u32, row.encode()));
         (count..kept.state.len(Table::Shown)).for_each(|id| kept.state.put(Table::Shown, id, Vec::new()));
