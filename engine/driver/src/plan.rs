@@ -49,6 +49,8 @@ struct Kept {
     changed: HashSet<u32>,
     /// The edges of the action graph, once they were needed: rows of actions do not change any more then.
     graph: Option<Arc<ActionGraph>>,
+    /// Outputs whose content this command noted.
+    made: HashSet<u32>,
     /// Counts of the work done, for the event at the end.
     work: Work,
 }
@@ -200,7 +202,7 @@ impl<'a> Plan<'a> {
 
 impl Kept {
     fn of(state: State, row: RequestRow, changed: HashSet<u32>, work: Work) -> Self {
-        Self { state, row, changed, graph: None, work }
+        Self { state, row, changed, graph: None, made: HashSet::new(), work }
     }
 }
 

@@ -172,3 +172,24 @@ fn a_state_that_is_cut_or_changed_is_not_believed() {
         assert_eq!(output, format!("edit {step}\n"));
     }
 }
+
+#[test]
+fn a_build_that_failed_is_not_taken_for_done() {
+    let workspace = built();
+    workspace.write("p7/s.txt", "first\n");
+    workspace
+        .write("p3/BUILD.star", "load(\"//rules:defs.star\", \"thing\")\nthing(name = \"t\", src = \"none.txt\")\n");
+    assert!(matches!(run(&workspace, &["//..."], |_| ()).1, Built::Failed(_)));
+    workspace.write("p3/BUILD.star", &build_file(3, "text"));
+    assert_eq!(counted(&workspace, &["//..."]).ran, 1);
+    assert_eq!(std::fs::read_to_string(workspace.root().join("build-out/p7/t.copy")).unwrap(), "first\n");
+}
+
+#[test]
+fn a_build_that_was_stopped_is_not_taken_for_done() {
+    let workspace = built();
+    workspace.write("p7/s.txt", "second\n");
+    workspace::stopped(&workspace, &["//..."]);
+    assert_eq!(counted(&workspace, &["//..."]).ran, 1);
+    assert_eq!(std::fs::read_to_string(workspace.root().join("build-out/p7/t.copy")).unwrap(), "second\n");
+}

@@ -148,6 +148,7 @@ impl Plan<'_> {
                     Content::Tree(digest) => snapshot::Kept::Tree(*digest),
                 };
                 kept.state.put_content(output, &content);
+                kept.made.insert(output);
             }
             kept.state.set_validity(*id, Validity::Valid);
         }

@@ -22,6 +22,14 @@ impl Plan<'_> {
             return Ok(report);
         }
         let wanted = self.wanted();
+        // After a build that showed everything, only what is made now can differ from what is shown.
+        let as_before = {
+            let kept = &mut *self.lock();
+            let as_before = kept.row.complete && kept.row.wanted == wanted;
+            // Until it is done: the command may be stopped at any moment.
+            kept.row.complete = false;
+            as_before
+        };
         let mut report = BuildReport::default();
         // A content that is gone from the store when it is to be shown is made again.
         for _ in 0..3 {
@@ -29,10 +37,9 @@ impl Plan<'_> {
             report.stats = outcome.stats;
             self.lock().row.wanted.clone_from(&wanted);
             if !outcome.failures.is_empty() {
-                self.lock().row.complete = false;
                 return Err(Error::reported(ErrorKind::Build));
             }
-            let lost = self.show(&wanted)?;
+            let lost = if as_before { self.show_made()? } else { self.show(&wanted)? };
             if lost.is_empty() {
                 self.session.store.set_mended();
                 let mut kept = self.lock();
@@ -122,6 +129,48 @@ impl Plan<'_> {
             kept.state.put_shown_folder(id as u32, folder, &state);
         }
         (count..kept.state.len(Table::ShownFolders)).for_each(|id| kept.state.put(Table::ShownFolders, id, Vec::new()));
+    }
+
+    /// Shows the outputs that were made and those that are not as they were left; gives the paths of those whose content
+    /// is gone.
+    fn show_made(&self) -> Result<Vec<RelPath>, Error> {
+        let kept = &mut *self.lock();
+        let doubtful = self.doubtful(kept);
+        let different = self.different(kept, &doubtful);
+        let mut next: Vec<(u32, ShownRow)> = Vec::new();
+        for id in 0..kept.state.len(Table::Shown) {
+            let Some((path, fingerprint, artifact, _)) = kept.state.shown(id) else { continue };
+            if (kept.made.contains(&artifact) || different.contains(&id))
+                && let Some(content) = content(kept, artifact)
+            {
+                let (path, content) = (Arc::from(path), digest_of(&content));
+                next.push((id, ShownRow { path, artifact, content, fingerprint }));
+            }
+        }
+        let place = |(index, (_, row)): (usize, &(u32, ShownRow))| {
+            Some((self.session.root.join(&*row.path), (index, content(kept, row.artifact)?)))
+        };
+        let placed: BTreeMap<PathBuf, (usize, Content)> = next.iter().enumerate().filter_map(place).collect();
+        let contents = placed.iter().map(|(path, (_, content))| (path.clone(), content)).collect();
+        if let Err(error) = outputs::place(&self.session.store, &contents) {
+            let rows: Vec<ShownRow> = next.into_iter().map(|(_, row)| row).collect();
+            let lost = if error.is_missing_content { self.missing(kept, &placed, &rows)? } else { Vec::new() };
+            return if lost.is_empty() { Err(error) } else { Ok(lost) };
+        }
+        let mut touched: HashSet<String> = doubtful.into_keys().collect();
+        for (id, mut row) in next {
+            touched.extend(row.path.rsplit_once('/').map(|(folder, _)| folder.to_owned()));
+            row.fingerprint = observation::shown(&self.session.root.join(&*row.path));
+            kept.state.put(Table::Shown, id, row.encode());
+        }
+        for id in 0..kept.state.len(Table::ShownFolders) {
+            let Some((path, _)) = kept.state.shown_folder(id).filter(|(path, _)| touched.contains(*path)) else {
+                continue;
+            };
+            let (path, now) = (path.to_owned(), observation::folder(&self.session.root, path));
+            kept.state.put_shown_folder(id, &path, &now);
+        }
+        Ok(Vec::new())
     }
 
     /// Shows outputs; gives the paths of those whose content is gone.

@@ -81,10 +81,14 @@ impl Workspace {
     }
 
     fn session(&self, reporter: Arc<dyn Reporter>, change: impl FnOnce(&mut Options)) -> Session {
+        self.session_until(reporter, Cancel::default(), change)
+    }
+
+    fn session_until(&self, reporter: Arc<dyn Reporter>, cancel: Cancel, change: impl FnOnce(&mut Options)) -> Session {
         let store = self.folder.path().join("store");
         let mut options = Options { directory: Some(self.root()), store: Some(store), ..Options::default() };
         change(&mut options);
-        Session::open(options, reporter, Cancel::default()).unwrap()
+        Session::open(options, reporter, cancel).unwrap()
     }
 }
 
@@ -125,6 +129,23 @@ pub fn build(workspace: &Workspace, patterns: &[&str]) -> Built {
 /// Builds the patterns and says what was done.
 pub fn counted(workspace: &Workspace, patterns: &[&str]) -> Counts {
     run(workspace, patterns, |_| ()).0
+}
+
+/// Begins to build the patterns and stops as soon as actions are to be run.
+pub fn stopped(workspace: &Workspace, patterns: &[&str]) {
+    struct Stop(Cancel);
+    impl Reporter for Stop {
+        fn report(&self, event: Event) {
+            if matches!(event, Event::ActionsPlanned { .. }) {
+                self.0.cancel();
+            }
+        }
+    }
+    let cancel = Cancel::default();
+    let session = workspace.session_until(Arc::new(Stop(cancel.clone())), cancel, |_| ());
+    let patterns: Vec<String> = patterns.iter().map(|text| (*text).to_owned()).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    assert!(runtime.block_on(driver::build(&session, &patterns, 10)).is_err());
 }
 
 /// Builds the patterns with other options.
