@@ -123,6 +123,7 @@ fn containers_fail_as_soon_as_it_is_certain() {
         json!({"state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off: r/x@sha256:0: not found"}}}),
         json!({"state": {"waiting": {"reason": "InvalidImageName", "message": "r/X"}}}),
         json!({"state": {"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"db\" not found"}}}),
+        json!({"state": {"waiting": {"reason": "CreateContainerConfigError", "message": "failed to sync configmap cache: timed out"}}}),
         json!({"state": {"running": {}}, "restartCount": 0}),
     ];
     let progressing = || condition("Progressing", "True", "ReplicaSetUpdated", "");
@@ -136,6 +137,7 @@ fn containers_fail_as_soon_as_it_is_certain() {
     image: the image cannot be pulled: Back-off: r/x@sha256:0: not found
     image: InvalidImageName: r/X
     configuration: the container cannot be made: secret "db" not found
+    0 of 2 ready: CreateContainerConfigError: failed to sync configmap cache: timed out
     0 of 2 ready: started, its probe does not pass yet
     "#);
 }

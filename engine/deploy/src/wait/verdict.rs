@@ -167,7 +167,7 @@ fn container_failure(status: &Json) -> Option<(CauseKind, String)> {
         "ErrImagePull" | "ImagePullBackOff" if is_final_pull_error(message) => {
             return Some((CauseKind::Image, format!("the image cannot be pulled: {message}")));
         }
-        "CreateContainerConfigError" | "CreateContainerError" => {
+        "CreateContainerConfigError" | "CreateContainerError" if !is_passing_container_error(message) => {
             return Some((CauseKind::Configuration, format!("the container cannot be made: {message}")));
         }
         _ => {}
@@ -182,6 +182,11 @@ fn container_failure(status: &Json) -> Option<(CauseKind, String)> {
         }
         _ => None,
     }
+}
+
+/// Whether a node could not make a container because it was slow, and will try again.
+fn is_passing_container_error(message: &str) -> bool {
+    ["timed out", "deadline exceeded", "failed to sync"].iter().any(|sign| message.contains(sign))
 }
 
 /// Whether a registry will give the same answer the next time. A network failure may pass.
