@@ -209,7 +209,7 @@ fn random_edits(watched: bool) {
     let mut model = Model::new(seed);
     let kept = Workspace::new();
     let mut history = Vec::new();
-    let mut succeeded = 0;
+    let mut succeeded: usize = 0;
     model.write(&kept);
     let _watcher = watched.then(|| kept.watcher());
     let mut looked_at = 0;
@@ -234,7 +234,7 @@ fn random_edits(watched: bool) {
         let again = workspace::counted(&kept, &["//..."]);
         if matches!(with_state, Built::Made(_)) {
             assert_eq!((again.packages, again.targets, again.ran), (0, 0, 0), "nothing changed: {context}");
-            looked_at += again.stats;
+            looked_at += usize::from(again.stats > 0);
         }
         // What fails for long tells little: often, the next edit is to take the last ones back.
         match with_state {
@@ -244,6 +244,8 @@ fn random_edits(watched: bool) {
         }
         history.push(model.edit());
     }
-    assert_eq!(looked_at == 0, watched, "a watcher saves looking at files: {looked_at}");
-    assert!(succeeded * 4 > edits, "only {succeeded} of {edits} builds succeeded: too few to tell anything");
+    // A watcher that a busy machine keeps from answering in time is done without.
+    let expected = if watched { 0..=succeeded / 4 } else { succeeded..=succeeded };
+    assert!(expected.contains(&looked_at), "{looked_at} of {succeeded} commands looked at files");
+    assert!(succeeded as u64 * 4 > edits, "only {succeeded} of {edits} builds succeeded: too few to tell anything");
 }
