@@ -8,7 +8,8 @@ use model::{Action, Artifact, ConfiguredTarget, Diagnostics, Label, TargetKey, V
 use observation::{Observation, Question};
 use script::Library;
 use snapshot::{
-    ActionRow, State, Table, TargetRow, Validity, Writer, encode_action, encode_attributes, encode_providers,
+    ActionRow, State, Table, TargetHead, TargetRow, Validity, Writer, encode_action, encode_attributes,
+    encode_providers,
 };
 
 use crate::discover::{Unit, UnitKind};
@@ -196,6 +197,18 @@ impl<'a> Ledger<'a> {
         self.state.put_files(id, &files);
         self.state.put(Table::Attributes, id, attributes);
         Ok((id, changed))
+    }
+
+    /// Removes a target and its actions.
+    pub fn retire(&mut self, target: u32) {
+        let actions = TargetHead::read(self.state, target).map_or(Vec::new(), |head| head.actions);
+        for action in actions {
+            self.state.put(Table::Actions, action, Vec::new());
+            self.state.set_validity(action, Validity::Invalid);
+        }
+        for table in [Table::Targets, Table::Files, Table::Attributes] {
+            self.state.put(table, target, Vec::new());
+        }
     }
 
     /// What was seen to know that a label is a source file: the file, and that no package is between. That there is a file

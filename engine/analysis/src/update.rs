@@ -84,6 +84,7 @@ pub fn update(
             Requested::Rows(rows) => rows.iter().map(|id| update.ensure(*id, 0).map(|_| *id)).collect::<Option<_>>()?,
             Requested::Keys(keys) => keys.iter().map(|key| update.requested(key)).collect::<Option<_>>()?,
         };
+        update.retire();
         Some(Updated { requested: rows, evaluated: update.evaluated, written: update.written })
     })
 }
@@ -120,6 +121,9 @@ fn marks(state: &State, changes: &Changes) -> Option<Vec<Mark>> {
     let mut users: Vec<Vec<u32>> = vec![Vec::new(); count as usize];
     let mut open = Vec::new();
     for id in 0..count {
+        if state.row(Table::Targets, id).is_empty() {
+            continue;
+        }
         let head = TargetHead::read(state, id)?;
         head.dependencies.iter().for_each(|dependency| {
             if let Some(users) = users.get_mut(*dependency as usize) {
@@ -211,6 +215,16 @@ impl Update<'_> {
         let (_, changed) = self.evaluate(&key, depth)?;
         self.marks[id as usize] = if changed { Mark::Changed } else { Mark::Same };
         Some(changed)
+    }
+
+    /// Removes the rows that are out of date and that nothing requested needs any more. Should something need them again,
+    /// nothing would tell that they are.
+    fn retire(&mut self) {
+        for id in 0..self.marks.len() as u32 {
+            if matches!(self.marks[id as usize], Mark::Stale | Mark::Perhaps) {
+                self.ledger.retire(id);
+            }
+        }
     }
 
     /// Evaluates a target and writes its row.
