@@ -22,6 +22,8 @@ pub fn clean(session: &Session, expunge: bool) -> Result<(), Error> {
 /// How many bytes of contents a store may hold before the day's first command that stores something makes room.
 const DEFAULT_SIZE: u64 = 50 << 30;
 const DAY: i128 = 24 * 60 * 60 * 1_000_000_000;
+/// What was kept of a request is of no use to anybody after so long.
+const OLD_REQUEST: i128 = 30 * DAY;
 /// The file in the store whose time says when room was last looked for.
 const COLLECTED: &str = "collected";
 
@@ -29,7 +31,33 @@ const COLLECTED: &str = "collected";
 pub fn gc(session: &Session, limits: &Limits) -> Result<Collected, Error> {
     let usual = limits.size.is_none() && limits.age.is_none();
     let size = if usual { Some(usual_size()?) } else { limits.size };
-    Ok(session.store.gc(&Limits { size, ..*limits })?)
+    let collected = session.store.gc(&Limits { size, ..*limits })?;
+    if !limits.dry_run {
+        forget_requests(
+            session,
+            limits.age.map_or(OLD_REQUEST, |age| i128::try_from(age.as_nanos()).unwrap_or(OLD_REQUEST)),
+        )?;
+    }
+    Ok(collected)
+}
+
+/// Removes what was kept of requests that nobody made for so long. They are analysed anew, should they come again.
+fn forget_requests(session: &Session, age: i128) -> Result<(), Error> {
+    let now = host::clock::now();
+    let requests = session.store.root().join("requests");
+    if !host::fs::is_dir(&requests) {
+        return Ok(());
+    }
+    for workspace in host::fs::read_dir(&requests)? {
+        let workspace = requests.join(workspace.name);
+        for request in host::fs::read_dir(&workspace)? {
+            let file = workspace.join(request.name);
+            if host::fs::lstat(&file).is_ok_and(|stat| now - stat.mtime > age) {
+                host::fs::remove_file(&file)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Makes room in a store that has grown beyond its usual size. Looks once a day; a failure is a warning, since what the

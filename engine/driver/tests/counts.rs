@@ -193,3 +193,21 @@ fn a_build_that_was_stopped_is_not_taken_for_done() {
     assert_eq!(counted(&workspace, &["//..."]).ran, 1);
     assert_eq!(std::fs::read_to_string(workspace.root().join("build-out/p7/t.copy")).unwrap(), "second\n");
 }
+
+#[test]
+fn a_request_that_nobody_makes_is_forgotten_and_one_that_is_made_is_not() {
+    let workspace = built();
+    let one = ["//p1:t"];
+    counted(&workspace, &one);
+    let age = |days: u64| std::time::SystemTime::now() - std::time::Duration::from_secs(days * 86_400);
+    workspace
+        .requests()
+        .iter()
+        .for_each(|file| std::fs::File::options().append(true).open(file).unwrap().set_modified(age(40)).unwrap());
+    // A command notes that the request is still made, though nothing else is written.
+    assert_eq!(counted(&workspace, &one).written, 0);
+    workspace::collect(&workspace);
+    assert_eq!(workspace.requests().len(), 1);
+    assert_eq!(counted(&workspace, &one).targets, 0);
+    assert_eq!(counted(&workspace, &["//..."]).targets, PACKAGES);
+}

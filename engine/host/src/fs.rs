@@ -181,6 +181,12 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
     attempt("create", path, fs::create_dir(path))
 }
 
+/// Sets the modification time of a file to now.
+pub fn touch(path: &Path) -> Result<(), FileError> {
+    let touch = || File::options().append(true).open(path)?.set_modified(std::time::SystemTime::now());
+    attempt("set the time of", path, touch())
+}
+
 /// Creates a folder and its parents.
 pub fn create_dir_all(path: &Path) -> Result<(), FileError> {
     attempt("create folder", path, fs::create_dir_all(path))

@@ -314,7 +314,8 @@ impl State {
         changed.into_iter().for_each(|((table, id), row)| changes.put(*table, *id, row));
         match &self.file {
             None => Ok(TableFile::create(path, &self.with_index(self.fresh_rows()))?.unwrap_or(0)),
-            Some(_) if changes.is_empty() => Ok(0),
+            // Its time says when it was last of use, to a day.
+            Some(file) if changes.is_empty() => file.touch().map(|()| 0),
             Some(file) if file.is_worn() => {
                 Ok(TableFile::create(path, &self.with_index(file.merged(&changes)))?.unwrap_or(0))
             }

@@ -49,6 +49,7 @@ pub struct TableFile {
     /// Where the last whole segment ends.
     end: usize,
     inode: u64,
+    mtime: i128,
 }
 
 #[derive(Debug)]
@@ -151,12 +152,13 @@ impl TableFile {
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let inode = fs::stat_open(&file, path)?.inode;
+        let stat = fs::stat_open(&file, path)?;
+        let (inode, mtime) = (stat.inode, stat.mtime);
         // SAFETY: files of tables are only ever appended to or replaced as a whole, never cut or changed in place, so the
         // mapped bytes stay as they are.
         let map = unsafe { Mmap::map(&file) }.map_err(|source| failed("map", path, source))?;
         let Some((tables, start)) = read_head(&map) else { return Ok(None) };
-        let mut opened = Self { path: path.to_owned(), map, tables, overlay: HashMap::new(), end: start, inode };
+        let mut opened = Self { path: path.to_owned(), map, tables, overlay: HashMap::new(), end: start, inode, mtime };
         while opened.read_segment().is_some() {}
         Ok(Some(opened))
     }
@@ -241,6 +243,15 @@ impl TableFile {
         segment.extend_from_slice(&changes.0);
         file.write_all(&segment).map_err(|source| failed("write", path, source))?;
         Ok(true)
+    }
+
+    /// Sets the file's time to now, if it is more than a day old.
+    pub fn touch(&self) -> Result<(), StoreError> {
+        let day = 24 * 60 * 60 * 1_000_000_000;
+        if self.mtime + day > host::clock::now() {
+            return Ok(());
+        }
+        Ok(fs::touch(&self.path)?)
     }
 
     /// Whether so much was appended that a whole new file would be better.

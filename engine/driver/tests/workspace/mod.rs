@@ -70,6 +70,13 @@ impl Workspace {
         std::thread::sleep(std::time::Duration::from_millis(2100));
     }
 
+    /// The files of kept requests.
+    pub fn requests(&self) -> Vec<PathBuf> {
+        let folders = fs::read_dir(self.folder.path().join("store/v1/requests")).unwrap();
+        let files = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
+        files.map(|file| file.unwrap().path()).collect()
+    }
+
     /// A watcher where commands look for one.
     pub fn watcher(&self) -> watch::Watcher {
         let root = fs::canonicalize(self.root()).unwrap();
@@ -146,6 +153,12 @@ pub fn stopped(workspace: &Workspace, patterns: &[&str]) {
     let patterns: Vec<String> = patterns.iter().map(|text| (*text).to_owned()).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     assert!(runtime.block_on(driver::build(&session, &patterns, 10)).is_err());
+}
+
+/// Removes what is old from the store.
+pub fn collect(workspace: &Workspace) {
+    let session = workspace.session(Arc::new(Counter::default()), |_| ());
+    driver::gc(&session, &Default::default()).unwrap();
 }
 
 /// Builds the patterns with other options.
