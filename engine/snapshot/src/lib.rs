@@ -11,13 +11,15 @@ mod graph;
 mod package;
 mod rows;
 mod state;
+mod target_row;
 mod values;
 
 pub use codec::{Reader, Writer};
 pub use graph::{ActionGraph, Stale};
 pub use package::{decode_package, encode_package, target_stamp};
-pub use rows::{ActionRow, Kept, ObservationRow, PackageRow, RequestRow, ShownRow, TargetHead, TargetRow, Validity};
+pub use rows::{Kept, ObservationRow, PackageRow, RequestRow, ShownRow, Validity};
 pub use state::{State, Table, key_hash};
+pub use target_row::{ActionRow, TargetHead, TargetRow};
 pub use values::{
     decode_action, decode_attributes, decode_providers, depset, depset_id, encode_action, encode_attributes,
     encode_providers,
