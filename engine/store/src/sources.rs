@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use host::fs::{self, FileError, FileKind, FileStat};
@@ -17,16 +18,20 @@ const RACY: i128 = 2_000_000_000;
 const FLUSH: usize = 512;
 const ATTEMPTS: usize = 5;
 const SMALL: u64 = 1 << 20;
+/// So many small files are sooner read than the index is.
+const FEW: usize = 32;
 
 /// The index, read when it is first asked.
 pub(crate) struct Sources {
     path: PathBuf,
     index: Mutex<Option<Index>>,
+    /// How many small files were asked for so far.
+    small: AtomicUsize,
 }
 
 impl Sources {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, index: Mutex::new(None) }
+        Self { path, index: Mutex::new(None), small: AtomicUsize::new(0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Index>> {
@@ -34,6 +39,9 @@ impl Sources {
     }
 
     fn get(&self, stat: &FileStat) -> Option<Digest> {
+        if stat.size <= SMALL && self.small.fetch_add(1, Ordering::Relaxed) < FEW {
+            return None;
+        }
         self.lock().get_or_insert_with(|| Index::load(&self.path)).get(stat)
     }
 
@@ -116,7 +124,8 @@ impl Store {
         if size != before.size || fs::stat_open(&file, path)? != *before || fs::stat(path)? != *before {
             return Ok(None);
         }
-        if now - before.mtime.max(before.ctime) > RACY {
+        let few = self.0.sources.small.load(Ordering::Relaxed) <= FEW && before.size <= SMALL;
+        if !few && now - before.mtime.max(before.ctime) > RACY {
             self.0.sources.insert(Record { stat: *before, digest });
         }
         Ok(Some(digest))

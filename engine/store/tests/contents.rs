@@ -291,6 +291,7 @@ fn a_tree_whose_file_is_missing_is_not_contained() {
 #[test]
 fn sources_are_hashed_again_when_they_change_and_remembered_when_old() {
     let (folder, store) = open();
+    past_the_first_few(&folder, &store);
     let source = folder.path().join("source");
     for text in ["one", "two", "six"] {
         fs::write(&source, text).unwrap();
@@ -303,6 +304,15 @@ fn sources_are_hashed_again_when_they_change_and_remembered_when_old() {
     assert!(matches!(store.source_digest(folder.path()), Err(StoreError::NotAFile(_))));
 }
 
+/// Asks for so many small files that the index is used for those that follow.
+fn past_the_first_few(folder: &tempfile::TempDir, store: &Store) {
+    let source = folder.path().join("one-of-few");
+    fs::write(&source, "few").unwrap();
+    for _ in 0..32 {
+        store.source_digest(&source).unwrap();
+    }
+}
+
 #[test]
 fn the_index_survives_torn_records() {
     let (folder, store) = open();
@@ -311,6 +321,7 @@ fn the_index_survives_torn_records() {
         fs::write(source, n.to_string()).unwrap();
     }
     std::thread::sleep(Duration::from_millis(2100));
+    past_the_first_few(&folder, &store);
     for source in &sources {
         store.source_digest(source).unwrap();
     }
@@ -322,6 +333,7 @@ fn the_index_survives_torn_records() {
     torn[100] ^= 1;
     fs::write(&log, torn).unwrap();
     let again = Store::open(&folder.path().join("store")).unwrap();
+    past_the_first_few(&folder, &again);
     for (n, source) in sources.iter().enumerate() {
         assert_eq!(again.source_digest(source).unwrap().0, Digest::of(n.to_string().as_bytes()));
     }
