@@ -16,7 +16,7 @@ use crate::command::{Command, Mount, Status, WORK};
 use crate::error::SandboxError;
 use crate::launcher::{Launcher, Session};
 use crate::run::{LOOK, open_log};
-use crate::spec::{Bind, ProgramStatus, Report, Request};
+use crate::spec::{Bind, Failure, ProgramStatus, Report, Request};
 
 /// A longer answer is none.
 const LONGEST: usize = 64 << 20;
@@ -64,7 +64,10 @@ impl Persistent {
         let pipe = |source| SandboxError::Setup { step: "make pipes to a persistent worker".to_owned(), source };
         let (stdin, requests) = io::pipe().map_err(pipe)?;
         let (answers, stdout) = io::pipe().map_err(pipe)?;
-        ioctl_fionbio(&requests, true).and_then(|()| ioctl_fionbio(&answers, true)).map_err(io::Error::from).map_err(pipe)?;
+        ioctl_fionbio(&requests, true)
+            .and_then(|()| ioctl_fionbio(&answers, true))
+            .map_err(io::Error::from)
+            .map_err(pipe)?;
         let mut spec = command.spec();
         spec.shelf = Some(shelf.to_owned());
         let streams: Vec<OwnedFd> = vec![stdout.into(), open_log(&command.stderr)?.into(), stdin.into()];
@@ -75,7 +78,8 @@ impl Persistent {
     /// Makes folders and inputs appear in its working folder.
     pub fn show(&self, folders: &[RelPath], mounts: &[Mount]) -> Result<(), Unanswered> {
         let folders = folders.iter().map(|path| format!("{WORK}/{path}")).collect();
-        let binds = mounts.iter().map(|mount| self.bind(mount)).collect::<Result<_, _>>().map_err(Unanswered::Failed)?;
+        let binds =
+            mounts.iter().map(|mount| self.bind(mount)).collect::<Result<_, _>>().map_err(Unanswered::Failed)?;
         self.arrange(&Request::Show { folders, binds })
     }
 
@@ -97,16 +101,15 @@ impl Persistent {
     fn arrange(&self, request: &Request) -> Result<(), Unanswered> {
         // One that cannot be told has ended, and has said so.
         let _ = self.session.channel.send(request, &[]);
-        match self.report()? {
-            Ok(()) => Ok(()),
-            Err(failure) => {
-                Err(Unanswered::Failed(SandboxError::Setup { source: failure.source(), step: failure.step }))
-            }
-        }
+        self.arranged(self.report()?)
+    }
+
+    fn arranged(&self, done: Result<(), Failure>) -> Result<(), Unanswered> {
+        done.map_err(|failure| Unanswered::Failed(SandboxError::Setup { source: failure.source(), step: failure.step }))
     }
 
     /// The next answer of process 1.
-    fn report(&self) -> Result<Result<(), crate::spec::Failure>, Unanswered> {
+    fn report(&self) -> Result<Result<(), Failure>, Unanswered> {
         loop {
             let received = self.session.channel.receive::<Report>();
             let received = received.map_err(|error| Unanswered::Failed(SandboxError::Lost(error)))?;
@@ -150,18 +153,10 @@ impl Persistent {
             if writable {
                 left = &left[self.send(left)..];
             }
-            if answered && self.take_what_is_there()? {
-                continue;
-            }
-            if reported || answered {
-                // It ended, perhaps right after its answer.
-                match self.report()? {
-                    Err(failure) => {
-                        let source = failure.source();
-                        return Err(Unanswered::Failed(SandboxError::Setup { step: failure.step, source }));
-                    }
-                    Ok(()) => continue,
-                }
+            // What it wrote comes first: it may have ended right after its answer.
+            let wrote = answered && self.take_what_is_there()?;
+            if reported && !wrote {
+                self.arranged(self.report()?)?;
             }
         }
     }

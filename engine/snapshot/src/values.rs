@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    Action, ActionKind, Artifact, Data, Depset, FunctionRef, Limits, Network, Order, ProviderId, ProviderInstance, Resources, Spawn,
-    TargetKey,
+    Action, ActionKind, Artifact, Data, Depset, FunctionRef, Limits, Network, Order, ProviderId, ProviderInstance,
+    Resources, Spawn, TargetKey,
 };
 
 use crate::codec::{Reader, Writer};
@@ -241,7 +241,12 @@ fn put_spawn(row: &mut Writer, spawn: &Spawn, state: &mut State) {
             Some(artifact) => put_artifact(row.byte(1), artifact, state),
         }
     }
-    row.byte(u8::from(*needs_shell) | u8::from(*network == Network::Host) << 1 | u8::from(*test) << 2 | u8::from(worker_tools.is_some()) << 3);
+    row.byte(
+        u8::from(*needs_shell)
+            | u8::from(*network == Network::Host) << 1
+            | u8::from(*test) << 2
+            | u8::from(worker_tools.is_some()) << 3,
+    );
     row.number(timeout.map_or(0, |seconds| seconds.saturating_add(1)));
     row.number(u64::from(resources.cpu)).number(resources.memory);
     for limit in [limits.memory, limits.cpu_time, limits.processes] {
@@ -279,7 +284,8 @@ pub fn decode_action(
 
 fn get_spawn(row: &mut Reader<'_>, state: &mut State) -> Option<Spawn> {
     let argv = (0..row.length()?).map(|_| row.text().map(str::to_owned)).collect::<Option<_>>()?;
-    let env = (0..row.length()?).map(|_| Some((row.text()?.to_owned(), row.text()?.to_owned()))).collect::<Option<_>>()?;
+    let env =
+        (0..row.length()?).map(|_| Some((row.text()?.to_owned(), row.text()?.to_owned()))).collect::<Option<_>>()?;
     let mut artifact = || match row.byte()? {
         0 => Some(None),
         _ => Some(Some(state.artifact(row.id()?)?)),

@@ -32,7 +32,8 @@ pub(super) fn is_supported(requirements: &DictRef<'_>, argv: &[String]) -> starl
         }
     }
     if worker && json && !argv.iter().skip(1).any(|argument| model::flag_file(argument).is_some()) {
-        let problem = Problem::new("the arguments of a persistent worker's requests come from a file, but none is named");
+        let problem =
+            Problem::new("the arguments of a persistent worker's requests come from a file, but none is named");
         return Err(problem
             .hint("write them to a file with `ctx.actions.write`, and give `\"@\" + file.path` as the last argument")
             .into());

@@ -208,11 +208,7 @@ impl Process<'_> {
     }
 
     /// The files of the program and its tools, which a persistent worker has for its whole life.
-    pub(crate) fn worker_tools(
-        &self,
-        executable: Value<'_>,
-        context: &ContextData,
-    ) -> starlark::Result<Vec<Artifact>> {
+    pub(crate) fn worker_tools(&self, executable: Value<'_>, context: &ContextData) -> starlark::Result<Vec<Artifact>> {
         let mut tools = Inputs::default();
         self.add_tools(&mut tools, context)?;
         program(executable, &mut tools, context)?;
