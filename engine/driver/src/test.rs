@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use execution::{FailureKind, Outcome};
 use model::{
-    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Limits, Network,
-    Resources, Spawn, TestStatus,
+    Action, ActionKind, Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Event, Label, Limits, Network, Resources,
+    Spawn, TestStatus,
 };
 
 use crate::error::{Error, ErrorKind};

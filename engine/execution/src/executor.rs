@@ -64,8 +64,7 @@ impl Executor {
     ) -> Result<Outcome, ExecutionError> {
         let mut tries = 1;
         loop {
-            let known =
-                |artifact: &Artifact| self.known.as_ref().is_some_and(|known| known.content(artifact).is_some());
+            let known = |artifact: &Artifact| self.known.as_ref().is_some_and(|known| known.content(artifact).is_some());
             let graph = Graph::new(actions, wanted, &known)?;
             let worker = Worker::new(self.clone(), Arc::clone(&runner), graph);
             let outcome = Schedule::new(Arc::new(worker)).run(wanted).await?;
