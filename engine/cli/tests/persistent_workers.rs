@@ -132,11 +132,13 @@ fn a_tool_starts_once_for_each_job_and_makes_what_its_process_makes() {
 #[test]
 fn a_worker_that_ends_fails_its_action_and_no_other() {
     let folder = workspace();
-    folder.build(&["build", "//crash:all", "--keep_going", "--jobs=1"]).expect(1).says(&[
+    let run = folder.build(&["build", "//crash:all", "--keep_going", "--jobs=1"]).expect(1).says(&[
         "the persistent worker was ended by signal 6 without an answer",
         "run the tool as a process for each action, to see whether it fails there too: --noworkers",
     ]);
-    assert_eq!(folder.read("build-out/crash/good.txt"), "a\n");
+    let action = |label: &str| BTreeSet::from([(label.to_owned(), "Action".to_owned())]);
+    assert_eq!(run.actions("Failed"), action("//crash:crash"));
+    assert!(run.actions("Ran").is_superset(&action("//crash:good")), "{}", run.stderr);
 }
 
 #[test]

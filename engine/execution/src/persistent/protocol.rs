@@ -104,7 +104,10 @@ impl Flags<'_> {
                 return Err(RequestError::Wrong(format!("{argument} names arguments, but {name} is no input file")));
             }
             // Inside of a file it may be the name of a thing.
-            _ => return Ok(arguments.push(argument.to_owned())),
+            _ => {
+                arguments.push(argument.to_owned());
+                return Ok(());
+            }
         };
         if depth == DEEPEST {
             return Err(RequestError::Wrong(format!("{path} and others name each other as files of arguments")));
