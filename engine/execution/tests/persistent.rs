@@ -19,12 +19,13 @@ fn main() {
     if arguments.first().is_some_and(|program| program.ends_with("bin/tool")) {
         std::process::exit(tool(&arguments[1..]));
     }
-    let tests: [(&str, fn()); 10] = [
+    let tests: [(&str, fn()); 11] = [
         ("many_actions_start_one_worker_for_each_job", starts),
         ("a_tool_with_other_start_arguments_is_another_worker", other_tool),
         ("a_request_sees_its_own_inputs_alone", inputs),
         ("nothing_of_a_request_is_left_for_the_next", left_behind),
         ("an_input_cannot_be_changed", read_only),
+        ("a_link_to_the_host_is_no_output_and_is_not_followed", links),
         ("a_worker_makes_what_its_process_makes", no_workers),
         ("a_failed_request_does_not_end_the_worker", failed_request),
         ("a_worker_that_breaks_off_fails_its_action_alone", broken),
@@ -116,6 +117,11 @@ fn work(arguments: &[String], number: usize) -> Result<(), String> {
             let mode = fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777));
             let removed = fs::remove_file(path);
             write(to, &format!("{} {} {}", opened.is_err(), mode.is_err(), removed.is_err()))
+        }
+        ["link", to, target] => {
+            // The output's folder goes, so that the link can stand in its place.
+            let _ = fs::remove_dir(to);
+            std::os::unix::fs::symlink(target, to).map_err(|error| format!("{to}: {error}"))
         }
         ["fail", ..] => Err("it does not compile\n".to_owned()),
         ["sleep", ..] => loop {
@@ -314,6 +320,25 @@ fn read_only() {
     build.add("change", &["change", "out/cfg/p/change", "p/a"], &["p/a"]);
     assert_eq!(build.texts(), ["true true true"]);
     assert!(build.fixture.store.fsck(false, &|_, _| ()).unwrap().corrupt.is_empty());
+}
+
+fn links() {
+    let mut build = Build::new();
+    build.fixture.jobs = 1;
+    let outside = build.fixture.folder.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("x"), "secret").unwrap();
+    let (folder, file) = (outside.display().to_string(), outside.join("x").display().to_string());
+    build.add("file", &["link", "out/cfg/p/file", &file], &[]);
+    build.add("folder/x", &["link", "out/cfg/p/folder", &folder], &[]);
+    build.add("number", &["number", "out/cfg/p/number"], &[]);
+    let outcome = build.run();
+    for name in ["file", "folder/x"] {
+        let failure = failure(&outcome, name);
+        assert!(failure.message.contains("outside of the action's folder"), "{}", failure.message);
+    }
+    assert_eq!(build.fixture.text(&outcome, "out/cfg/p/number").len(), 1, "the worker goes on");
+    assert_eq!(fs::read_to_string(outside.join("x")).unwrap(), "secret", "nothing outside was removed");
 }
 
 fn no_workers() {

@@ -29,11 +29,9 @@ pub enum Keep {
 
 /// Copies files, folders and links to an existing folder, without those below `folder` that are left out.
 pub fn copy(folder: &Path, to: &Path, leave_out: &dyn Fn(&Path) -> bool) -> Result<(), FileError> {
-    let copy = |at: &Path, entry: &Entry| {
-        if leave_out(at) {
-            return Ok(false);
-        }
-        entry.copy(&to.join(at))
+    let copy = |at: &Path, entry: &Entry| match leave_out(at) {
+        true => Ok(false),
+        false => unless_gone(entry.copy(&to.join(at))),
     };
     walk(folder, &copy, &|_, _| Ok(())).map_err(|source| failed("copy", folder, source))
 }
@@ -43,13 +41,21 @@ pub fn empty(folder: &Path, keep: &dyn Fn(&Path) -> Keep) -> Result<(), FileErro
     let enter = |at: &Path, entry: &Entry| match (entry.kind, keep(at)) {
         (_, Keep::All) => Ok(false),
         (FileType::Directory, _) => Ok(true),
-        _ => unlinkat(entry.folder, &entry.name, AtFlags::empty()).map(|()| false).map_err(Into::into),
+        _ => unless_gone(unlinkat(entry.folder, &entry.name, AtFlags::empty()).map(|()| false).map_err(Into::into)),
     };
     let leave = |at: &Path, entry: &Entry| match keep(at) {
         Keep::Nothing => Ok(unlinkat(entry.folder, &entry.name, AtFlags::REMOVEDIR)?),
         Keep::Folder | Keep::All => Ok(()),
     };
     walk(folder, &enter, &leave).map_err(|source| failed("empty", folder, source))
+}
+
+/// The other process may remove an entry just now.
+fn unless_gone(result: io::Result<bool>) -> io::Result<bool> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        result => result,
+    }
 }
 
 fn failed(operation: &'static str, path: &Path, source: io::Error) -> FileError {
@@ -164,5 +170,28 @@ mod tests {
             walkdir::WalkDir::new(path("work")).into_iter().map(|entry| entry.unwrap().into_path()).collect();
         assert_eq!(left, [path("work"), path("work/a")]);
         assert_eq!(std::fs::read_to_string(path("outside/secret")).unwrap(), "s");
+    }
+    /// What another process does between the look at an entry and its use.
+    #[test]
+    fn an_entry_that_has_become_a_link_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("outside")).unwrap();
+        std::fs::write(path("outside/secret"), "s").unwrap();
+        symlink("outside", path("folder")).unwrap();
+        symlink("outside/secret", path("file")).unwrap();
+        let top = OwnedFd::from(File::open(folder.path()).unwrap());
+        let entry = |name: &str, kind| Entry { folder: &top, name: name.to_owned(), kind };
+        assert!(entry("folder", FileType::Directory).open().is_err());
+        assert!(entry("file", FileType::RegularFile).copy(&path("copied")).is_err());
+        assert!(!path("copied").exists());
+        assert!(entry("outside", FileType::Directory).open().is_ok());
+    }
+
+    #[test]
+    fn folders_without_end_are_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("d/".repeat(DEEPEST + 1))).unwrap();
+        assert!(empty(folder.path(), &|_| Keep::Nothing).unwrap_err().source.to_string().contains("too deeply"));
     }
 }

@@ -22,7 +22,7 @@ use sandbox::{Launcher, Patience, Status, Unanswered};
 
 pub use pool::PersistentWorkers;
 use process::{Process, StartError};
-use protocol::RequestError;
+use protocol::{RequestError, WorkResponse};
 
 use crate::content::Content;
 use crate::failure::{Failure, FailureKind};
@@ -126,21 +126,19 @@ pub(crate) fn run(
         Some(process) => process,
         none => none.insert(request.start(tool)?),
     };
-    let served = request.serve(process, tool, &line);
-    if matches!(served, Ok(_) | Err(Served::Failed(_))) {
+    // Dropping the lease of a worker that was not given back kills it.
+    let answer = request.ask(process, tool, &line)?;
+    let result = request.conclude(process, answer);
+    if process.clear().is_ok() {
         lease.give_back();
     }
-    served.map_err(|served| match served {
-        Served::Failed(stop) | Served::Broken(stop) => stop,
-    })
+    result
 }
 
-/// Why there is no result.
-enum Served {
-    /// The action failed; the worker can go on.
-    Failed(Stop),
-    /// The worker must not be used again.
-    Broken(Stop),
+/// What a worker answered, and from where on its messages belong to that.
+struct Answer {
+    response: WorkResponse,
+    log_start: u64,
 }
 
 impl Request<'_> {
@@ -151,34 +149,36 @@ impl Request<'_> {
         })
     }
 
-    fn serve(&self, process: &mut Process, tool: &Tool<'_>, line: &[u8]) -> Result<(ActionResult, Arc<str>), Served> {
-        let store = &self.worker.executor.store;
-        let broken = |stop| Served::Broken(stop);
-        let mounts = self.mounts(tool).map_err(broken)?;
+    /// Has the worker work. After an error it must not be used again.
+    fn ask(&self, process: &mut Process, tool: &Tool<'_>, line: &[u8]) -> Result<Answer, Stop> {
+        let mounts = self.mounts(tool)?;
         let folders = self.output_folders();
         let log_start = process.log_size();
         let patience = Patience { deadline: self.deadline, cancel: &self.worker.executor.cancel };
         let answer = process.ask(&folders, &mounts, line, &patience);
-        let answer = answer.map_err(|error| broken(self.unanswered(process, error, log_start)))?;
-        let response = protocol::response(&answer).map_err(|message| {
-            broken(self.broke(FailureKind::Worker, format!("the persistent worker {message}"), process, log_start))
-        })?;
-        let log: Arc<str> = Arc::from(response.output);
-        let taken = match response.exit_code {
-            0 => self.take(process, &log),
-            code => {
-                let message = format!("the persistent worker answered with exit code {code}");
-                let mut failure = Failure::new(self.action, FailureKind::ExitCode(code), message);
-                failure.hints = undeclared::hints(self.worker, self.action, self.inputs, &log);
-                failure.log = Arc::from(format!("{log}{}", process.log_since(log_start)));
-                Err(Stop::failure(failure))
-            }
-        };
-        process.clear().map_err(|error| broken(self.store_error(&error)))?;
-        let outputs = taken.map_err(Served::Failed)?;
+        let answer = answer.map_err(|error| self.unanswered(process, error, log_start))?;
+        let response = protocol::response(&answer);
+        let wrong =
+            |message| self.broke(FailureKind::Worker, format!("the persistent worker {message}"), process, log_start);
+        Ok(Answer { response: response.map_err(wrong)?, log_start })
+    }
+
+    /// What came of the action. The worker has done its part.
+    fn conclude(&self, process: &Process, answer: Answer) -> Result<(ActionResult, Arc<str>), Stop> {
+        let Answer { response: WorkResponse { exit_code, output, .. }, log_start } = answer;
+        if exit_code != 0 {
+            let message = format!("the persistent worker answered with exit code {exit_code}");
+            let mut failure = Failure::new(self.action, FailureKind::ExitCode(exit_code), message);
+            failure.hints = undeclared::hints(self.worker, self.action, self.inputs, &output);
+            failure.log = Arc::from(format!("{output}{}", process.log_since(log_start)));
+            return Err(Stop::failure(failure));
+        }
+        let log: Arc<str> = Arc::from(output);
+        let outputs = self.take(process, &log)?;
+        let store = &self.worker.executor.store;
         let log_digest = if log.is_empty() { None } else { Some(store.put_bytes(log.as_bytes())) };
-        let log_digest = log_digest.transpose().map_err(|error| Served::Failed(self.store_error(&error)))?;
-        Ok((ActionResult { outputs, exit_code: 0, log: log_digest, hermetic: true }, log))
+        let log_digest = log_digest.transpose().map_err(|error| self.store_error(&error))?;
+        Ok((ActionResult { outputs, exit_code, log: log_digest, hermetic: true }, log))
     }
 
     /// The inputs of this request alone.

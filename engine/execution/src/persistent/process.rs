@@ -5,7 +5,7 @@
 //! place, while they are taken. Then everything else in that folder is removed. What it remembers of earlier requests is
 //! its own affair, as with Bazel: the protocol demands that it matters to no answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use host::foreign::{self, Keep};
@@ -15,7 +15,7 @@ use store::{Store, StoreError, TempDir};
 
 use super::Tool;
 use crate::content::Content;
-use crate::mounts;
+use crate::{mounts, places};
 
 /// More of its messages is not kept in memory.
 const LOG_LIMIT: u64 = 1 << 20;
@@ -25,8 +25,9 @@ pub(super) struct Process {
     /// Ends before its folders are removed.
     program: Persistent,
     place: TempDir,
-    /// Where its tool is mounted.
-    tool: Vec<RelPath>,
+    /// Where its tool is mounted, and the folders above.
+    tool: BTreeSet<RelPath>,
+    above: BTreeSet<RelPath>,
 }
 
 /// Why a worker could not be started.
@@ -58,7 +59,9 @@ impl Process {
             ..Command::default()
         };
         let program = Persistent::start(launcher, &command, store.root()).map_err(StartError::Sandbox)?;
-        Ok(Self { program, place, tool: tool.inputs.keys().cloned().collect() })
+        let tool: BTreeSet<RelPath> = tool.inputs.keys().cloned().collect();
+        let above = tool.iter().flat_map(places::above).collect();
+        Ok(Self { program, place, tool, above })
     }
 
     /// Whether it can be asked.
@@ -86,20 +89,17 @@ impl Process {
     /// Copies what it made to a folder that it cannot reach.
     pub(super) fn take_outputs(&self, inputs: &BTreeMap<RelPath, Content>) -> Result<PathBuf, StoreError> {
         let to = self.place.path().join("outputs");
-        let is_input = |path: &Path| {
-            path.to_str().and_then(|path| RelPath::new(path).ok()).is_some_and(|path| inputs.contains_key(&path))
-        };
+        let is_input = |path: &Path| as_relative(path).is_some_and(|path| inputs.contains_key(&path));
         foreign::copy(&self.work(), &to, &is_input)?;
         Ok(to)
     }
 
     /// Removes everything of the last request.
     pub(super) fn clear(&self) -> Result<(), StoreError> {
-        let tool = || self.tool.iter().map(|path| Path::new(path.as_str()));
-        let keep = |path: &Path| match () {
-            () if tool().any(|tool| tool == path) => Keep::All,
-            () if tool().any(|tool| tool.starts_with(path)) => Keep::Folder,
-            () => Keep::Nothing,
+        let keep = |path: &Path| match as_relative(path) {
+            Some(path) if self.tool.contains(&path) => Keep::All,
+            Some(path) if self.above.contains(&path) => Keep::Folder,
+            _ => Keep::Nothing,
         };
         foreign::empty(&self.work(), &keep)?;
         Ok(foreign::empty(&self.place.path().join("outputs"), &|_| Keep::Nothing)?)
@@ -125,4 +125,8 @@ impl Process {
     pub(super) fn said(&self) -> &[u8] {
         self.program.said()
     }
+}
+
+fn as_relative(path: &Path) -> Option<RelPath> {
+    path.to_str().and_then(|path| RelPath::new(path).ok())
 }
