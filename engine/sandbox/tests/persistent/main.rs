@@ -111,7 +111,7 @@ fn the_end_of_the_program_is_told_and_dropping_it_is_one() {
     assert!(child > 1);
     let sleeping = || {
         let all = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
-        all.filter(|line| line.ends_with(b"sleep\0600000\0")).count()
+        all.filter(|line| line.ends_with(b"sleep\x00600000\x00")).count()
     };
     assert_eq!(sleeping(), 1);
     drop(probe);
