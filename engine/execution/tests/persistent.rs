@@ -267,6 +267,18 @@ fn other_tool() {
     assert_eq!(texts.split_off(3), ["1", "1", "1"]);
     texts.sort();
     assert_eq!(texts, ["1", "2", "3"]);
+
+    // Two tools take turns without ending each other.
+    let mut build = Build::new();
+    build.fixture.jobs = 1;
+    for number in 0..6 {
+        let name = format!("t{number}");
+        let action = build.add(&name, &["number", &format!("out/cfg/p/{name}")], &[]);
+        change(action, |spawn| spawn.argv.insert(1, format!("-O{}", number % 2)));
+    }
+    let mut texts = build.texts();
+    texts.sort();
+    assert_eq!(texts, ["1", "1", "2", "2", "3", "3"]);
 }
 
 fn inputs() {

@@ -10,6 +10,9 @@ use model::{Cancel, Digest};
 
 use super::process::Process;
 
+/// For so many tools as many workers may be idle as one tool may have: actions of several tools take turns.
+const TOOLS: usize = 4;
+
 /// How often a request to stop is looked for.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -18,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct PersistentWorkers(Arc<Pool>);
 
 struct Pool {
-    /// How many may run for one tool, and how many may be idle.
+    /// How many may run for one tool.
     most: usize,
     state: Mutex<State>,
     freed: Condvar,
@@ -84,7 +87,7 @@ impl Lease {
         let (Some(process), Some(key)) = (self.process.take(), self.key.take()) else { return };
         let mut state = self.pool.state();
         state.idle.push((key, process));
-        let ended = (state.idle.len() > self.pool.most).then(|| state.idle.remove(0));
+        let ended = (state.idle.len() > self.pool.most * TOOLS).then(|| state.idle.remove(0));
         if let Some((key, _)) = &ended {
             state.end(key);
         }
