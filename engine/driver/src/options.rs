@@ -27,6 +27,8 @@ pub struct Options {
     pub override_repositories: BTreeMap<String, PathBuf>,
     /// `--sandbox_debug`: keep the folders of failed actions and say where they are.
     pub sandbox_debug: bool,
+    /// `--worker_max_instances`: how many persistent workers a tool may have; `None` for as many as jobs, 0 for none.
+    pub worker_max_instances: Option<usize>,
     /// How tests are run.
     pub test: TestOptions,
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use execution::{Executor, Known};
+use execution::{Executor, Known, PersistentWorkers};
 use loading::{Loader, Workspace};
 use model::{Cancel, Configuration, Label, Platform, Reporter, TargetKey};
 use observation::Question;
@@ -177,6 +177,10 @@ impl Session {
             local_memory: self.options.local_memory,
             keep_going: self.options.keep_going,
             sandbox_debug: self.options.sandbox_debug,
+            workers: PersistentWorkers::new(self.options.worker_max_instances.unwrap_or_else(|| {
+                // A job has at most one.
+                self.options.jobs.unwrap_or_else(processors)
+            })),
         })
     }
 }

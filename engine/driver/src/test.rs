@@ -134,6 +134,7 @@ impl<'a> Runner<'a> {
             limits: Limits::default(),
             test: true,
             resources: Resources::default(),
+            worker_tools: None,
         };
         let action = Action {
             owner: target.key.clone(),

@@ -10,6 +10,7 @@ use store::Store;
 use crate::content::{Builtin, Content, Known, Sources};
 use crate::graph::Graph;
 use crate::outcome::{ExecutionError, Outcome};
+use crate::persistent::PersistentWorkers;
 use crate::runner::{Runner, SandboxRunner};
 use crate::schedule::Schedule;
 use crate::worker::Worker;
@@ -38,6 +39,8 @@ pub struct Executor {
     pub jobs: usize,
     /// How much memory, in MB, actions that declare some may take at once; `None` for four fifths of what is available.
     pub local_memory: Option<u64>,
+    /// Tools that stay from one action to the next.
+    pub workers: PersistentWorkers,
     /// Whether to go on with what does not depend on a failed action.
     pub keep_going: bool,
     /// Whether to keep the folder of a failed action and to name it.

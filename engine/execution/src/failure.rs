@@ -42,6 +42,8 @@ pub enum FailureKind {
     TestFailed,
     /// It is a test that took longer than its limit.
     TestTimedOut,
+    /// Its persistent worker cannot be asked, or did not keep to the protocol.
+    Worker,
     /// Its process succeeded without making all outputs.
     MissingOutput,
     /// A source file cannot be read.

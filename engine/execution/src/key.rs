@@ -81,7 +81,7 @@ fn add_artifact(key: &mut KeyBuilder, artifact: Option<&Artifact>) {
     }
 }
 
-fn add_content(key: &mut KeyBuilder, content: &Content) {
+pub(crate) fn add_content(key: &mut KeyBuilder, content: &Content) {
     match content {
         Content::File { digest, executable, .. } => {
             key.number(if *executable { 1 } else { 0 }).digest(digest);

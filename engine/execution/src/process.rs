@@ -14,6 +14,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::memo::ActionResult;
 use crate::mounts;
 use crate::outputs;
+use crate::persistent::{self, Tool};
 use crate::places::{self, Place};
 use crate::undeclared;
 use crate::worker::{Stop, Worker};
@@ -45,6 +46,9 @@ pub(crate) fn run(
     spawn: &Spawn,
     inputs: &BTreeMap<RelPath, Content>,
 ) -> Result<(ActionResult, Arc<str>), Stop> {
+    if let Some(tool) = Tool::of(worker, spawn, inputs) {
+        return persistent::run(worker, action, spawn, inputs, &tool);
+    }
     let engine = |error: StoreError| Stop::failure(Failure::engine(action, &error));
     let mounts = mounts(worker, action, inputs)?;
     let place = worker.places.take(&worker.executor.store, folders(action, &mounts)).map_err(engine)?;

@@ -12,6 +12,11 @@ pub trait Runner: Send + Sync {
 
     /// Whether a process sees nothing but what the command names.
     fn is_hermetic(&self) -> bool;
+
+    /// What starts sandboxes, if processes can be had that stay from one command to the next.
+    fn launcher(&self) -> Option<&Launcher> {
+        None
+    }
 }
 
 /// Runs commands in sandboxes; as plain processes where the machine has no namespaces, after saying so once.
@@ -49,5 +54,8 @@ impl Runner for SandboxRunner {
                 false
             }
         })
+    }
+    fn launcher(&self) -> Option<&Launcher> {
+        self.is_hermetic().then_some(&self.launcher)
     }
 }

@@ -6,12 +6,12 @@ mod fixture;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use execution::{ExecutionError, FailureKind, Outcome};
+use execution::{ExecutionError, FailureKind};
+use fixture::real::{build, change, spawn, try_build, with_tools};
 use fixture::{Fixture, artifact, as_test};
-use model::{Action, ActionKind, Artifact, Spawn};
+use model::Action;
 
 fn main() {
     sandbox::init_if_requested();
@@ -74,52 +74,6 @@ fn concat(to: &str, from: &[&str]) -> std::io::Result<()> {
         text += &fs::read_to_string(path).map_err(|error| std::io::Error::other(format!("{path}: {error}")))?;
     }
     fs::write(to, text)
-}
-
-/// This program and its libraries as a tree of tools.
-fn with_tools() -> Fixture {
-    let mut fixture = Fixture::new();
-    let scratch = fixture.store.scratch().unwrap();
-    let copy = |from: &Path, to: &str| {
-        let to = scratch.path().join(to.trim_start_matches('/'));
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(from, to).unwrap();
-    };
-    copy(&std::env::current_exe().unwrap(), "bin/tool");
-    let maps = fs::read_to_string("/proc/self/maps").unwrap();
-    let mapped: BTreeSet<&str> = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..])).collect();
-    for library in mapped.into_iter().filter(|path| path.contains(".so")) {
-        copy(Path::new(library), library);
-        copy(Path::new(library), &format!("lib64/{}", library.rsplit('/').next().unwrap()));
-    }
-    fixture.tools = Some(fixture.store.capture_tree(scratch.path()).unwrap().0);
-    fixture
-}
-
-fn spawn(command: &str, inputs: &[&str], outputs: &[&str]) -> Action {
-    let mut action = fixture::spawn(&format!("/bin/tool {command}"), inputs, outputs);
-    change(&mut action, |spawn| spawn.root = Some(artifact("tools")));
-    action
-}
-
-fn change(action: &mut Action, change: impl FnOnce(&mut Spawn)) {
-    if let ActionKind::Spawn(spawn) = &mut action.kind {
-        change(spawn);
-    }
-}
-
-fn try_build(fixture: &Fixture, actions: &[Action], wanted: &[&str]) -> Result<Outcome, ExecutionError> {
-    let actions: Vec<Arc<Action>> = actions.iter().cloned().map(Arc::new).collect();
-    let wanted: Vec<Artifact> = wanted.iter().map(|path| artifact(path)).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(fixture.executor().execute(&actions, &wanted))
-}
-
-fn build(fixture: &Fixture, actions: &[Action], wanted: &[&str]) -> (Outcome, String) {
-    let outcome = try_build(fixture, actions, wanted).unwrap();
-    let stats = outcome.stats;
-    let counts = format!("ran {} cached {} failed {}", stats.ran, stats.cached, stats.failed);
-    (outcome, counts)
 }
 
 /// Builds one action that must succeed; the text of its output.

@@ -84,6 +84,10 @@ pub struct Spawn {
     /// What it takes of the machine. Not part of its key: it changes when a process runs, not what it makes.
     #[serde(default)]
     pub resources: Resources,
+    /// The files of the tool itself, if its process can serve further actions of the same tool as a persistent worker.
+    /// They are among the inputs. Not part of the key: who runs a tool does not change what it makes.
+    #[serde(default)]
+    pub worker_tools: Option<Vec<Artifact>>,
 }
 
 /// What a process takes of the machine while it runs.
@@ -134,4 +138,10 @@ impl Action {
         let of_spawn = spawn.into_iter().flat_map(|spawn| spawn.root.iter().chain(&spawn.stdin));
         of_spawn.chain(source).chain(entries.iter().map(|(_, artifact)| artifact))
     }
+}
+
+/// The path in an argument that names a file with further arguments: `@path`, `--flagfile=path`, `-flagfile=path`.
+pub fn flag_file(argument: &str) -> Option<&str> {
+    let path = ["@", "--flagfile=", "-flagfile="].iter().find_map(|prefix| argument.strip_prefix(prefix))?;
+    (!path.is_empty()).then_some(path)
 }

@@ -20,7 +20,7 @@ mod rule;
 mod target;
 mod tree;
 
-pub use action::{Action, ActionKind, Limits, Network, Resources, Spawn};
+pub use action::{Action, ActionKind, Limits, Network, Resources, Spawn, flag_file};
 pub use artifact::{Artifact, ArtifactRoot};
 pub use cancel::Cancel;
 pub use configuration::{Configuration, Platform};

@@ -57,6 +57,11 @@ fn run(command: &str, argument: &str) {
             println!("background {}", child.id());
         }
         "serve" => serve(argument),
+        "answer" => std::io::stdin().lines().map_while(Result::ok).for_each(|line| {
+            let (command, argument) = line.split_once(' ').unwrap_or((&line, ""));
+            run(command, argument);
+        }),
+        "peel" => println!("{}", peel(argument)),
         "relay" => relay(argument),
         "engine" => engine(argument),
         other => panic!("unknown command {other}"),
@@ -146,4 +151,26 @@ fn processes(count: usize) {
     if (0..count).map(start).filter(Result::is_err).count() > 0 {
         std::process::exit(1);
     }
+}
+
+/// Tries with all rights of a namespace of its own to take away what is mounted at a path, here and in copies of all
+/// mounts; what came of it, and what is seen there then.
+fn peel(path: &str) -> String {
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+    use nix::sched::{CloneFlags, unshare};
+    let entered = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).is_ok()
+        && fs::write("/proc/self/uid_map", "0 1000 1").is_ok();
+    let mut seen = vec![format!("entered {entered}")];
+    for (name, flags) in [("one", MsFlags::MS_BIND), ("all", MsFlags::MS_BIND | MsFlags::MS_REC)] {
+        let copy = format!("/tmp/{name}");
+        fs::create_dir(&copy).unwrap();
+        let made = mount(Some("/"), copy.as_str(), None::<&str>, flags, None::<&str>);
+        seen.push(format!("copy of {name} {}", made.is_ok()));
+        let inside = format!("{copy}{path}");
+        seen.push(format!("taken away {}", umount2(inside.as_str(), MntFlags::MNT_DETACH).is_ok()));
+        seen.push(list(&inside));
+    }
+    seen.push(format!("taken away {}", umount2(path, MntFlags::MNT_DETACH).is_ok()));
+    seen.push(list(path));
+    seen.join("; ")
 }

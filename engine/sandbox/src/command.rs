@@ -155,6 +155,7 @@ impl Command {
             files,
             memory: vec!["/tmp".to_owned(), "/dev/shm".to_owned()],
             binds,
+            shelf: None,
             stdin: self.stdin.clone(),
             argv: self.argv.clone(),
             env: self.env.clone(),

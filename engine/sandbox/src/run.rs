@@ -52,7 +52,7 @@ pub(crate) fn outputs(command: &Command) -> Result<(File, File), SandboxError> {
     Ok((stdout, stderr))
 }
 
-fn open_log(path: &Path) -> Result<File, SandboxError> {
+pub(crate) fn open_log(path: &Path) -> Result<File, SandboxError> {
     host::fs::create(path)?;
     // Appending keeps lines of several writers whole.
     OpenOptions::new().append(true).open(path).map_err(|source| file_error(path, source))
@@ -92,7 +92,7 @@ pub(crate) fn follow(session: &Session, watch: &Watch<'_>) -> Result<Exit, Sandb
                 }
                 Report::Ended { status, wall } => progress.ended = Some((status, wall)),
                 Report::Finished(usage) => progress.usage = usage,
-                Report::Started | Report::Listening(_) | Report::Connected { .. } => {}
+                Report::Started | Report::Listening(_) | Report::Arranged(_) | Report::Connected { .. } => {}
             },
             None => return progress.exit(started.elapsed()).map(|exit| watch.judge(exit)),
         }

@@ -26,6 +26,8 @@ pub(crate) struct Spec {
     pub memory: Vec<String>,
     /// Mounted in this order; a later one may lie inside an earlier one.
     pub binds: Vec<Bind>,
+    /// A folder of the host from which more can be mounted later, by `Request::Show`. The program cannot see it.
+    pub shelf: Option<PathBuf>,
     pub stdin: Option<PathBuf>,
     pub argv: Vec<String>,
     pub env: Vec<(String, String)>,
@@ -69,6 +71,8 @@ pub(crate) enum Report {
     Listening(usize),
     /// The program is about to run.
     Started,
+    /// What `Request::Show` or `Request::Hide` asked for is done; or the step that failed.
+    Arranged(Result<(), Failure>),
     /// The answer to `Request::Connect`: the connection comes along, or an error number.
     Connected { id: u64, errno: Option<i32> },
     /// The program ended.
@@ -93,13 +97,18 @@ pub(crate) struct Usage {
     pub max_rss: u64,
 }
 
-/// What the engine asks of a running container.
+/// What the engine asks of a running container or persistent worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
     /// Connect to this port on the container's loopback.
     Connect { id: u64, port: u16 },
     /// Ask the program to end (SIGTERM).
     Terminate,
+    /// Make folders below the working folder, and mount what lies on the shelf: sources are relative to it, targets are
+    /// absolute.
+    Show { folders: Vec<String>, binds: Vec<Bind> },
+    /// Take away again what was shown last.
+    Hide,
 }
 
 /// A failed step of the set-up.

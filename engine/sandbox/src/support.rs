@@ -70,6 +70,7 @@ impl Spec {
             files: Vec::new(),
             memory: vec!["/tmp".to_owned()],
             binds: Vec::new(),
+            shelf: None,
             stdin: None,
             argv: Vec::new(),
             env: Vec::new(),

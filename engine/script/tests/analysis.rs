@@ -112,7 +112,7 @@ return None"#,
         .collect();
     insta::assert_snapshot!(shown.join("\n"), @r###"
         Write [<file out/linux-amd64/a>] Write { content: "text\n", executable: true }
-        Shell [<file out/linux-amd64/b>] Spawn(Spawn { argv: ["/bin/sh", "-c", "cat $1 > $2", "sh", "out/linux-amd64/a", "out/linux-amd64/b"], env: {}, root: None, needs_shell: true, network: Loopback, stdin: None, stdout: None, timeout: None, limits: Limits { memory: None, cpu_time: None, processes: None }, test: false, resources: Resources { cpu: 1, memory: 0 } })
+        Shell [<file out/linux-amd64/b>] Spawn(Spawn { argv: ["/bin/sh", "-c", "cat $1 > $2", "sh", "out/linux-amd64/a", "out/linux-amd64/b"], env: {}, root: None, needs_shell: true, network: Loopback, stdin: None, stdout: None, timeout: None, limits: Limits { memory: None, cpu_time: None, processes: None }, test: false, resources: Resources { cpu: 1, memory: 0 }, worker_tools: None })
         Tree [<tree out/linux-amd64/t>] Tree { entries: [("x/a", <file out/linux-amd64/a>), ("b", <file out/linux-amd64/b>)] }
         Copy [<tree out/linux-amd64/u>] Copy { source: <tree out/linux-amd64/t> }
         Write [<file out/linux-amd64/w>] Write { content: "p\nq\n", executable: false }

@@ -229,7 +229,8 @@ fn put_artifact(row: &mut Writer, artifact: &Artifact, state: &mut State) {
 }
 
 fn put_spawn(row: &mut Writer, spawn: &Spawn, state: &mut State) {
-    let Spawn { argv, env, root, needs_shell, network, stdin, stdout, timeout, limits, test, resources } = spawn;
+    let Spawn { argv, env, root, needs_shell, network, stdin, stdout, timeout, limits, test, resources, worker_tools } =
+        spawn;
     row.number(argv.len() as u64);
     argv.iter().for_each(|argument| _ = row.text(argument));
     row.number(env.len() as u64);
@@ -240,11 +241,20 @@ fn put_spawn(row: &mut Writer, spawn: &Spawn, state: &mut State) {
             Some(artifact) => put_artifact(row.byte(1), artifact, state),
         }
     }
-    row.byte(u8::from(*needs_shell) | u8::from(*network == Network::Host) << 1 | u8::from(*test) << 2);
+    row.byte(
+        u8::from(*needs_shell)
+            | u8::from(*network == Network::Host) << 1
+            | u8::from(*test) << 2
+            | u8::from(worker_tools.is_some()) << 3,
+    );
     row.number(timeout.map_or(0, |seconds| seconds.saturating_add(1)));
     row.number(u64::from(resources.cpu)).number(resources.memory);
     for limit in [limits.memory, limits.cpu_time, limits.processes] {
         row.number(limit.map_or(0, |limit| limit.saturating_add(1)));
+    }
+    if let Some(tools) = worker_tools {
+        row.number(tools.len() as u64);
+        tools.iter().for_each(|tool| put_artifact(row, tool, state));
     }
 }
 
@@ -288,5 +298,9 @@ fn get_spawn(row: &mut Reader<'_>, state: &mut State) -> Option<Spawn> {
     let resources = Resources { cpu: row.id()?, memory: row.number()? };
     let mut limit = || Some(row.number()?.checked_sub(1));
     let limits = Limits { memory: limit()?, cpu_time: limit()?, processes: limit()? };
-    Some(Spawn { argv, env, root, needs_shell, network, stdin, stdout, timeout, limits, test, resources })
+    let worker_tools = match flags & 8 {
+        0 => None,
+        _ => Some((0..row.length()?).map(|_| state.artifact(row.id()?)).collect::<Option<_>>()?),
+    };
+    Some(Spawn { argv, env, root, needs_shell, network, stdin, stdout, timeout, limits, test, resources, worker_tools })
 }

@@ -38,6 +38,12 @@ pub struct GlobalFlags {
     /// Keep the folders of failed actions and say where they are
     #[arg(long = "sandbox_debug", global = true)]
     pub sandbox_debug: bool,
+    /// How many persistent workers one tool may have [default: number of jobs]
+    #[arg(long = "worker_max_instances", value_name = "N", value_parser = jobs, global = true)]
+    pub worker_max_instances: Option<usize>,
+    /// Run each action as a process of its own, and none in a persistent worker
+    #[arg(long = "noworkers", global = true)]
+    pub noworkers: bool,
     /// Whether to colour messages
     #[arg(long = "color", value_name = "WHEN", value_enum, default_value_t = When::Auto, global = true)]
     pub color: When,

@@ -188,7 +188,7 @@ impl Shared {
                 let source = failure.source();
                 state.end(Err(SandboxError::Setup { step: failure.step, source }));
             }
-            Report::Finished(_) => {}
+            Report::Finished(_) | Report::Arranged(_) => {}
             Report::Connected { id, errno } => {
                 let connection = received.descriptors.pop().map(TcpStream::from);
                 let error = || io::Error::from_raw_os_error(errno.unwrap_or(0));

@@ -95,6 +95,7 @@ impl ContainerSpec {
             files,
             memory: memory.collect(),
             binds: state.collect(),
+            shelf: None,
             stdin: None,
             argv: self.argv.clone(),
             env: self.env.clone(),

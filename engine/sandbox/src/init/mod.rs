@@ -14,6 +14,7 @@ mod privileges;
 mod program;
 mod raw;
 mod root;
+mod shelf;
 mod step;
 mod supervisor;
 

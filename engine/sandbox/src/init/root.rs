@@ -13,6 +13,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{chdir, pivot_root};
 
+use super::shelf::Shelf;
 use super::step::Step;
 use crate::spec::{Bind, Failure, Spec};
 
@@ -33,8 +34,9 @@ const DEVICE_LINKS: [(&str, &str); 4] = [
     ("stderr", "/proc/self/fd/2"),
 ];
 
-/// Builds the root file system and moves into it. It can still be written to until [`seal`].
-pub(super) fn build(spec: &Spec) -> Result<(), Failure> {
+/// Builds the root file system and moves into it. It can still be written to until [`seal`]. Returns the shelf, if the
+/// spec names one.
+pub(super) fn build(spec: &Spec) -> Result<Option<Shelf>, Failure> {
     umask(Mode::empty());
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>).step(|| "make the mounts private")?;
@@ -53,8 +55,17 @@ pub(super) fn build(spec: &Spec) -> Result<(), Failure> {
         builder.parent(path)?;
         fs::write(inside(path), content).step(|| format!("write {path}"))?;
     }
+    let shelf = match &spec.shelf {
+        None => None,
+        Some(source) => {
+            // The working folder is mounted over it next, and no program can take that away to look below.
+            builder.bind(&Bind { source: source.clone(), target: spec.cwd.clone(), folder: true, writable: false })?;
+            Some(Shelf::open(&inside(&spec.cwd))?)
+        }
+    };
     spec.binds.iter().try_for_each(|bind| builder.bind(bind))?;
-    enter()
+    enter()?;
+    Ok(shelf)
 }
 
 /// Makes the root itself read-only, and what root could change of the machine through /proc.
@@ -178,7 +189,7 @@ fn mount_memory(at: &Path, options: &str) -> nix::Result<()> {
 
 /// Sets the flags of a bind mount. Flags that the host's mount has may not be cleared from inside a user namespace, so
 /// where the plain set is refused, `noexec` is kept too.
-fn restrict(target: &Path, writable: bool) -> nix::Result<()> {
+pub(super) fn restrict(target: &Path, writable: bool) -> nix::Result<()> {
     let mut flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     if !writable {
         flags |= MsFlags::MS_RDONLY;

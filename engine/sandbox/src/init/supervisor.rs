@@ -4,6 +4,7 @@
 use std::os::fd::AsFd;
 use std::time::Instant;
 
+use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -12,6 +13,7 @@ use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::namespaces::Identity;
+use super::shelf::Shelf;
 use super::step::Step;
 use super::{network, program, raw, root};
 use crate::channel::Channel;
@@ -29,7 +31,7 @@ pub(super) fn run(spec: &Spec, identity: Identity, channel: &Channel) -> i32 {
 
 fn supervise(spec: &Spec, identity: Identity, channel: &Channel) -> Result<Option<Report>, Failure> {
     set_pdeathsig(Signal::SIGKILL).step(|| "tie the sandbox to its parent")?;
-    root::build(spec)?;
+    let mut shelf = root::build(spec)?;
     if let Some(wire) = &spec.wire {
         network::connect_wire(wire, channel)?;
         network::allow_low_ports()?;
@@ -45,7 +47,7 @@ fn supervise(spec: &Spec, identity: Identity, channel: &Channel) -> Result<Optio
         channel.send(&Report::Started, &[]).step(|| "report the start")?;
     }
     let main = start(spec)?;
-    let status = watch(main, channel, &signals)?;
+    let status = watch(main, channel, &signals, shelf.as_mut())?;
     Ok(status.map(|status| Report::Ended { status, wall: started.elapsed() }))
 }
 
@@ -69,7 +71,12 @@ pub(super) fn child_signals() -> Result<SignalFd, Failure> {
 }
 
 /// Reaps orphans and answers the engine until the program has ended (its status) or the engine hung up (`None`).
-fn watch(main: Pid, channel: &Channel, signals: &SignalFd) -> Result<Option<ProgramStatus>, Failure> {
+fn watch(
+    main: Pid,
+    channel: &Channel,
+    signals: &SignalFd,
+    mut shelf: Option<&mut Shelf>,
+) -> Result<Option<ProgramStatus>, Failure> {
     loop {
         let mut ready = [
             PollFd::new(channel, PollFlags::IN | PollFlags::RDHUP),
@@ -91,7 +98,7 @@ fn watch(main: Pid, channel: &Channel, signals: &SignalFd) -> Result<Option<Prog
         }
         if engine.contains(PollFlags::IN) {
             match channel.receive::<Request>() {
-                Ok(Some(received)) => answer(&received.message, main, channel),
+                Ok(Some(received)) => answer(&received.message, main, channel, shelf.as_deref_mut()),
                 Ok(None) | Err(_) => return Ok(None),
             }
         }
@@ -112,7 +119,7 @@ fn reap(main: Pid) -> Option<ProgramStatus> {
     }
 }
 
-fn answer(request: &Request, main: Pid, channel: &Channel) {
+fn answer(request: &Request, main: Pid, channel: &Channel, shelf: Option<&mut Shelf>) {
     // An engine that cannot be answered has hung up, which the next poll reports.
     let _ = match request {
         Request::Connect { id, port } => match network::connect(*port) {
@@ -122,6 +129,18 @@ fn answer(request: &Request, main: Pid, channel: &Channel) {
                 channel.send(&Report::Connected { id: *id, errno }, &[])
             }
         },
+        Request::Show { folders, binds } => {
+            let shown = shelf.map_or_else(no_shelf, |shelf| shelf.show(folders, binds));
+            channel.send(&Report::Arranged(shown), &[])
+        }
+        Request::Hide => {
+            let hidden = shelf.map_or_else(no_shelf, Shelf::hide);
+            channel.send(&Report::Arranged(hidden), &[])
+        }
         Request::Terminate => kill(main, Signal::SIGTERM).map_err(Into::into),
     };
+}
+
+fn no_shelf() -> Result<(), Failure> {
+    Err(Errno::ENOENT).step(|| "mount what was not announced")
 }

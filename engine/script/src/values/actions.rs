@@ -17,7 +17,7 @@ use starlark::values::{NoSerialize, StarlarkValue, Value, starlark_value};
 use super::args::ArgsValue;
 use super::context::{ContextData, Output};
 use super::process::{Inputs, Process, program, words};
-use super::{FileValue, to_data};
+use super::{FileValue, persistent, to_data};
 use crate::diagnose;
 use crate::problem::{Problem, a, fail};
 use crate::session::session;
@@ -168,6 +168,7 @@ fn actions_methods(builder: &mut MethodsBuilder) {
         #[starlark(require = named, default = NoneOr::None)] timeout: NoneOr<i32>,
         #[starlark(require = named, default = NoneOr::None)] resources: NoneOr<DictRef<'v>>,
         #[starlark(require = named, default = NoneOr::None)] limits: NoneOr<DictRef<'v>>,
+        #[starlark(require = named, default = NoneOr::None)] execution_requirements: NoneOr<DictRef<'v>>,
     ) -> starlark::Result<NoneType> {
         let process = Process {
             inputs: inputs.into_option(),
@@ -185,7 +186,12 @@ fn actions_methods(builder: &mut MethodsBuilder) {
         let mut inputs = process.inputs(&this.0)?;
         let mut argv = vec![program(executable, &mut inputs, &this.0)?];
         argv.extend(words(&arguments.items)?);
-        let kind = process.spawn(argv, false)?;
+        let mut kind = process.spawn(argv, false)?;
+        if let (Some(requirements), ActionKind::Spawn(spawn)) = (execution_requirements.into_option(), &mut kind)
+            && persistent::is_supported(&requirements, &spawn.argv)?
+        {
+            spawn.worker_tools = Some(process.worker_tools(executable, &this.0)?);
+        }
         let mnemonic = mnemonic.into_option().unwrap_or("Action");
         let progress = progress_message.into_option().unwrap_or("");
         this.register(mnemonic, progress, inputs, process.all_outputs(), kind)?;

@@ -25,6 +25,7 @@ mod file;
 mod function;
 mod label;
 mod native;
+mod persistent;
 mod process;
 mod provider;
 mod rule;

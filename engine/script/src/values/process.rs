@@ -194,14 +194,25 @@ impl Process<'_> {
         if let Some(value) = self.inputs {
             inputs.add(value, "inputs")?;
         }
-        if let Some(value) = self.tools {
-            match UnpackListOrTuple::<Value<'_>>::unpack_value(value) {
-                Ok(Some(list)) => list.items.into_iter().try_for_each(|tool| inputs.tool(tool, context))?,
-                _ => inputs.add(value, "tools")?,
-            }
-        }
+        self.add_tools(&mut inputs, context)?;
         self.root.iter().chain(&self.stdin).for_each(|file| inputs.file(&file.0));
         Ok(inputs)
+    }
+
+    fn add_tools(&self, inputs: &mut Inputs, context: &ContextData) -> starlark::Result<()> {
+        let Some(value) = self.tools else { return Ok(()) };
+        match UnpackListOrTuple::<Value<'_>>::unpack_value(value) {
+            Ok(Some(list)) => list.items.into_iter().try_for_each(|tool| inputs.tool(tool, context)),
+            _ => inputs.add(value, "tools"),
+        }
+    }
+
+    /// The files of the program and its tools, which a persistent worker has for its whole life.
+    pub(crate) fn worker_tools(&self, executable: Value<'_>, context: &ContextData) -> starlark::Result<Vec<Artifact>> {
+        let mut tools = Inputs::default();
+        self.add_tools(&mut tools, context)?;
+        program(executable, &mut tools, context)?;
+        Ok(tools.finish().to_list().iter().filter_map(|file| file.as_file().cloned()).collect())
     }
 
     /// All outputs: standard output's file needs not be listed.
@@ -234,6 +245,7 @@ impl Process<'_> {
             limits,
             test: false,
             resources: resources(self.resources.as_ref())?,
+            worker_tools: None,
         }))
     }
 }
