@@ -32,7 +32,7 @@ pub(crate) enum UnitKind {
         target: Arc<Target>,
         schema: Arc<RuleSchema>,
         /// Selects resolved.
-        attributes: BTreeMap<Arc<str>, Data>,
+        attributes: Arc<BTreeMap<Arc<str>, Data>>,
     },
 }
 
@@ -117,7 +117,7 @@ impl<'a> Discovery<'a> {
                 let edges = self.edges(&target, &schema, &attributes, configuration)?;
                 let kind = match core_rule(&target) {
                     Some("alias") => UnitKind::Alias(target),
-                    _ => UnitKind::Rule { target, schema, attributes },
+                    _ => UnitKind::Rule { target, schema, attributes: Arc::new(attributes) },
                 };
                 Ok(Unit { key: key.clone(), kind, edges, conditions })
             }

@@ -155,7 +155,7 @@ impl<'a> Evaluation<'a> {
         unit: &Unit,
         target: &Arc<Target>,
         schema: &Arc<RuleSchema>,
-        attributes: &BTreeMap<Arc<str>, Data>,
+        attributes: &Attributes,
     ) -> Result<Evaluated, Diagnostics> {
         let mut dependencies = Dependencies::new();
         let mut wrong = Vec::new();
@@ -227,16 +227,17 @@ impl<'a> Evaluation<'a> {
         &self,
         target: &Target,
         schema: &RuleSchema,
-        attributes: &BTreeMap<Arc<str>, Data>,
+        attributes: &Attributes,
         dependencies: &Dependencies,
     ) -> Result<Attributes, Diagnostics> {
-        let mut attributes = attributes.clone();
-        if schema.executable || schema.test {
-            for name in ["args", "env"] {
-                let Some(data) = attributes.get_mut(name) else { continue };
-                *data = expand(data, target, dependencies)
-                    .map_err(|error| self.loader.locate(error, target.location.as_ref()))?;
-            }
+        if !schema.executable && !schema.test {
+            return Ok(Arc::clone(attributes));
+        }
+        let mut attributes = BTreeMap::clone(attributes);
+        for name in ["args", "env"] {
+            let Some(data) = attributes.get_mut(name) else { continue };
+            *data = expand(data, target, dependencies)
+                .map_err(|error| self.loader.locate(error, target.location.as_ref()))?;
         }
         Ok(Arc::new(attributes))
     }
