@@ -2,7 +2,7 @@
 //! checked. No rule runs here.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use loading::{Loader, Node};
@@ -157,11 +157,13 @@ impl<'a> Discovery<'a> {
             };
             let configuration = if attribute.exec { &self.exec } else { configuration };
             let mut labels = Vec::new();
-            value.for_each_label(&mut |label| labels.push(label.clone()));
-            for label in labels {
-                if edges.iter().rev().take_while(|edge| edge.attribute == *name).any(|edge| edge.label == label) {
-                    continue;
+            let mut seen = HashSet::new();
+            value.for_each_label(&mut |label| {
+                if seen.insert(label.clone()) {
+                    labels.push(label.clone());
                 }
+            });
+            for label in labels {
                 let checked = self
                     .key_of(&label, Some(configuration))
                     .map_err(|errors| self.loader.named_by(errors, Some(&target.label), &label))

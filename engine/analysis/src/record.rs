@@ -1,6 +1,6 @@
 //! How a configured target came about, and its rows in the state that is kept for the next command.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use loading::{Loader, Node};
@@ -41,11 +41,8 @@ pub struct UnitRecord {
 impl UnitRecord {
     pub(crate) fn new(loader: &Loader, unit: &Unit, evaluated: Evaluated) -> Result<Self, Diagnostics> {
         let mut dependencies: Vec<TargetKey> = Vec::with_capacity(unit.edges.len());
-        for edge in &unit.edges {
-            if !dependencies.contains(&edge.to) {
-                dependencies.push(edge.to.clone());
-            }
-        }
+        let mut seen: HashSet<&TargetKey> = HashSet::with_capacity(unit.edges.len());
+        dependencies.extend(unit.edges.iter().map(|edge| &edge.to).filter(|to| seen.insert(to)).cloned());
         let (rule, patterns, visibility) = match &unit.kind {
             UnitKind::Source(_) => (None, false, loader.file_visibility(&unit.key.label)?),
             UnitKind::Output => (None, false, generator_visibility(loader, &unit.edges[0].label)?),

@@ -234,10 +234,11 @@ impl Update<'_> {
         }
         let unit = self.discovery.unit(key).ok()?;
         let mut dependencies = Vec::with_capacity(unit.edges.len());
+        let mut seen = HashSet::with_capacity(unit.edges.len());
         for edge in &unit.edges {
             let id = self.row_of(&edge.to, depth + 1)?;
             self.provide(&edge.to, id, matches!(unit.kind, UnitKind::Output))?;
-            if !dependencies.contains(&id) {
+            if seen.insert(id) {
                 dependencies.push(id);
             }
         }
