@@ -21,9 +21,7 @@ pub struct BuildReport {
 /// Builds all targets that the patterns match. Says where the outputs are if there are at most `listed` targets.
 pub async fn build(session: &Session, patterns: &[String], listed: usize) -> Result<BuildReport, Error> {
     let plan = Plan::open(session, &Request::targets(patterns))?;
-    let report = plan.build(listed).await;
-    plan.save()?;
-    report
+    plan.end(plan.build(listed).await)
 }
 
 /// Loads and analyses what the patterns match, and runs nothing.

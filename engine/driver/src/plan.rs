@@ -166,6 +166,13 @@ impl<'a> Plan<'a> {
         self.requested(self.count())
     }
 
+    /// Keeps the state at the end of a command. An error of the command comes before one of that.
+    pub(crate) fn end<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        let saved = self.save();
+        let value = result?;
+        saved.map(|()| value)
+    }
+
     /// Keeps the state for the next command. Whatever the command came to, what it found out is true.
     pub(crate) fn save(&self) -> Result<(), Error> {
         let mut kept = self.lock();
@@ -192,7 +199,9 @@ impl<'a> Plan<'a> {
             .map(|claim| claim.path.to_owned())
             .collect();
         for path in paths {
-            if let Some(seen) = observation::look_at_content(&self.session.root, &path) {
+            // One that is gone by now stays unknown, which the next command finds out.
+            let seen = observation::look(&self.session.root, Question::Content, &path, &loading::MARKS);
+            if let Some(seen) = seen.filter(|seen| !seen.fingerprint.is_absent()) {
                 kept.work.reads += 1;
                 kept.state.put_observation(&seen);
             }

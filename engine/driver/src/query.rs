@@ -45,11 +45,7 @@ pub fn query(session: &Session, expression: &str, output: QueryFormat) -> Result
     seen.sort_by(|a, b| folder_and_name(&a.path).cmp(&folder_and_name(&b.path)));
     seen.iter().for_each(|observation| _ = state.put_observation(observation));
     put_packages(&loader, &mut state);
-    for (question, path) in session.root_questions(&loader) {
-        if let Some(root) = observation::look(session.root(), question, &path, &loading::MARKS) {
-            state.put_observation(&root);
-        }
-    }
+    session.roots()?.iter().for_each(|root| _ = state.put_observation(root));
     renew(session, &loader, &mut state, &changed);
     state.put(Table::Answer, 0, answer.clone().into_bytes());
     watched.note(&mut state);
@@ -88,10 +84,8 @@ fn look(session: &Session, watched: &Watched, mut state: State, stats: &mut usiz
 /// A loader that evaluates only packages which saw something different.
 fn loader(session: &Session, request: &Request, state: &State, changed: &HashSet<u32>) -> Result<Arc<Loader>, Error> {
     let fresh = session.new_loader()?;
-    let is_root = |id: &u32| {
-        let questions = session.root_questions(&fresh);
-        state.claim(*id).is_some_and(|claim| questions.iter().any(|(_, path)| path == claim.path))
-    };
+    let roots = session.roots()?;
+    let is_root = |id: &u32| state.claim(*id).is_some_and(|claim| roots.iter().any(|root| *root.path == *claim.path));
     if changed.is_empty() || changed.iter().any(is_root) {
         return Ok(Arc::new(fresh));
     }

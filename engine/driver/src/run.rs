@@ -32,8 +32,7 @@ pub async fn run(session: &Session, request: &RunRequest) -> Result<Ran, Error> 
     let label = session.label(&request.target)?;
     let plan = Plan::open(session, &Request::program(&label))?;
     let ran = run_planned(session, &plan, &label, request).await;
-    plan.save()?;
-    ran
+    plan.end(ran)
 }
 
 async fn run_planned(session: &Session, plan: &Plan<'_>, label: &Label, request: &RunRequest) -> Result<Ran, Error> {

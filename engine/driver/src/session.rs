@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use execution::{Executor, Known, PersistentWorkers};
 use loading::{Loader, Workspace};
 use model::{Cancel, Configuration, Label, Platform, Reporter, TargetKey};
-use observation::Question;
+use observation::{Observation, Question};
 use store::Store;
 
 use crate::builtins;
@@ -27,8 +27,15 @@ pub struct Session {
     pub(crate) configuration: Arc<Configuration>,
     pub(crate) exec_platform: Platform,
     endpoints: OnceLock<Arc<fetch::Endpoints>>,
-    workspace: OnceLock<(Workspace, Arc<Repositories>)>,
+    workspace: OnceLock<Opened>,
     loader: OnceLock<Arc<Loader>>,
+}
+
+/// WORKSPACE.star, read.
+struct Opened {
+    workspace: Workspace,
+    external: Arc<Repositories>,
+    roots: Vec<Observation>,
 }
 
 impl Session {
@@ -66,18 +73,24 @@ impl Session {
         Ok(self.endpoints.get_or_init(|| Arc::new(read)))
     }
 
-    fn workspace(&self) -> Result<&(Workspace, Arc<Repositories>), Error> {
+    fn workspace(&self) -> Result<&Opened, Error> {
         if let Some(workspace) = self.workspace.get() {
             return Ok(workspace);
         }
+        // Looked at before they are read: what changes in between, the next command sees.
+        let mut roots = vec![self.look_at(loading::WORKSPACE_FILE)];
         let workspace = Workspace::open(&self.root).map_err(|error| Error::of(ErrorKind::CommandLine, error))?;
+        for repository in &workspace.decl().repositories {
+            let labels = repository.attributes.values();
+            labels.for_each(|data| data.for_each_label(&mut |label| roots.push(self.look_at(&label.exec_path()))));
+        }
         let external = Repositories::new(&workspace, &self.store, self.endpoints()?, &self.reporter)?;
-        Ok(self.workspace.get_or_init(|| (workspace, Arc::new(external))))
+        Ok(self.workspace.get_or_init(|| Opened { workspace, external: Arc::new(external), roots }))
     }
 
     /// A loader that has loaded nothing yet.
     pub(crate) fn new_loader(&self) -> Result<Loader, Error> {
-        let (workspace, external) = self.workspace()?;
+        let Opened { workspace, external, .. } = self.workspace()?;
         let external = Arc::clone(external) as Arc<dyn loading::External>;
         let overrides = &self.options.override_repositories;
         Ok(Loader::new(workspace.clone(), Some(external), Arc::clone(&self.reporter), overrides))
@@ -104,14 +117,14 @@ impl Session {
         self.store.root().join("watchers").join(format!("{}.socket", workspace.to_hex()))
     }
 
-    /// What everything in the workspace depends on: WORKSPACE.star, and the files that it names.
-    pub(crate) fn root_questions(&self, loader: &Loader) -> Vec<(Question, String)> {
-        let mut files = vec![loading::WORKSPACE_FILE.to_owned()];
-        for repository in &loader.workspace().decl().repositories {
-            let labels = repository.attributes.values();
-            labels.for_each(|data| data.for_each_label(&mut |label| files.push(label.exec_path())));
-        }
-        files.into_iter().map(|file| (Question::Content, file)).collect()
+    /// What everything in the workspace depends on: WORKSPACE.star and the files that it names, as they were read.
+    pub(crate) fn roots(&self) -> Result<&[Observation], Error> {
+        Ok(&self.workspace()?.roots)
+    }
+
+    fn look_at(&self, file: &str) -> Observation {
+        let seen = observation::look(&self.root, Question::Content, file, &loading::MARKS);
+        seen.unwrap_or_else(|| Observation::unknown(Question::Content, Arc::from(file)))
     }
 
     /// The top folder of the workspace.

@@ -54,8 +54,7 @@ pub async fn test(session: &Session, patterns: &[String]) -> Result<TestReport, 
     let targets: Vec<Arc<ConfiguredTarget>> = (0..count).filter_map(|index| plan.requested(index)).collect();
     let runner = Runner::new(session, &plan, BTreeMap::new(), Network::Loopback);
     let report = run_tests(session, &plan, &targets, &runner).await;
-    plan.save()?;
-    report
+    plan.end(report)
 }
 
 /// Runs the tests named and reports each.

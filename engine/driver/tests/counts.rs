@@ -211,3 +211,11 @@ fn a_request_that_nobody_makes_is_forgotten_and_one_that_is_made_is_not() {
     assert_eq!(counted(&workspace, &one).targets, 0);
     assert_eq!(counted(&workspace, &["//..."]).targets, PACKAGES);
 }
+
+#[test]
+fn another_workspace_file_is_noticed() {
+    let workspace = built();
+    workspace.write("WORKSPACE.star", "workspace(name = \"w\", ignore = [\"p19\"])\n");
+    assert_eq!(counted(&workspace, &["//..."]).targets, PACKAGES - 1);
+    assert_eq!(counted(&workspace, &["//..."]).targets, 0);
+}

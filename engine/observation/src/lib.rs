@@ -9,6 +9,6 @@ mod observer;
 mod verify;
 
 pub use answer::{Answer, Fingerprint, Observation, Question, SETTLED_AFTER};
+pub use observer::look;
 pub use observer::{Entry, Observer};
-pub use observer::{look, look_at_content};
 pub use verify::{Claim, Verdict, Verification, differing, folder, shown, verify};

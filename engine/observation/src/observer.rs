@@ -175,11 +175,6 @@ pub fn look(root: &Path, question: Question, name: &str, marks: &[&str]) -> Opti
     Some(Observation { question, path: Arc::from(name), answer, fingerprint })
 }
 
-/// Reads a source file for what [`look`] tells of its content.
-pub fn look_at_content(root: &Path, name: &str) -> Option<Observation> {
-    look(root, Question::Content, name, &[])
-}
-
 /// Asks a question anew, without remembering the answer.
 pub(crate) fn ask(question: Question, path: &Path, marks: &[&str]) -> Result<(Answer, Fingerprint), FileError> {
     let now = host::clock::now();

@@ -17,8 +17,8 @@ mod values;
 pub use codec::{Reader, Writer};
 pub use graph::{ActionGraph, Stale};
 pub use package::{decode_package, encode_package, target_stamp};
-pub use rows::{Kept, ObservationRow, PackageRow, RequestRow, ShownRow, Validity};
-pub use state::{State, Table, key_hash};
+pub use rows::{Kept, PackageRow, RequestRow, ShownRow, Validity};
+pub use state::{State, Table};
 pub use target_row::{ActionRow, TargetHead, TargetRow};
 pub use values::{
     decode_action, decode_attributes, decode_providers, depset, depset_id, encode_action, encode_attributes,

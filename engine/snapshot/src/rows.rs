@@ -32,9 +32,6 @@ pub struct RequestRow {
     pub damages: u64,
 }
 
-/// Something seen of the workspace.
-pub type ObservationRow = Observation;
-
 /// An output where the user sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownRow {

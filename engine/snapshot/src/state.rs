@@ -21,7 +21,7 @@ pub enum Table {
     Labels,
     /// Of a query: the text that answers it, one row.
     Answer,
-    /// [`crate::ObservationRow`].
+    /// `observation::Observation`s.
     Observations,
     /// [`crate::ShownRow`].
     Shown,
@@ -126,7 +126,7 @@ pub struct State {
 }
 
 /// A short hash of a key.
-pub fn key_hash(bytes: &[u8]) -> u64 {
+fn key_hash(bytes: &[u8]) -> u64 {
     let digest = Digest::of(bytes);
     u64::from_le_bytes(*digest.as_bytes().first_chunk().expect("a digest has 32 bytes"))
 }
@@ -207,7 +207,7 @@ impl State {
         id
     }
 
-    /// The row with this key. `hash` is that of the key's bytes, as [`key_hash`] gives it.
+    /// The row with this key.
     pub fn find(&self, table: Table, key: &[u8]) -> Option<u32> {
         let hash = key_hash(key);
         let is_it = |id: &u32| key_of(table, self.row(table, *id)).is_some_and(|own| own == key);

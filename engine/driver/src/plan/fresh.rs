@@ -28,13 +28,13 @@ pub(super) fn analyse(
     work.packages += loader.evaluated().len();
     work.targets += analysis.attributes.len();
     let mut state = State::new(identity);
-    let row =
-        write(session, loader, &mut state, labels, &analysis).map_err(|error| Error::of(ErrorKind::Build, error))?;
+    let row = write(session.roots()?, loader, &mut state, labels, &analysis)
+        .map_err(|error| Error::of(ErrorKind::Build, error))?;
     Ok((state, row))
 }
 
 fn write(
-    session: &Session,
+    roots: &[Observation],
     loader: &Loader,
     state: &mut State,
     labels: Vec<Label>,
@@ -42,7 +42,7 @@ fn write(
 ) -> Result<RequestRow, model::Diagnostics> {
     let mut ledger = Ledger::new(loader, state);
     sort_observations(&mut ledger, loader, analysis);
-    let roots = ledger.observe_all(&session.root_questions(loader));
+    let roots = roots.iter().map(|root| ledger.state.put_observation(root)).collect();
     let discovery = ledger.observe_all(&loader.searched());
     let mut evaluated = loader.evaluated();
     evaluated.sort_by(|a, b| a.0.id.cmp(&b.0.id));

@@ -14,8 +14,6 @@ use crate::session::Session;
 const SETTLE: Duration = Duration::from_millis(50);
 /// How often is looked where nothing tells of changes.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// What says what belongs to the workspace.
-const WORKSPACE_FILE: &str = "WORKSPACE.star";
 
 /// A watcher or a poller.
 pub(super) enum Eyes {
@@ -54,7 +52,7 @@ impl Eyes {
         match (self, since) {
             (Self::Watcher(watcher), Some(since)) => match watcher.wait(&since, SETTLE, cancel) {
                 Some(Changes::Unknown) => true,
-                Some(changes) => changes.contains(WORKSPACE_FILE),
+                Some(changes) => changes.contains(loading::WORKSPACE_FILE),
                 None => false,
             },
             (Self::Watcher(_), None) => true,

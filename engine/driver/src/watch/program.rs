@@ -58,8 +58,7 @@ impl Program {
         };
         let files = run::runtime(&target);
         let built = plan.execute(&[], &files).await;
-        plan.save()?;
-        let built = built?;
+        let built = plan.end(built)?;
         build::fail_if_failed(&built)?;
         let content = |file: &Artifact| Some((file.path().clone(), built.contents.get(file.path())?.clone()));
         let contents: Vec<_> = files.iter().filter_map(content).collect();
