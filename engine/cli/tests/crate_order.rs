@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Crates by level, bottom up.
-const LEVELS: [&[&str]; 7] = [
+const LEVELS: [&[&str]; 8] = [
     &["model", "host"],
     &["store", "script", "observation", "watch"],
     &["loading", "snapshot", "oci", "proto", "fetch", "sandbox"],
@@ -12,6 +12,7 @@ const LEVELS: [&[&str]; 7] = [
     &["deploy", "remote"],
     &["driver"],
     &["cli"],
+    &["reliability"],
 ];
 
 /// `host` stands on `model`: the only import within a level.

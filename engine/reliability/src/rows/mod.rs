@@ -1,0 +1,8 @@
+//! All rows, in the order of the table.
+
+use crate::row::Row;
+
+/// The rows by number.
+pub const ALL: &[Row] = &[scheduling::ROW];
+
+mod scheduling;
