@@ -11,10 +11,13 @@
 
 mod attempt;
 mod parts;
+mod place;
 mod program;
 mod report;
+mod results;
 mod row;
 mod rows;
+mod seed;
 mod trials;
 mod workspace;
 
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         }
     };
     let figures: Vec<report::Figure> = rows.into_iter().map(|row| measure(row, &arguments, &program)).collect();
+    seed::remove();
     print!("\n{}", report::table(&figures));
     if let Some(path) = &arguments.json
         && let Err(error) = std::fs::write(path, report::json(&figures))

@@ -8,6 +8,11 @@ use crate::attempt::{Attempt, Outcome};
 use crate::program::Program;
 use crate::row::Amount;
 
+/// How many failures are told in full.
+const MOST: usize = 4;
+/// Characters of a failure that are told.
+const LONGEST: usize = 1500;
+
 /// What is fixed before a row starts.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -122,8 +127,9 @@ impl Trials {
                         let mut attempt =
                             Attempt::new(self.settings.seed, self.settings.row, index, self.program.clone());
                         if let Err(message) = guarded(&mut attempt, run) {
-                            eprintln!("  row {} try {index}: {message}", self.settings.row);
-                            failures.lock().expect("no panic in it").push(Failure { index: Some(index), message });
+                            let mut failures = failures.lock().expect("no panic in it");
+                            failures.push(Failure { index: Some(index), message });
+                            self.tell(&failures);
                         }
                     }
                 });
@@ -131,6 +137,17 @@ impl Trials {
         });
         self.tries += if self.settings.only.is_some() { 1 } else { count };
         self.failures.extend(failures.into_inner().expect("no panic in it"));
+    }
+
+    /// Prints the newest of the failures, but only the first few and not all of a long one: `--only` tells the rest.
+    fn tell(&self, failures: &[Failure]) {
+        let Some(Failure { index: Some(index), message }) = failures.last() else { return };
+        let limit = if self.settings.only.is_some() { usize::MAX } else { LONGEST };
+        let text: String = message.chars().take(limit).collect();
+        match failures.len() {
+            1..=MOST => eprintln!("  row {} try {index}: {text}", self.settings.row),
+            _ => eprintln!("  row {} try {index}: failed too", self.settings.row),
+        }
     }
 
     /// A control; it must succeed for the row to count.

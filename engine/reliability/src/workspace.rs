@@ -146,8 +146,11 @@ fn collect(root: &Path, below: &Path, found: &mut BTreeMap<PathBuf, Entry>) {
         // What goes away meanwhile was not there.
         let Ok(metadata) = std::fs::symlink_metadata(&full) else { continue };
         let entry = match () {
-            () if metadata.is_symlink() => Entry::Link(std::fs::read_link(&full).unwrap_or_default()),
-            () if metadata.is_dir() => {
+            // A tree is shown as a link into the store; what it holds counts, and not where the store is.
+            () if metadata.is_symlink() && !is_shown_tree(&full) => {
+                Entry::Link(std::fs::read_link(&full).unwrap_or_default())
+            }
+            () if full.is_dir() => {
                 collect(root, &path, found);
                 Entry::Folder
             }
@@ -155,6 +158,10 @@ fn collect(root: &Path, below: &Path, found: &mut BTreeMap<PathBuf, Entry>) {
         };
         found.insert(path, entry);
     }
+}
+
+fn is_shown_tree(link: &Path) -> bool {
+    link.is_dir() && std::fs::read_link(link).is_ok_and(|target| target.is_absolute())
 }
 
 impl Run {

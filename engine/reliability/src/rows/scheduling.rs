@@ -1,28 +1,171 @@
 //! Row 4: neither how actions are scheduled nor who builds where is seen in keys and contents.
+//!
+//! A try makes a random graph of actions and builds it twice from nothing: plainly, and with another number of jobs, in
+//! another order, in another folder, by another user, elsewhere in the world. Every action must have the same key and
+//! the same outputs in both stores, and the files shown must be the same bytes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use fastrand::Rng;
 
 use crate::attempt::{Attempt, Outcome};
+use crate::place::{self, Place};
 use crate::row::{Row, Tries};
 use crate::trials::{Control, Trials};
+use crate::workspace::entries;
+use crate::{results, seed};
 
 /// The row.
 pub const ROW: Row = Row {
     number: 4,
     title: "jobs, order, folder, user, time zone: equal keys and digests",
-    tries: Tries { small: 12, full: 400 },
+    tries: Tries { small: 24, full: 400 },
     run,
 };
 
+const ZONES: [&str; 4] = ["Pacific/Auckland", "America/St_Johns", "Asia/Kathmandu", "UTC"];
+const JOBS: [&str; 4] = ["1", "2", "8", "64"];
+/// Targets of a workspace.
+const TARGETS: usize = 14;
+
 fn run(trials: &mut Trials) {
-    trials.each(builds);
-    trials.control(Control::Positive, "x", builds);
+    if !place::is_root() {
+        trials.unavailable("another user: this process is not root");
+    }
+    trials.each(|attempt| same_twice(attempt, ""));
+    // What one place leaks into an action's environment is what a key would be spoiled by.
+    trials.control(Control::Positive, "a path of the machine in a command", |attempt| {
+        match same_twice(attempt, "{root}") {
+            Ok(()) => Err("the same keys and outputs, although a command names the workspace's folder".into()),
+            Err(message) if message.contains("only ") => Ok(()),
+            Err(message) => Err(message),
+        }
+    });
 }
 
-fn builds(attempt: &mut Attempt) -> Outcome {
-    let workspace = attempt.workspace("w");
-    workspace.write("BUILD.star", "genrule(name = \"a\", outs = [\"a.txt\"], cmd = \"echo a > $@\")\n");
-    let run = workspace.run(&["build", "//..."]).expect(0)?;
-    if run.actions("Ran") == 0 || workspace.outputs().is_empty() {
-        return Err(format!("nothing was built: {}", run.stderr));
+/// Builds a random workspace in two places and compares. `leak` is put into each command, `{root}` being the folder.
+fn same_twice(attempt: &mut Attempt, leak: &str) -> Outcome {
+    let text = random_targets(&mut attempt.dice);
+    let here = Place::below(&attempt.folder().join("here"), attempt.program());
+    let mut there = elsewhere(attempt);
+    for place in [&here, &there] {
+        let leak = leak.replace("{root}", &place.root.display().to_string());
+        write(place, &text.replace("{leak}", &leak));
+        seed::copy_to(&place.store, attempt.program());
     }
-    Ok(())
+    if place::is_root() {
+        there.hand_over(&attempt.folder().to_owned())?;
+    }
+    here.build(&["build", "//..."])?;
+    // Building parts first, in any order, is what changes the order of actions most.
+    let mut parts: Vec<String> = (0..TARGETS).map(|index| format!("//:t{index}")).collect();
+    attempt.dice.shuffle(&mut parts);
+    parts.truncate(attempt.dice.usize(0..4));
+    for part in &parts {
+        there.build(&["build", part])?;
+    }
+    there.build(&["build", "//..."])?;
+    compare(&here, &there)
+}
+
+fn compare(here: &Place, there: &Place) -> Outcome {
+    let (ours, theirs) = (results::of(&here.store)?, results::of(&there.store)?);
+    if ours.len() < TARGETS {
+        return Err(format!("only {} results: too few to say anything", ours.len()));
+    }
+    differing("key", &ours, &theirs)?;
+    let shown = |place: &Place| {
+        let found = entries(&place.root.join("build-out"));
+        found.into_iter().map(|(path, entry)| (path.display().to_string(), entry)).collect::<BTreeMap<_, _>>()
+    };
+    differing("file", &shown(here), &shown(there))
+}
+
+fn differing<V: PartialEq + std::fmt::Debug>(
+    what: &str,
+    ours: &BTreeMap<String, V>,
+    theirs: &BTreeMap<String, V>,
+) -> Outcome {
+    for (name, value) in ours {
+        match theirs.get(name) {
+            None => return Err(format!("the {what} {name} ({value:?}) is only in the plain build")),
+            Some(other) if other != value => return Err(format!("the {what} {name} is {value:?} and {other:?}")),
+            Some(_) => {}
+        }
+    }
+    match theirs.iter().find(|(name, _)| !ours.contains_key(*name)) {
+        Some((name, value)) => Err(format!("the {what} {name} ({value:?}) is only in the other build")),
+        None => Ok(()),
+    }
+}
+
+/// Another place: a folder with an odd name, another user, umask, zone, language, number of jobs.
+fn elsewhere(attempt: &mut Attempt) -> Place {
+    let (dice, top) = (&mut attempt.dice.fork(), attempt.folder());
+    let depth = dice.usize(0..3);
+    let folder = (0..depth).fold(top.join("else where"), |folder, index| folder.join(format!("d{index} ü")));
+    let mut place = Place::below(&folder, attempt.program());
+    place.umask = Some(if dice.bool() { "077" } else { "002" });
+    place.set("TZ", ZONES[dice.usize(..ZONES.len())]);
+    place.set("LC_ALL", "de_DE.UTF-8");
+    place.set("USER", "somebody");
+    place.arguments = vec!["--jobs".into(), JOBS[dice.usize(..JOBS.len())].into()];
+    if dice.bool() {
+        place.wrap(&["taskset", "-c", "0"]);
+    }
+    place
+}
+
+fn write(place: &Place, text: &str) {
+    std::fs::create_dir_all(&place.root).expect("a folder");
+    let file = |name: &str, text: &str| std::fs::write(place.root.join(Path::new(name)), text).expect("a file");
+    file("WORKSPACE.star", "workspace(name = \"w\")\n");
+    file("defs.star", RULES);
+    file("BUILD.star", text);
+    (0..3).for_each(|index| file(&format!("s{index}.txt"), &format!("source {index}\n")));
+}
+
+/// Rules for the kinds of actions that genrules do not have.
+const RULES: &str = r#"
+def _written(ctx):
+    out = ctx.actions.declare_file(ctx.label.name + ".txt")
+    ctx.actions.write(output = out, content = "\n".join([f.short_path for f in ctx.files.srcs]), is_executable = True)
+    return [DefaultInfo(files = depset([out]))]
+
+def _tree(ctx):
+    out = ctx.actions.declare_directory(ctx.label.name + ".d")
+    ctx.actions.run_shell(
+        outputs = [out],
+        inputs = ctx.files.srcs,
+        command = "mkdir -p $1/x; to=$1; shift; for f in $@; do cp $f $to/x/; done",
+        arguments = [out.path] + [f.path for f in ctx.files.srcs],
+    )
+    return [DefaultInfo(files = depset([out]))]
+
+written = rule(implementation = _written, attrs = {"srcs": attr.label_list(allow_files = True)})
+tree = rule(implementation = _tree, attrs = {"srcs": attr.label_list(allow_files = True)})
+"#;
+
+/// Targets, each with earlier ones as inputs. What they print is all that an action can see of where it runs.
+fn random_targets(dice: &mut Rng) -> String {
+    let mut text = String::from("load(\"//:defs.star\", \"tree\", \"written\")\n");
+    for index in 0..TARGETS {
+        let mut srcs: Vec<String> =
+            (0..index).filter(|_| dice.u8(..4) == 0).map(|dep| format!("\":t{dep}\"")).collect();
+        srcs.push(format!("\"s{}.txt\"", dice.usize(..3)));
+        let srcs = srcs.join(", ");
+        _ = match dice.u8(..5) {
+            0 => writeln!(text, "written(name = \"t{index}\", srcs = [{srcs}])"),
+            1 => writeln!(text, "tree(name = \"t{index}\", srcs = [\"s0.txt\", \"s1.txt\"])"),
+            _ => writeln!(
+                text,
+                "genrule(name = \"t{index}\", srcs = [{srcs}], outs = [\"o{index}.txt\"], cmd = \"\"\": '{{leak}}'
+(echo {number}; find . -type f | sort; id; umask; hostname; pwd; env | sort; for f in $(SRCS); do find $$f -type f | sort | xargs sha256sum; done) > $@\"\"\")",
+                number = dice.u32(..),
+            ),
+        };
+    }
+    text
 }
