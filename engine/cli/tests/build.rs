@@ -78,6 +78,21 @@ genrule(name = "host", outs = ["host.txt"], cmd = "(ls / ; ls /etc; id -u; hostn
 }
 
 #[test]
+fn the_umask_of_the_user_is_not_seen_by_actions() {
+    let list = "genrule(name = \"x\", srcs = [\"a/s\"], outs = [\"d/x.txt\"], cmd = \"ls -ld . out a a/s \\\"$$(dirname $@)\\\" | cut -c1-10 > $@\")";
+    for umask in ["077", "000"] {
+        let folder = Folder::of(&format!("== BUILD.star\n{list}\n== a/s\n")).with_fresh_store();
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &format!("umask {umask}; exec \"$0\" build :x"), env!("CARGO_BIN_EXE_build-engine")]);
+        command.current_dir(folder.path()).env("BUILD_STORE", folder.path().with_extension("store"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let modes = folder.read("build-out/d/x.txt");
+        assert_eq!(modes, "drwxr-xr-x\ndrwxr-xr-x\n-r--r--r--\ndrwxr-xr-x\ndrwxr-xr-x\n", "umask {umask}");
+    }
+}
+
+#[test]
 fn select_follows_the_platform() {
     let folder = Folder::of(
         r#"

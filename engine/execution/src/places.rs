@@ -12,7 +12,7 @@ use host::fs::FileError;
 use model::RelPath;
 use store::{Store, StoreError, TempDir};
 
-/// What every folder is set back to.
+/// What every folder has and is set back to: an action sees it, so it must not depend on the user's umask.
 const MODE: u32 = 0o755;
 
 /// The places that no action uses now.
@@ -53,7 +53,7 @@ impl Places {
 impl Place {
     fn new(store: &Store) -> Result<Self, StoreError> {
         let place = Self { scratch: store.scratch()?, folders: BTreeSet::new(), spare: Vec::new(), made: 0 };
-        host::fs::create_dir_all(&place.work())?;
+        host::fs::create_dir_with_mode(&place.work(), MODE)?;
         Ok(place)
     }
 
@@ -88,7 +88,7 @@ impl Place {
                 Some(aside) => host::fs::rename(&aside, &path)?,
                 None => {
                     self.made += 1;
-                    host::fs::create_dir(&path)?;
+                    host::fs::create_dir_with_mode(&path, MODE)?;
                 }
             }
         }

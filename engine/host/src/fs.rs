@@ -181,6 +181,12 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
     attempt("create", path, fs::create_dir(path))
 }
 
+/// Makes one folder with these permission bits, whatever the umask of the process is.
+pub fn create_dir_with_mode(path: &Path, mode: u32) -> Result<(), FileError> {
+    create_dir(path)?;
+    set_mode(path, mode)
+}
+
 /// Sets the modification time of a file to now.
 pub fn touch(path: &Path) -> Result<(), FileError> {
     let touch = || File::options().append(true).open(path)?.set_modified(std::time::SystemTime::now());

@@ -17,8 +17,10 @@ mod report;
 mod results;
 mod row;
 mod rows;
+mod samples;
 mod seed;
 mod trials;
+mod twins;
 mod workspace;
 
 use std::path::PathBuf;

@@ -25,6 +25,8 @@ pub struct Place {
     pub umask: Option<&'static str>,
     /// Whether another user builds; only root can have that.
     pub other_user: bool,
+    /// What was mounted for this place; unmounted with it.
+    pub mounts: Vec<PathBuf>,
     /// Arguments after the command's own.
     pub arguments: Vec<String>,
     program: PathBuf,
@@ -61,6 +63,7 @@ impl Place {
             wrappers: Vec::new(),
             umask: None,
             other_user: false,
+            mounts: Vec::new(),
             arguments: Vec::new(),
             program: program.path().to_owned(),
         }
@@ -114,6 +117,18 @@ impl Place {
 
     /// The program with arguments in this place.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.start(&self.program.display().to_string());
+        command.args(arguments).args(&self.arguments);
+        command
+    }
+
+    /// What a shell prints in this place: how a plain program sees it.
+    pub fn shell(&self, script: &str) -> Result<String, String> {
+        let output = self.start("sh").args(["-c", script]).output().map_err(|error| format!("sh: {error}"))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn start(&self, program: &str) -> Command {
         let mut words: Vec<String> = self.wrappers.iter().flatten().cloned().collect();
         if self.other_user {
             let user = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".into()];
@@ -123,9 +138,9 @@ impl Place {
         if let Some(umask) = self.umask {
             words.extend(["sh".into(), "-c".into(), format!("umask {umask}; exec \"$0\" \"$@\"")]);
         }
-        words.push(self.program.display().to_string());
+        words.push(program.to_owned());
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(arguments).args(&self.arguments).current_dir(&self.root);
+        command.args(&words[1..]).current_dir(&self.root);
         command.env_clear().env("HOME", &self.home).env("NO_COLOR", "1").env("BUILD_STORE", &self.store);
         command.envs(self.env.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
         command
@@ -134,6 +149,15 @@ impl Place {
     /// Runs the program; an error unless it succeeds.
     pub fn build(&self, arguments: &[&str]) -> Result<(), String> {
         run(&mut self.command(arguments))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for mount in &self.mounts {
+            // What is busy is detached, so that the folder below can go.
+            let _ = Command::new("umount").arg("--lazy").arg(mount).status();
+        }
     }
 }
 

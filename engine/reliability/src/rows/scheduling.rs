@@ -4,9 +4,7 @@
 //! another order, in another folder, by another user, elsewhere in the world. Every action must have the same key and
 //! the same outputs in both stores, and the files shown must be the same bytes.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
 
 use fastrand::Rng;
 
@@ -14,8 +12,7 @@ use crate::attempt::{Attempt, Outcome};
 use crate::place::{self, Place};
 use crate::row::{Row, Tries};
 use crate::trials::{Control, Trials};
-use crate::workspace::entries;
-use crate::{results, seed};
+use crate::{samples, seed, twins};
 
 /// The row.
 pub const ROW: Row = Row {
@@ -39,7 +36,7 @@ fn run(trials: &mut Trials) {
     trials.control(Control::Positive, "a path of the machine in a command", |attempt| {
         match same_twice(attempt, "{root}") {
             Ok(()) => Err("the same keys and outputs, although a command names the workspace's folder".into()),
-            Err(message) if message.contains("only ") => Ok(()),
+            Err(message) if message.contains("only in") => Ok(()),
             Err(message) => Err(message),
         }
     });
@@ -67,38 +64,7 @@ fn same_twice(attempt: &mut Attempt, leak: &str) -> Outcome {
         there.build(&["build", part])?;
     }
     there.build(&["build", "//..."])?;
-    compare(&here, &there)
-}
-
-fn compare(here: &Place, there: &Place) -> Outcome {
-    let (ours, theirs) = (results::of(&here.store)?, results::of(&there.store)?);
-    if ours.len() < TARGETS {
-        return Err(format!("only {} results: too few to say anything", ours.len()));
-    }
-    differing("key", &ours, &theirs)?;
-    let shown = |place: &Place| {
-        let found = entries(&place.root.join("build-out"));
-        found.into_iter().map(|(path, entry)| (path.display().to_string(), entry)).collect::<BTreeMap<_, _>>()
-    };
-    differing("file", &shown(here), &shown(there))
-}
-
-fn differing<V: PartialEq + std::fmt::Debug>(
-    what: &str,
-    ours: &BTreeMap<String, V>,
-    theirs: &BTreeMap<String, V>,
-) -> Outcome {
-    for (name, value) in ours {
-        match theirs.get(name) {
-            None => return Err(format!("the {what} {name} ({value:?}) is only in the plain build")),
-            Some(other) if other != value => return Err(format!("the {what} {name} is {value:?} and {other:?}")),
-            Some(_) => {}
-        }
-    }
-    match theirs.iter().find(|(name, _)| !ours.contains_key(*name)) {
-        Some((name, value)) => Err(format!("the {what} {name} ({value:?}) is only in the other build")),
-        None => Ok(()),
-    }
+    twins::same(&here, &there)
 }
 
 /// Another place: a folder with an odd name, another user, umask, zone, language, number of jobs.
@@ -120,33 +86,12 @@ fn elsewhere(attempt: &mut Attempt) -> Place {
 
 fn write(place: &Place, text: &str) {
     std::fs::create_dir_all(&place.root).expect("a folder");
-    let file = |name: &str, text: &str| std::fs::write(place.root.join(Path::new(name)), text).expect("a file");
+    let file = |name: &str, text: &str| std::fs::write(place.root.join(name), text).expect("a file");
     file("WORKSPACE.star", "workspace(name = \"w\")\n");
-    file("defs.star", RULES);
+    file("defs.star", samples::RULES);
     file("BUILD.star", text);
     (0..3).for_each(|index| file(&format!("s{index}.txt"), &format!("source {index}\n")));
 }
-
-/// Rules for the kinds of actions that genrules do not have.
-const RULES: &str = r#"
-def _written(ctx):
-    out = ctx.actions.declare_file(ctx.label.name + ".txt")
-    ctx.actions.write(output = out, content = "\n".join([f.short_path for f in ctx.files.srcs]), is_executable = True)
-    return [DefaultInfo(files = depset([out]))]
-
-def _tree(ctx):
-    out = ctx.actions.declare_directory(ctx.label.name + ".d")
-    ctx.actions.run_shell(
-        outputs = [out],
-        inputs = ctx.files.srcs,
-        command = "mkdir -p $1/x; to=$1; shift; for f in $@; do cp $f $to/x/; done",
-        arguments = [out.path] + [f.path for f in ctx.files.srcs],
-    )
-    return [DefaultInfo(files = depset([out]))]
-
-written = rule(implementation = _written, attrs = {"srcs": attr.label_list(allow_files = True)})
-tree = rule(implementation = _tree, attrs = {"srcs": attr.label_list(allow_files = True)})
-"#;
 
 /// Targets, each with earlier ones as inputs. What they print is all that an action can see of where it runs.
 fn random_targets(dice: &mut Rng) -> String {
