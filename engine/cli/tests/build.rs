@@ -318,3 +318,23 @@ genrule(
     assert_eq!(view, own.read("build-out/view.txt"));
     assert!(view.starts_with("1000\n1000\nsandbox\n/work\n0022\n") && view.ends_with("refused\n"), "{view}");
 }
+
+#[test]
+fn what_was_made_without_a_sandbox_is_made_again_once_there_is_one() {
+    let text = "== BUILD.star\ngenrule(name = \"x\", outs = [\"x.txt\"], cmd = \"hostname > $@\")\n";
+    let folder = Folder::of(text).with_fresh_store();
+    let own_host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let mut command = std::process::Command::new("unshare");
+    let refuse = "echo 0 > /proc/sys/user/max_user_namespaces; exec \"$0\" build :x";
+    command.args(["--user", "--map-root-user", "sh", "-c", refuse, env!("CARGO_BIN_EXE_build-engine")]);
+    command.current_dir(folder.path()).env("BUILD_STORE", folder.path().with_extension("store"));
+    for _ in 0..2 {
+        let output = command.output().expect("unshare");
+        let messages = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{messages}");
+        assert_eq!(folder.read("build-out/x.txt"), own_host);
+    }
+    let again = folder.build(&["build", ":x"]).expect(0);
+    assert_eq!((again.count("Ran"), folder.read("build-out/x.txt").as_str()), (1, "sandbox\n"));
+    assert_eq!(folder.build(&["build", ":x"]).expect(0).count("Ran"), 0);
+}

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use loading::Loader;
 use model::{ConfiguredTarget, Data, Event, TargetKey};
 use observation::{Observation, Question, Verdict};
+use sandbox::Support;
 use snapshot::{ActionGraph, RequestRow, State, Table};
 
 use crate::error::Error;
@@ -89,6 +90,9 @@ impl<'a> Plan<'a> {
             let mut changed = HashSet::new();
             let mut found = look(session, &watched, &mut state, &row, &mut changed, &mut work);
             if row.damages != session.store.damages() && recheck(session, &mut state, &mut row).is_none() {
+                found = Found::Useless;
+            }
+            if row.unsandboxed && sandbox::support() == &Support::Available && redo(&mut state, &mut row).is_none() {
                 found = Found::Useless;
             }
             match found {
@@ -234,6 +238,17 @@ fn recheck(session: &Session, state: &mut State, row: &mut RequestRow) -> Option
         }
     }
     (0..state.len(Table::Shown)).for_each(|id| state.put(Table::Shown, id, Vec::new()));
+    Some(())
+}
+
+/// The machine can make sandboxes now, and could not when something of the state was made: every action is looked up again,
+/// and those whose results are not hermetic run.
+fn redo(state: &mut State, row: &mut RequestRow) -> Option<()> {
+    if !state.is_sound(&Table::OF_ACTIONS) {
+        return None;
+    }
+    (row.unsandboxed, row.complete) = (false, false);
+    (0..state.len(Table::Validity)).for_each(|action| state.set_validity(action, snapshot::Validity::Invalid));
     Some(())
 }
 

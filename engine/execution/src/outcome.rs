@@ -18,6 +18,8 @@ pub struct Outcome {
     /// Outputs that were [known](crate::Known), but whose content has left the store. What needs them was not done: their
     /// actions must be given as well.
     pub lost: Vec<RelPath>,
+    /// Whether an output was made without a sandbox, now or when its result was kept.
+    pub unsandboxed: bool,
     /// How many actions did what.
     pub stats: Stats,
     /// How each output came about.

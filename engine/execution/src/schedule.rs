@@ -170,6 +170,7 @@ impl Schedule {
             stats.builtin += usize::from(!matches!(action.kind, ActionKind::Spawn(_)));
             self.durations.note(action, done.duration);
         }
+        self.outcome.unsandboxed |= !done.hermetic;
         for (path, content) in done.outputs {
             let record = Record { cached: done.cached, duration: done.duration };
             self.outcome.records.insert(path.clone(), record);

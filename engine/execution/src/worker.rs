@@ -39,6 +39,7 @@ pub(crate) struct Done {
     pub id: u64,
     pub outputs: Vec<(RelPath, Content)>,
     pub cached: bool,
+    pub hermetic: bool,
     pub log: Arc<str>,
     pub duration: Duration,
 }
@@ -149,11 +150,13 @@ impl Worker {
                 let put = memo::put(&self.executor.store, key, &result);
                 put.map_err(|error| Stop::failure(Failure::engine(action, &error)))?;
             }
-            Ok((result.outputs, log))
+            Ok((result, log))
         });
         let duration = started.elapsed();
         match made {
-            Ok((outputs, log)) => Ok(Carried::Done(Done { id, outputs, cached: false, log, duration })),
+            Ok((ActionResult { outputs, hermetic, .. }, log)) => {
+                Ok(Carried::Done(Done { id, outputs, cached: false, hermetic, log, duration }))
+            }
             Err(Stop::Failure(_, failure)) => Err(Stop::Failure(id, Box::new(Failure { duration, ..*failure }))),
             Err(other) => Err(other),
         }
@@ -194,7 +197,14 @@ impl Worker {
         let found = found.map_err(|error| Stop::failure(Failure::engine(action, &error)))?;
         let usable = found.filter(|result| result.hermetic || !self.runner.is_hermetic());
         let (log, duration) = (Arc::from(""), Duration::ZERO);
-        Ok(usable.map(|result| Done { id: Self::id(), outputs: result.outputs, cached: true, log, duration }))
+        Ok(usable.map(|ActionResult { outputs, hermetic, .. }| Done {
+            id: Self::id(),
+            outputs,
+            cached: true,
+            hermetic,
+            log,
+            duration,
+        }))
     }
 
     fn make(

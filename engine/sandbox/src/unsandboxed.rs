@@ -46,6 +46,11 @@ fn place(workdir: &Path, mount: &Mount) -> Result<(), SandboxError> {
         host::fs::create_dir_all(parent)?;
     }
     if mount.folder {
+        // The caller may have made an empty folder for it to be mounted on.
+        let made = host::fs::lstat(&target).is_ok_and(|stat| stat.kind == host::fs::FileKind::Folder);
+        if made {
+            host::fs::remove_dir(&target)?;
+        }
         host::fs::symlink(&mount.source.to_string_lossy(), &target)?;
     } else if host::fs::hard_link(&mount.source, &target).is_err() {
         host::fs::copy(&mount.source, &target)?;

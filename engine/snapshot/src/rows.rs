@@ -30,6 +30,8 @@ pub struct RequestRow {
     pub shell: Option<u32>,
     /// How often the store had been found damaged when all contents were last known to be there.
     pub damages: u64,
+    /// Whether an output was made without a sandbox, on a machine that had none then.
+    pub unsandboxed: bool,
 }
 
 /// An output where the user sees it.
@@ -100,6 +102,7 @@ impl RequestRow {
             .sorted_ids(&self.wanted);
         row.number(u64::from(self.actions)).byte(u8::from(self.complete));
         row.number(self.shell.map_or(0, |id| u64::from(id) + 1)).number(self.damages);
+        row.byte(u8::from(self.unsandboxed));
         row.finish()
     }
 
@@ -116,6 +119,7 @@ impl RequestRow {
             complete: row.byte()? != 0,
             shell: row.id()?.checked_sub(1),
             damages: row.number()?,
+            unsandboxed: row.byte()? != 0,
         })
     }
 }

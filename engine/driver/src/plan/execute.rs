@@ -137,6 +137,7 @@ impl Plan<'_> {
     /// Notes what actions made.
     fn note(&self, batch: &Batch, outcome: &Outcome) {
         let kept = &mut *self.lock();
+        kept.row.unsandboxed |= outcome.unsandboxed;
         for (id, action) in batch.ids.iter().zip(&batch.actions) {
             let made: Option<Vec<_>> =
                 action.outputs.iter().map(|output| Some((output, outcome.contents.get(output.path())?))).collect();
