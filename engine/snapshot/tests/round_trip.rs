@@ -15,10 +15,14 @@ fn label() -> impl Strategy<Value = Label> {
         .prop_map(|(repository, path, name)| PackageId::new(&repository, &path).unwrap().label(&name).unwrap())
 }
 
+/// A path has one owner and is one kind of thing, as analysis makes sure.
 fn file() -> impl Strategy<Value = Artifact> {
-    (label(), "[a-z]{1,5}", any::<bool>(), any::<bool>()).prop_map(|(label, name, tree, source)| match source {
+    (label(), any::<bool>()).prop_map(|(label, source)| match source {
         true => Artifact::source(&label),
-        false => Artifact::output(RelPath::new(&format!("out/c/{name}")).unwrap(), tree, &label),
+        false => {
+            let path = format!("out/c/{}/{}", label.to_string().replace(['@', '/', ':'], "_"), label.name());
+            Artifact::output(RelPath::new(&path).unwrap(), path.len() % 2 == 0, &label)
+        }
     })
 }
 
