@@ -10,8 +10,11 @@
 #![allow(dead_code, reason = "each row takes a part of what they share")]
 
 mod attempt;
+mod engine;
+mod faulty;
 mod parts;
 mod program;
+mod reference;
 mod report;
 mod row;
 mod rows;

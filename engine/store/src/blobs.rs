@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -93,8 +93,8 @@ impl Store {
         let digest = Digest::of(bytes);
         if !self.keep(&digest, bytes.len() as u64)? {
             let temporary = self.0.scratch.path();
-            let mut file = fs::create(&temporary)?;
-            file.write_all(bytes).map_err(|source| failed("write", &temporary, source))?;
+            let file = fs::create(&temporary)?;
+            fs::write_all(&file, &temporary, bytes)?;
             self.place(&file, &temporary, &digest, false)?;
         }
         Ok(digest)
@@ -107,7 +107,7 @@ impl Store {
 
     pub(crate) fn put_stream(&self, mut reader: impl Read, executable: bool) -> Result<(Digest, u64), StoreError> {
         let temporary = self.0.scratch.path();
-        let mut file = fs::create(&temporary)?;
+        let file = fs::create(&temporary)?;
         let mut hasher = blake3::Hasher::new();
         let mut buffer = vec![0; 128 * 1024];
         let mut size = 0;
@@ -122,7 +122,7 @@ impl Store {
                 }
             };
             hasher.update(&buffer[..count]);
-            file.write_all(&buffer[..count]).map_err(|source| failed("write", &temporary, source))?;
+            fs::write_all(&file, &temporary, &buffer[..count])?;
             size += count as u64;
         }
         let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
