@@ -25,6 +25,8 @@ use crate::sources::Sources;
 /// Seconds since the epoch of 2000-01-01: late enough for every archive format.
 pub(crate) const SEALED: u64 = 946_684_800;
 const CROSS_DEVICE: i32 = 18;
+/// How often a file is linked that others replace at the same time.
+const LINK_TRIES: usize = 20;
 
 /// A content-addressed store with a memo table in one folder. Cheap to clone; many processes may share the folder.
 #[derive(Clone)]
@@ -373,7 +375,15 @@ pub(crate) fn is_sealed(stat: &fs::FileStat) -> bool {
 
 /// Links, or copies where the file system has no (more) links to give.
 pub(crate) fn link_or_copy(blob: &Path, to: &Path) -> Result<(), FileError> {
-    match fs::hard_link(blob, to) {
+    let mut linked = fs::hard_link(blob, to);
+    // Somebody put the same content over the file just when it was looked up; the kernel links no file without a name.
+    for _ in 0..LINK_TRIES {
+        match &linked {
+            Err(error) if error.is_not_found() && fs::exists(blob) => linked = fs::hard_link(blob, to),
+            _ => break,
+        }
+    }
+    match linked {
         Err(error) if !error.is_already_exists() && !error.is_not_found() => {
             fs::copy(blob, to)?;
             let file = fs::open(to)?;
