@@ -137,6 +137,12 @@ pub fn canonicalize(path: &Path) -> Result<PathBuf, FileError> {
     attempt("resolve", path, fs::canonicalize(path))
 }
 
+/// Whether the file system of a path has no room for another file, or none for a byte.
+pub fn is_full(path: &Path) -> bool {
+    // Where the file system does not count files, it has neither any nor free ones.
+    rustix::fs::statvfs(path).is_ok_and(|room| room.f_bavail == 0 || (room.f_files > 0 && room.f_favail == 0))
+}
+
 /// Whether the path exists (following links).
 pub fn exists(path: &Path) -> bool {
     path.exists()
