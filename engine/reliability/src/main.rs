@@ -12,12 +12,14 @@
 mod attempt;
 mod engine;
 mod faulty;
+mod leftovers;
 mod parts;
 mod program;
 mod reference;
 mod report;
 mod row;
 mod rows;
+mod scenario;
 mod trials;
 mod workspace;
 

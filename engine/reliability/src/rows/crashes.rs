@@ -8,15 +8,12 @@ use std::time::Duration;
 use crate::attempt::{Attempt, Outcome};
 use crate::engine;
 use crate::faulty::{Fault, Moment};
+use crate::leftovers;
 use crate::reference::{self, Reference};
 use crate::row::{Row, Tries};
+use crate::scenario::Step;
 use crate::trials::{Control, Trials};
 use crate::workspace::Workspace;
-
-mod leftovers;
-mod step;
-
-use step::Step;
 
 /// The row. All calls are fewer than its full number; as many as there are.
 pub const ROW: Row = Row {

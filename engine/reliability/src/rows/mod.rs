@@ -3,7 +3,8 @@
 use crate::row::Row;
 
 /// The rows by number.
-pub const ALL: &[Row] = &[scheduling::ROW, crashes::ROW];
+pub const ALL: &[Row] = &[scheduling::ROW, crashes::ROW, system_errors::ROW];
 
 mod crashes;
 mod scheduling;
+mod system_errors;

@@ -1,7 +1,7 @@
 //! The steps of the scenario: what comes before each, and the command in which the process ends.
 
+use crate::leftovers;
 use crate::reference::Reference;
-use crate::rows::crashes::leftovers;
 use crate::workspace::Workspace;
 
 /// A command and the situation that it is typed in.
@@ -51,6 +51,11 @@ impl Step {
             Self::Check => &["fsck"],
             Self::Clean => &["clean"],
         }
+    }
+
+    /// Whether it is to show outputs.
+    pub fn shows(self) -> bool {
+        matches!(self, Self::Cold | Self::Edit | Self::Touch | Self::Show)
     }
 
     /// How it ends when nothing happens to it.
