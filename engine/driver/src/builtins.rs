@@ -31,7 +31,7 @@ pub(crate) fn all(
     list.into_iter().map(|(name, builtin)| (Arc::from(name), builtin)).collect()
 }
 
-/// An error with its causes, in one line.
+/// An error with its causes, in one line, and in another one what helps against it.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -41,6 +41,9 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
             text.push_str(&format!(": {message}"));
         }
         cause = error.source();
+    }
+    if let Some(remedy) = store::remedy(error) {
+        text.push_str(&format!("\n  hint: {remedy}"));
     }
     text
 }

@@ -5,7 +5,6 @@
 //! choose. It orders work and nothing else, so that a lost or a wrong record costs time at most.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,8 +49,7 @@ impl Durations {
             return Ok(());
         }
         let noted = std::mem::take(&mut self.0);
-        let fail = |source| FileError { operation: "write", path: path.to_owned(), source };
-        fs::open_append(path)?.write_all(&noted).map_err(fail)
+        fs::write_all(&fs::open_append(path)?, path, &noted)
     }
 }
 

@@ -85,7 +85,8 @@ impl Failure {
 
     /// A failure of the engine around `action`.
     pub(crate) fn engine(action: &Action, error: &dyn Error) -> Self {
-        Self::new(action, FailureKind::Engine, chain(error))
+        let hints = store::remedy(error).map(str::to_owned).into_iter().collect();
+        Self { hints, ..Self::new(action, FailureKind::Engine, chain(error)) }
     }
 
     /// Whether it is the result of a test, which stops nothing else.

@@ -62,7 +62,7 @@ pub(crate) fn run(
     let command = command(spawn, mounts, &place, &logs, &find)?;
     let exit = worker.runner.run(&command, &worker.executor.cancel).map_err(|error| {
         let mut failure = Failure::engine(action, &error);
-        failure.hints = undeclared::program(worker, action, spawn, inputs);
+        failure.hints.extend(undeclared::program(worker, action, spawn, inputs));
         Stop::failure(failure)
     })?;
     let log = logs.read(spawn).map_err(engine)?;
@@ -72,6 +72,9 @@ pub(crate) fn run(
     if exit.status != Status::Code(0) {
         let mut failure = ended_badly(action, spawn, exit.status);
         failure.hints.extend(undeclared::hints(worker, action, inputs, &log));
+        if host::fs::is_full(place.path()) {
+            failure.hints.push(store::FULL.to_owned());
+        }
         failure.log = log;
         keep_for_debugging(worker, &place, &command, &mut failure);
         return Err(Stop::failure(failure));

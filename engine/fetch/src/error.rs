@@ -151,7 +151,7 @@ impl FetchError {
                 ]
             }
             Self::Package { hint, .. } => hint.iter().cloned().collect(),
-            _ => Vec::new(),
+            _ => store::remedy(self).map(str::to_owned).into_iter().collect(),
         }
     }
 

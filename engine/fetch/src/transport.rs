@@ -4,7 +4,7 @@
 //! another runtime. Chunks come over a bounded channel: memory stays small, and hashing and writing happen on the
 //! caller's thread.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -323,7 +323,7 @@ fn receive(
     }
     let progress = Progress(NEXT_TRANSFER.fetch_add(1, Ordering::Relaxed), reporter);
     reporter.report(Event::TransferStarted { id: progress.0, what: Arc::from(request.what), total });
-    let mut file = host::fs::create(to).map_err(|error| Fault::Fatal(error.into()))?;
+    let file = host::fs::create(to).map_err(|error| Fault::Fatal(error.into()))?;
     let mut hash = Sha256::new();
     let mut done = 0;
     loop {
@@ -334,8 +334,7 @@ fn receive(
                     return Err(too_large());
                 }
                 hash.update(&chunk);
-                let written = file.write_all(&chunk);
-                written.map_err(|source| Fault::Fatal(write_error(to, source).into()))?;
+                host::fs::write_all(&file, to, &chunk).map_err(|error| Fault::Fatal(error.into()))?;
                 reporter.report(Event::TransferProgress { id: progress.0, done });
             }
             Message::End if total.is_none_or(|total| total == done) => break,
@@ -353,10 +352,6 @@ fn receive(
         }));
     }
     Ok(Downloaded { url, content_type })
-}
-
-fn write_error(path: &Path, source: std::io::Error) -> host::fs::FileError {
-    host::fs::FileError { operation: "write", path: path.to_owned(), source }
 }
 
 /// Lower-case hexadecimal digits.

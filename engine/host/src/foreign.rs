@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, readlinkat, statat, unlinkat};
 
+use crate::faults::{self, Operation};
 use crate::fs::FileError;
 
 /// Folders nested deeper are a trick to use up memory.
@@ -41,10 +42,10 @@ pub fn empty(folder: &Path, keep: &dyn Fn(&Path) -> Keep) -> Result<(), FileErro
     let enter = |at: &Path, entry: &Entry| match (entry.kind, keep(at)) {
         (_, Keep::All) => Ok(false),
         (FileType::Directory, _) => Ok(true),
-        _ => unless_gone(unlinkat(entry.folder, &entry.name, AtFlags::empty()).map(|()| false).map_err(Into::into)),
+        _ => unless_gone(entry.remove(AtFlags::empty(), at).map(|()| false)),
     };
     let leave = |at: &Path, entry: &Entry| match keep(at) {
-        Keep::Nothing => Ok(unlinkat(entry.folder, &entry.name, AtFlags::REMOVEDIR)?),
+        Keep::Nothing => entry.remove(AtFlags::REMOVEDIR, at),
         Keep::Folder | Keep::All => Ok(()),
     };
     walk(folder, &enter, &leave).map_err(|source| failed("empty", folder, source))
@@ -73,10 +74,10 @@ impl Entry<'_> {
     /// Copies it, without what is in a folder. Whether it is a folder.
     fn copy(&self, to: &Path) -> io::Result<bool> {
         match self.kind {
-            FileType::Directory => std::fs::create_dir(to).map(|()| true),
+            FileType::Directory => faults::call(Operation::MakeFolder, to, || std::fs::create_dir(to)).map(|()| true),
             FileType::Symlink => {
                 let target = readlinkat(self.folder, &self.name, Vec::new())?;
-                rustix::fs::symlink(target, to)?;
+                faults::call(Operation::Link, to, || Ok(rustix::fs::symlink(target, to)?))?;
                 Ok(false)
             }
             // Opening a pipe would wait for its writer.
@@ -85,15 +86,19 @@ impl Entry<'_> {
                 let mut from = File::from(openat(self.folder, &self.name, flags, Mode::empty())?);
                 let metadata = from.metadata()?;
                 if metadata.is_file() {
-                    io::copy(&mut from, &mut File::create(to)?)?;
                     let executable = metadata.permissions().mode() & 0o111 != 0;
-                    std::fs::set_permissions(to, Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;
+                    write_copy(&mut from, to, if executable { 0o755 } else { 0o644 })?;
                 }
                 Ok(false)
             }
             // A device, socket or pipe is nothing that could be taken.
             _ => Ok(false),
         }
+    }
+
+    /// Removes its name.
+    fn remove(&self, flags: AtFlags, at: &Path) -> io::Result<()> {
+        faults::call(Operation::Remove, at, || Ok(unlinkat(self.folder, &self.name, flags)?))
     }
 
     /// Opens it as a folder, whatever its mode.
@@ -107,6 +112,13 @@ impl Entry<'_> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(openat(&found, ".", flags, Mode::empty())?)
     }
+}
+
+/// Copies an open file to a new one.
+fn write_copy(from: &mut File, to: &Path, mode: u32) -> io::Result<()> {
+    let mut file = faults::call(Operation::Create, to, || File::create(to))?;
+    faults::call(Operation::Write, to, || io::copy(from, &mut file))?;
+    faults::call(Operation::SetAttributes, to, || file.set_permissions(Permissions::from_mode(mode)))
 }
 
 /// Called on entries with their paths below the folder.

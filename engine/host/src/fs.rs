@@ -1,9 +1,15 @@
-//! Files. Every error says what was attempted on which path.
+//! Files. Every error says what was attempted on which path. What changes files is in `fs/changes.rs`.
+
+mod changes;
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use crate::faults::{self, Operation};
+
+pub use changes::*;
 
 /// A failed operation on a path.
 #[derive(Debug, thiserror::Error)]
@@ -83,24 +89,14 @@ fn attempt<T>(operation: &'static str, path: &Path, result: io::Result<T>) -> Re
 
 /// The whole content.
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    attempt("read", path, fs::read(path))
+    attempt("read", path, faults::call(Operation::Read, path, || fs::read(path)))
 }
 
 /// `length` bytes of an open file from `offset` on; an error if there are fewer.
 pub fn read_at(file: &File, path: &Path, offset: u64, length: usize) -> Result<Vec<u8>, FileError> {
     let mut bytes = vec![0; length];
-    attempt("read", path, file.read_exact_at(&mut bytes, offset))?;
+    attempt("read", path, faults::call(Operation::Read, path, || file.read_exact_at(&mut bytes, offset)))?;
     Ok(bytes)
-}
-
-/// Writes everything that the file system of an open file holds in memory to its disk, and waits for it.
-pub fn sync_file_system(file: &File, path: &Path) -> Result<(), FileError> {
-    attempt("sync", path, rustix::fs::syncfs(file).map_err(io::Error::from))
-}
-
-/// Writes one open file to its disk, and waits for it.
-pub fn sync_file(file: &File, path: &Path) -> Result<(), FileError> {
-    attempt("sync", path, file.sync_all())
 }
 
 /// The last `limit` bytes of the content, and how many are before them.
@@ -113,117 +109,17 @@ pub fn read_end(path: &Path, limit: u64) -> Result<(Vec<u8>, u64), FileError> {
         file.take(limit).read_to_end(&mut bytes)?;
         Ok((bytes, before))
     };
-    attempt("read", path, read())
+    attempt("read", path, faults::call(Operation::Read, path, read))
 }
 
 /// The whole content as text.
 pub fn read_to_string(path: &Path) -> Result<String, FileError> {
-    attempt("read", path, fs::read_to_string(path))
+    attempt("read", path, faults::call(Operation::Read, path, || fs::read_to_string(path)))
 }
 
 /// Opens for reading.
 pub fn open(path: &Path) -> Result<File, FileError> {
-    attempt("open", path, File::open(path))
-}
-
-/// Creates or truncates for writing.
-pub fn create(path: &Path) -> Result<File, FileError> {
-    attempt("create", path, File::create(path))
-}
-
-/// Writes a file in place.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    attempt("write", path, fs::write(path, bytes))
-}
-
-/// How the names of files begin that [`write_atomic`] has not finished.
-pub const TEMPORARY: &str = ".tmp-";
-
-/// Writes a file so that a reader sees the old content or the new, never a part: a temporary file beside it, then a rename.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    attempt("write", path, write())
-}
-
-/// Writes the parts of a file one after the other, as [`write_atomic`] does.
-pub fn write_parts_atomic(path: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(folder)?;
-        parts.iter().try_for_each(|part| file.write_all(part))?;
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    attempt("write", path, write())
-}
-
-/// Writes to a file that exists, without truncating it: for files of the kernel, which are no files to be made.
-pub fn write_in_place(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let write = || io::Write::write_all(&mut fs::OpenOptions::new().write(true).open(path)?, bytes);
-    attempt("write", path, write())
-}
-
-/// Removes one empty folder.
-pub fn remove_dir(path: &Path) -> Result<(), FileError> {
-    attempt("remove", path, fs::remove_dir(path))
-}
-
-/// Makes one folder, which must not exist, in one that does.
-pub fn create_dir(path: &Path) -> Result<(), FileError> {
-    attempt("create", path, fs::create_dir(path))
-}
-
-/// Makes one folder with these permission bits, whatever the umask of the process is.
-pub fn create_dir_with_mode(path: &Path, mode: u32) -> Result<(), FileError> {
-    create_dir(path)?;
-    set_mode(path, mode)
-}
-
-/// Sets the modification time of a file to now.
-pub fn touch(path: &Path) -> Result<(), FileError> {
-    let touch = || File::options().append(true).open(path)?.set_modified(std::time::SystemTime::now());
-    attempt("set the time of", path, touch())
-}
-
-/// Creates a folder and its parents.
-pub fn create_dir_all(path: &Path) -> Result<(), FileError> {
-    attempt("create folder", path, fs::create_dir_all(path))
-}
-
-/// Creates a folder and its parents; whether it was missing. A file that stands where a folder belongs is an error.
-pub fn make_folder(path: &Path) -> Result<bool, FileError> {
-    match fs::create_dir(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create_dir_all(path).map(|()| true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
-        Err(source) => Err(FileError { operation: "create folder", path: path.to_owned(), source }),
-    }
-}
-
-/// Opens for reading and for writing at the end; creates the file if it is missing.
-pub fn open_append(path: &Path) -> Result<File, FileError> {
-    attempt("open", path, fs::OpenOptions::new().read(true).append(true).create(true).open(path))
-}
-
-/// Creates a file that must not exist yet.
-pub fn create_new(path: &Path) -> Result<File, FileError> {
-    attempt("create", path, File::create_new(path))
-}
-
-/// Sets permission bits and the modification time (seconds since the epoch) of an open file or folder.
-pub fn seal(file: &File, path: &Path, mode: u32, mtime: u64) -> Result<(), FileError> {
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(mtime);
-    let times = fs::FileTimes::new().set_modified(time).set_accessed(time);
-    attempt("seal", path, file.set_times(times))?;
-    attempt("seal", path, file.set_permissions(fs::Permissions::from_mode(mode)))
+    attempt("open", path, faults::call(Operation::Read, path, || File::open(path)))
 }
 
 /// The state of an open file.
@@ -231,63 +127,20 @@ pub fn stat_open(file: &File, path: &Path) -> Result<FileStat, FileError> {
     attempt("stat", path, file.metadata()).map(|metadata| to_stat(&metadata))
 }
 
-/// Removes a file.
-pub fn remove_file(path: &Path) -> Result<(), FileError> {
-    attempt("remove", path, fs::remove_file(path))
-}
-
-/// Removes a folder with all it holds, read-only folders included; absent is fine.
-pub fn remove_tree(path: &Path) -> Result<(), FileError> {
-    match fs::remove_dir_all(path) {
-        Ok(()) => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(_) => make_writable(path),
-    }
-    attempt("remove", path, fs::remove_dir_all(path))
-}
-
-fn make_writable(folder: &Path) {
-    for entry in walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok) {
-        if entry.file_type().is_dir() {
-            // A folder that cannot be changed shows up as the error of the removal that follows.
-            let _ = fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o755));
-        }
-    }
-}
-
-/// Renames; replaces a file at the destination.
-pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
-    attempt("move a file to", to, fs::rename(from, to))
-}
-
-/// Makes a hard link.
-pub fn hard_link(original: &Path, link: &Path) -> Result<(), FileError> {
-    attempt("link", link, fs::hard_link(original, link))
-}
-
-/// Makes a symbolic link.
-pub fn symlink(target: &str, link: &Path) -> Result<(), FileError> {
-    attempt("link", link, std::os::unix::fs::symlink(target, link))
-}
-
 /// The target of a symbolic link.
 pub fn read_link(path: &Path) -> Result<PathBuf, FileError> {
     attempt("read the link", path, fs::read_link(path))
 }
 
-/// Copies content and permission bits.
-pub fn copy(from: &Path, to: &Path) -> Result<u64, FileError> {
-    attempt("copy to", to, fs::copy(from, to))
-}
-
-/// Sets the permission bits.
-pub fn set_mode(path: &Path, mode: u32) -> Result<(), FileError> {
-    attempt("set the mode of", path, fs::set_permissions(path, fs::Permissions::from_mode(mode)))
-}
-
 /// The absolute path without links.
 pub fn canonicalize(path: &Path) -> Result<PathBuf, FileError> {
     attempt("resolve", path, fs::canonicalize(path))
+}
+
+/// Whether the file system of a path has no room for another file, or none for a byte.
+pub fn is_full(path: &Path) -> bool {
+    // Where the file system does not count files, it has neither any nor free ones.
+    rustix::fs::statvfs(path).is_ok_and(|room| room.f_bavail == 0 || (room.f_files > 0 && room.f_favail == 0))
 }
 
 /// Whether the path exists (following links).
@@ -390,10 +243,5 @@ pub fn read_dir(path: &Path) -> Result<Vec<FolderEntry>, FileError> {
         entries.sort();
         Ok(entries)
     };
-    attempt("list", path, list())
-}
-
-/// A temporary folder inside `folder`, removed when dropped.
-pub fn temporary_folder(folder: &Path) -> Result<tempfile::TempDir, FileError> {
-    attempt("create a folder in", folder, tempfile::Builder::new().prefix("tmp-").tempdir_in(folder))
+    attempt("list", path, faults::call(Operation::Read, path, list))
 }

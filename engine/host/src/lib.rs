@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod env;
+pub mod faults;
 pub mod foreign;
 pub mod fs;
 pub mod lock;

@@ -89,7 +89,7 @@ pub fn layer(request: &LayerRequest, store: &Store) -> Result<Layer, OciError> {
     let tree = compose(&request.entries, store)?;
     let scratch = store.scratch()?;
     let path = scratch.path().join("layer.tar.gz");
-    let compressed = HashingWriter::new(std::io::BufWriter::new(host::fs::create(&path)?));
+    let compressed = HashingWriter::new(std::io::BufWriter::new(host::fs::Output::create(&path)?));
     // No file name, no time, and 255 for an unknown system: RFC 1952 fields that would tell machines apart.
     let gzip = GzBuilder::new().mtime(0).operating_system(255).write(compressed, Compression::new(LEVEL));
     let open = |digest: &Digest| store.open_blob(digest).map_err(std::io::Error::other);

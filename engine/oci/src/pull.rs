@@ -121,7 +121,7 @@ impl Puller<'_> {
         let mut pieces = response.map_err(|error| attempt.failed(error))?.stream;
         let scratch = self.store.scratch()?;
         let path = scratch.path().join("blob");
-        let mut file = HashingWriter::new(io::BufWriter::new(host::fs::create(&path)?));
+        let mut file = HashingWriter::new(io::BufWriter::new(host::fs::Output::create(&path)?));
         let mut done = 0;
         while let Some(piece) = pieces.next().await {
             let piece = match piece {

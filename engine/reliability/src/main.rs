@@ -10,14 +10,19 @@
 #![allow(dead_code, reason = "each row takes a part of what they share")]
 
 mod attempt;
+mod engine;
+mod faulty;
+mod leftovers;
 mod parts;
 mod place;
 mod program;
+mod reference;
 mod report;
 mod results;
 mod row;
 mod rows;
 mod samples;
+mod scenario;
 mod seed;
 mod trials;
 mod twins;

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -25,6 +25,8 @@ use crate::sources::Sources;
 /// Seconds since the epoch of 2000-01-01: late enough for every archive format.
 pub(crate) const SEALED: u64 = 946_684_800;
 const CROSS_DEVICE: i32 = 18;
+/// How often a file is linked that others replace at the same time.
+const LINK_TRIES: usize = 20;
 
 /// A content-addressed store with a memo table in one folder. Cheap to clone; many processes may share the folder.
 #[derive(Clone)]
@@ -93,8 +95,8 @@ impl Store {
         let digest = Digest::of(bytes);
         if !self.keep(&digest, bytes.len() as u64)? {
             let temporary = self.0.scratch.path();
-            let mut file = fs::create(&temporary)?;
-            file.write_all(bytes).map_err(|source| failed("write", &temporary, source))?;
+            let file = fs::create(&temporary)?;
+            fs::write_all(&file, &temporary, bytes)?;
             self.place(&file, &temporary, &digest, false)?;
         }
         Ok(digest)
@@ -107,7 +109,7 @@ impl Store {
 
     pub(crate) fn put_stream(&self, mut reader: impl Read, executable: bool) -> Result<(Digest, u64), StoreError> {
         let temporary = self.0.scratch.path();
-        let mut file = fs::create(&temporary)?;
+        let file = fs::create(&temporary)?;
         let mut hasher = blake3::Hasher::new();
         let mut buffer = vec![0; 128 * 1024];
         let mut size = 0;
@@ -122,7 +124,7 @@ impl Store {
                 }
             };
             hasher.update(&buffer[..count]);
-            file.write_all(&buffer[..count]).map_err(|source| failed("write", &temporary, source))?;
+            fs::write_all(&file, &temporary, &buffer[..count])?;
             size += count as u64;
         }
         let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
@@ -373,7 +375,15 @@ pub(crate) fn is_sealed(stat: &fs::FileStat) -> bool {
 
 /// Links, or copies where the file system has no (more) links to give.
 pub(crate) fn link_or_copy(blob: &Path, to: &Path) -> Result<(), FileError> {
-    match fs::hard_link(blob, to) {
+    let mut linked = fs::hard_link(blob, to);
+    // Somebody put the same content over the file just when it was looked up; the kernel links no file without a name.
+    for _ in 0..LINK_TRIES {
+        match &linked {
+            Err(error) if error.is_not_found() && fs::exists(blob) => linked = fs::hard_link(blob, to),
+            _ => break,
+        }
+    }
+    match linked {
         Err(error) if !error.is_already_exists() && !error.is_not_found() => {
             fs::copy(blob, to)?;
             let file = fs::open(to)?;

@@ -3,7 +3,6 @@
 //! Usually the folder of a tree is proof that the tree's files are there, which saves a look at each. After the first
 //! damage this process looks at every file; so do the next ones, since a note of it lies in the store.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,7 +50,7 @@ impl Store {
 
     pub(crate) fn set_damaged(&self) {
         // What cannot be noted is found again by those who use the content.
-        let _ = fs::open_append(&self.0.damage.count).map(|mut file| file.write_all(b"."));
+        let _ = fs::open_append(&self.0.damage.count).and_then(|file| fs::write_all(&file, &self.0.damage.count, b"."));
         if !self.0.damage.found.swap(true, Ordering::SeqCst) {
             // Without the note the next process finds the damage itself, as this one did.
             let _ = fs::write(&self.0.damage.note, b"");

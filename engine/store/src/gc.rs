@@ -10,7 +10,7 @@
 //! needed, and is made again.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use host::fs;
@@ -182,15 +182,23 @@ impl Store {
     fn remove_left_over(&self) -> Result<(), StoreError> {
         fs::remove_tree(&self.root().join("memo"))?;
         fs::remove_tree(&self.root().join("debug"))?;
-        for folder in [self.root().to_owned(), self.root().join("results")] {
-            for entry in fs::read_dir(&folder)? {
-                if entry.name.starts_with(fs::TEMPORARY) && !entry.is_folder {
-                    fs::remove_file(&folder.join(&entry.name))?;
-                }
-            }
-        }
-        Ok(())
+        remove_unfinished(self.root(), &["blobs", "trees", "tmp"])
     }
+}
+
+/// Removes files whose writers were killed before they could give them their names, in a folder and those below it. In
+/// the folders that are left out nothing is written so, and there is much.
+fn remove_unfinished(folder: &Path, left_out: &[&str]) -> Result<(), StoreError> {
+    for entry in fs::read_dir(folder)? {
+        let path = folder.join(&entry.name);
+        match entry.is_folder {
+            true if left_out.contains(&entry.name.as_str()) => {}
+            true => remove_unfinished(&path, &[])?,
+            false if entry.name.starts_with(fs::TEMPORARY) => fs::remove_file(&path)?,
+            false => {}
+        }
+    }
+    Ok(())
 }
 
 /// Folders of trees whose manifest goes.

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -240,9 +239,9 @@ impl Shard {
         let mut bytes = Vec::new();
         records.iter().for_each(|(record, value)| record.encode(value, &mut bytes));
         if log.size > self.end {
-            log.file.set_len(self.end).map_err(|source| failed("write", &self.path, source))?;
+            fs::set_len(&log.file, &self.path, self.end)?;
         }
-        (&*log.file).write_all(&bytes).map_err(|source| failed("write", &self.path, source))?;
+        fs::write_all(&log.file, &self.path, &bytes)?;
         self.index(&bytes);
         if self.end > 2 * self.live + SLACK { self.rewrite() } else { Ok(()) }
     }

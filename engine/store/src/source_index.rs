@@ -6,7 +6,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 use host::fs::{self, FileError, FileStat};
@@ -89,10 +88,11 @@ impl Index {
             self.read = self.records.len();
             return self.rewrite(path);
         }
-        let mut file = open_locked(path)?;
+        let file = open_locked(path)?;
         let length = fs::stat_open(&file, path)?.size;
         let whole = length - length % LENGTH as u64;
-        file.set_len(whole).and_then(|()| file.write_all(&encode(pending.iter()))).map_err(|e| failed("write", path, e))
+        fs::set_len(&file, path, whole)?;
+        fs::write_all(&file, path, &encode(pending.iter()))
     }
 }
 

@@ -8,7 +8,6 @@
 //! The only file of the engine that maps memory.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -231,7 +230,7 @@ impl TableFile {
         }
         let path = &self.path;
         let Ok(length) = u32::try_from(changes.0.len()) else { return Ok(false) };
-        let mut file = fs::open_append(path)?;
+        let file = fs::open_append(path)?;
         file.lock().map_err(|source| failed("lock", path, source))?;
         let now = fs::stat_open(&file, path)?;
         let current = fs::stat(path).is_ok_and(|stat| stat.inode == self.inode);
@@ -241,7 +240,7 @@ impl TableFile {
         let mut segment = length.to_le_bytes().to_vec();
         segment.extend_from_slice(&check(&changes.0));
         segment.extend_from_slice(&changes.0);
-        file.write_all(&segment).map_err(|source| failed("write", path, source))?;
+        fs::write_all(&file, path, &segment)?;
         Ok(true)
     }
 

@@ -266,6 +266,33 @@ fn many_files_are_put_in_place_by_links() {
     assert!(store.materialise_files(&[absent]).unwrap_err().is_missing());
 }
 
+/// Two who put a content at once put one file over the other: what is to be linked may have lost its name just now.
+#[test]
+fn a_content_is_linked_while_others_put_it_again() {
+    let (folder, store) = open();
+    let digest = store.put_bytes(b"content").unwrap();
+    let entry = TreeEntry::File { digest, size: 7, executable: false };
+    let tree = store.put_tree(&Tree { entries: [(path("a"), entry)].into() }).unwrap();
+    let blob = store.blob_path(&digest, false).unwrap();
+    let sealed = fs::metadata(&blob).unwrap().modified().unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let other = folder.path().join("other");
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                fs::write(&other, b"content").unwrap();
+                fs::File::options().write(true).open(&other).unwrap().set_modified(sealed).unwrap();
+                fs::rename(&other, &blob).unwrap();
+            }
+        });
+        let results: Vec<_> =
+            (0..800).map(|n| store.materialise_tree(&tree, &folder.path().join(format!("tree{n}")))).collect();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        let failed = results.iter().filter(|result| result.is_err()).count();
+        assert_eq!(failed, 0, "{:?}", results.iter().find(|result| result.is_err()));
+    });
+}
+
 #[test]
 fn a_link_to_a_tree_becomes_a_folder_where_files_are_put() {
     let (folder, store) = open();

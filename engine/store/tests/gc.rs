@@ -111,7 +111,7 @@ fn what_a_process_finds_instead_of_storing_it_again_stays() {
 fn leftovers_of_killed_writers_and_failed_actions_go() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    for left in ["debug/1-1/file", "memo/00/old", ".tmp-x", "results/.tmp-y"] {
+    for left in ["debug/1-1/file", "memo/00/old", ".tmp-x", "results/.tmp-y", "requests/w/.tmp-z"] {
         let path = store.root().join(left);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "left").unwrap();
@@ -123,7 +123,8 @@ fn leftovers_of_killed_writers_and_failed_actions_go() {
         names.sort();
         names
     };
-    assert_eq!(names(store.root()), ["blobs", "epoch", "gate", "results", "tmp", "trees"]);
+    assert_eq!(names(store.root()), ["blobs", "epoch", "gate", "requests", "results", "tmp", "trees"]);
+    assert!(names(&store.root().join("requests/w")).is_empty());
     assert!(names(&store.root().join("results")).iter().all(|name| name.ends_with(".log")));
 }
 

@@ -3,7 +3,9 @@
 use crate::row::Row;
 
 /// The rows by number.
-pub const ALL: &[Row] = &[scheduling::ROW, reproducible::ROW];
+pub const ALL: &[Row] = &[scheduling::ROW, reproducible::ROW, crashes::ROW, system_errors::ROW];
 
+mod crashes;
 mod reproducible;
 mod scheduling;
+mod system_errors;

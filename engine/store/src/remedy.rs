@@ -1,0 +1,72 @@
+//! What a user can do about an error of the machine: a full disk, a read-only file system, too few open files.
+
+use std::error::Error;
+use std::io::{self, ErrorKind};
+
+const INPUT_OUTPUT: i32 = 5;
+const MACHINE_FILES: i32 = 23;
+const PROCESS_FILES: i32 = 24;
+
+/// What to type against the cause of an error, if it is one that a user can end.
+pub fn remedy(error: &dyn Error) -> Option<&'static str> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return of_system(error);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// The same for an error of the system.
+fn of_system(error: &io::Error) -> Option<&'static str> {
+    match (error.kind(), error.raw_os_error()) {
+        (ErrorKind::StorageFull, _) => Some(FULL),
+        (ErrorKind::QuotaExceeded, _) => Some(
+            "your share of this file system is used up: `build gc --max_size=5G` removes what was not used for longest; \
+             or keep the store elsewhere: `--store FOLDER`",
+        ),
+        (ErrorKind::ReadOnlyFilesystem, _) => Some(
+            "mount the file system so that it can be written to; \
+             or keep the store elsewhere: `--store FOLDER` or BUILD_STORE=FOLDER",
+        ),
+        (_, Some(PROCESS_FILES)) => Some("raise the limit of open files, for example `ulimit -n 4096`"),
+        (_, Some(MACHINE_FILES)) => {
+            Some("the machine has too many files open: end other programs, or `sysctl fs.file-max=1000000`")
+        }
+        (_, Some(INPUT_OUTPUT)) => {
+            Some("the disk may be failing: see `dmesg`; then `build fsck` removes what is damaged")
+        }
+        _ => None,
+    }
+}
+
+/// What to type when a file system has no room.
+pub const FULL: &str = "make room on this file system (`df`, `df -i`): `build gc --max_size=5G` removes what was not used \
+    for longest; or keep the store elsewhere: `--store FOLDER`";
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::error::StoreError;
+
+    fn of(errno: i32) -> Option<&'static str> {
+        let error = crate::blobs::failed("write", Path::new("/x"), io::Error::from_raw_os_error(errno));
+        remedy(&StoreError::File(error))
+    }
+
+    #[test]
+    fn errors_of_the_machine_say_what_to_type() {
+        let (full, read_only, quota) = (28, 30, 122);
+        assert!(of(full).unwrap().contains("build gc"));
+        assert!(of(quota).unwrap().contains("build gc"));
+        assert!(of(read_only).unwrap().contains("--store"));
+        assert!(of(PROCESS_FILES).unwrap().contains("ulimit"));
+        assert!(of(MACHINE_FILES).unwrap().contains("sysctl"));
+        assert!(of(INPUT_OUTPUT).unwrap().contains("build fsck"));
+        assert_eq!(of(2), None, "a file that is missing is no fault of the machine");
+    }
+}
