@@ -10,6 +10,8 @@
 #![allow(dead_code, reason = "each row takes a part of what they share")]
 
 mod attempt;
+mod files;
+mod fresh;
 mod parts;
 mod program;
 mod report;
