@@ -51,6 +51,11 @@ impl Room<'_> {
         copy(&self.fresh.store(), &store);
         Workspace::new(self.folder.path().join(name), store, self.fresh.program.clone())
     }
+
+    /// A workspace without sources that uses the store of another one.
+    pub fn beside(&self, name: &str, other: &Workspace) -> Workspace {
+        Workspace::new(self.folder.path().join(name), other.store().to_owned(), self.fresh.program.clone())
+    }
 }
 
 fn folder() -> TempDir {

@@ -3,7 +3,8 @@
 use crate::row::Row;
 
 /// The rows by number.
-pub const ALL: &[Row] = &[edits::ROW, scheduling::ROW];
+pub const ALL: &[Row] = &[edits::ROW, actions::ROW, scheduling::ROW];
 
+mod actions;
 mod edits;
 mod scheduling;
