@@ -3,8 +3,9 @@
 use crate::row::Row;
 
 /// The rows by number.
-pub const ALL: &[Row] = &[edits::ROW, actions::ROW, scheduling::ROW];
+pub const ALL: &[Row] = &[edits::ROW, actions::ROW, scheduling::ROW, keys::ROW];
 
 mod actions;
 mod edits;
+mod keys;
 mod scheduling;
