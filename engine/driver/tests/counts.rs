@@ -150,6 +150,22 @@ fn outputs_that_were_removed_or_replaced_come_back_without_an_action() {
 }
 
 #[test]
+fn a_mode_is_shown_anew_when_other_outputs_come_to_be_shown() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let workspace = built();
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(workspace.root().join("p3/s.txt"), executable).unwrap();
+    workspace.write(
+        "q/BUILD.star",
+        "load(\"//rules:defs.star\", \"thing\")\nthing(name = \"q\", src = \"s.txt\", deps = [\"//p1:t\"])\n",
+    );
+    workspace.write("q/s.txt", "q");
+    assert_eq!(counted(&workspace, &["//..."]).ran, 3);
+    let shown = std::fs::metadata(workspace.root().join("build-out/p3/t.copy")).unwrap();
+    assert_eq!(shown.permissions().mode() & 0o777, 0o555);
+}
+
+#[test]
 fn a_state_that_is_cut_or_changed_is_not_believed() {
     let workspace = built();
     let folder =

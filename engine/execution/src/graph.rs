@@ -175,7 +175,7 @@ fn do_the_same(a: &Arc<Action>, b: &Arc<Action>) -> bool {
 }
 
 /// All that an action reads, sorted by path, without repetition.
-fn inputs(action: &Action) -> Vec<Artifact> {
+pub(crate) fn inputs(action: &Action) -> Vec<Artifact> {
     let mut inputs = Vec::new();
     flatten(&action.inputs, &mut HashSet::new(), &mut inputs);
     match &action.kind {

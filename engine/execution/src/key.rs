@@ -1,17 +1,49 @@
 //! The key of an action: all that its result can depend on, and nothing else.
 //!
-//! Not in the key: the owner, the mnemonic, the progress message, the time limit. Raise `SEMANTICS` whenever what a
-//! process sees of the sandbox changes, or how outputs are collected.
+//! Not in the key: the owner, the mnemonic, the progress message, the limits, the resources, who may run it. Raise
+//! `SEMANTICS` whenever what a process sees of the sandbox changes, or how outputs are collected.
+//!
+//! # Encoding
+//!
+//! A key is the BLAKE3 digest (32 bytes) of these fields in a row. A *number* is 8 bytes, the lowest first; a *text* its
+//! length in bytes as a number and its bytes in UTF-8; a *sequence* the number of its elements and their fields; a *digest*
+//! its 32 bytes; a *truth* the number 0 or 1; an *option* a sequence of at most one; a *content* the number 0 (a file), 1 (a
+//! file that can be executed) or 2 (a tree) and the digest of the bytes or of the manifest.
+//!
+//! 1. the text `action`, the number `SEMANTICS`
+//! 2. by kind:
+//!    - the text `spawn`; the sequence of arguments (text); the sequence of variables by name (text name, text value), where
+//!      `process::FIXED` are those that the action does not set; the root: the text `root` and its content, or the text `no
+//!      root`; the number 0 for loopback or 1 for the machine's network; the option of standard input's path (text); the same
+//!      for standard output; the truth whether it is a test
+//!    - the text `write`; the text; the truth whether it can be executed
+//!    - the text `copy`; the source's path (text)
+//!    - the text `tree`; the sequence of entries (text place in the tree, text path of the artifact)
+//!    - the text `builtin`; the text name; the number of the function's version; the parameters as JSON without spaces, members
+//!      sorted by name (text)
+//! 3. the sequence of all inputs by path, each once (text path, content)
+//! 4. the sequence of outputs as declared (text path, truth whether it is a tree)
+//!
+//! `engine/reliability` holds a second implementation, made from this text alone.
 
 use std::collections::BTreeMap;
 
 use model::{Action, ActionKind, Artifact, Digest, KeyBuilder, Network, RelPath, Spawn};
 
 use crate::content::Content;
+use crate::graph;
 use crate::process;
 
 /// The version of everything that is not in the action: the sandbox's folders, user and limits, collection of outputs.
 const SEMANTICS: u32 = 3;
+
+/// The key of an action whose inputs hold what `content` says; `version` is the built-in function's. For those who check
+/// what enters a key: execution itself asks for contents as they are made.
+pub fn action_key(action: &Action, content: impl Fn(&Artifact) -> Content, version: Option<u32>) -> Digest {
+    let inputs = graph::inputs(action);
+    let inputs = inputs.iter().map(|artifact| (artifact.path().clone(), content(artifact))).collect();
+    of(action, &inputs, version)
+}
 
 /// The key of `action` on these inputs. `version` is the built-in function's.
 pub(crate) fn of(action: &Action, inputs: &BTreeMap<RelPath, Content>, version: Option<u32>) -> Digest {

@@ -28,6 +28,7 @@ mod worker;
 pub use content::{Builtin, BuiltinCall, Content, Known, Sources};
 pub use executor::Executor;
 pub use failure::{Failure, FailureKind};
+pub use key::action_key;
 pub use outcome::{ExecutionError, Outcome, Stats};
 pub use persistent::PersistentWorkers;
 pub use runner::{Runner, SandboxRunner};

@@ -12,6 +12,8 @@
 mod attempt;
 mod engine;
 mod faulty;
+mod files;
+mod fresh;
 mod leftovers;
 mod parts;
 mod place;

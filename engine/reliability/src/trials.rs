@@ -103,6 +103,13 @@ impl Trials {
         self.counted(length * rounds, self.settings.jobs, &of_list);
     }
 
+    /// As many tries as are asked for, where one attempt makes `steps` of them, such as the edits of a sequence.
+    pub fn each_with_steps(&mut self, steps: u64, run: impl Fn(&mut Attempt) -> Outcome + Sync) {
+        let (attempts, before) = (self.settings.wanted.div_ceil(steps), self.tries);
+        self.counted(attempts, self.settings.jobs, &run);
+        self.tries = before + (self.tries - before) * steps;
+    }
+
     /// Counts tries that were made inside one attempt, such as the edits of a sequence.
     pub fn add_tries(&mut self, count: u64) {
         self.tries += count;

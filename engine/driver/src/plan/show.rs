@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use execution::Content;
-use model::{ArtifactRoot, Digest, Event, Label, RelPath};
+use model::{ArtifactRoot, Digest, Event, KeyBuilder, Label, RelPath};
 use observation::Fingerprint;
 use snapshot::{ShownRow, Table};
 
@@ -259,8 +259,13 @@ impl Plan<'_> {
     }
 }
 
+/// A digest of all that is shown of a content: equal bytes with another mode are something else.
 fn digest_of(content: &Content) -> Digest {
-    match content {
-        Content::File { digest, .. } | Content::Tree(digest) => *digest,
-    }
+    let kind = match content {
+        Content::File { digest, executable: false, .. } => return *digest,
+        Content::File { executable: true, .. } => "executable",
+        Content::Tree(_) => "tree",
+    };
+    let (Content::File { digest, .. } | Content::Tree(digest)) = content;
+    KeyBuilder::new(kind, 1).digest(digest).finish()
 }

@@ -1,0 +1,194 @@
+//! Row 1: after any sequence of edits, an incremental build gives what a build from nothing gives: the same outputs with
+//! the same modes, byte for byte, or the same errors.
+//!
+//! A sequence goes on in one workspace with one store. After one to four edits it is built, and a second folder with the
+//! same files and a store without results is built from nothing, by the same program: what that makes is the truth.
+
+mod edit;
+mod model;
+mod outcome;
+mod texts;
+
+use std::cell::RefCell;
+use std::sync::Mutex;
+
+use crate::attempt::{Attempt, Outcome};
+use crate::files::{self, Files, Source};
+use crate::fresh::{Fresh, Room};
+use crate::row::{Row, Tries};
+use crate::trials::{Control, Trials};
+use crate::workspace::Workspace;
+use model::Model;
+use outcome::{Built, Shown};
+
+/// The row.
+pub const ROW: Row = Row {
+    number: 1,
+    title: "random workspaces and edits against a clean build",
+    tries: Tries { small: 250, full: 5_000 },
+    run,
+};
+
+/// Edits in one workspace.
+const SEQUENCE: u64 = 25;
+
+/// What the builds of all sequences were, so that a row that compared nothing is noticed.
+#[derive(Default)]
+struct Counts {
+    builds: usize,
+    succeeded: usize,
+    different: usize,
+    outputs: usize,
+}
+
+fn run(trials: &mut Trials) {
+    let fresh = match Fresh::new(trials.program()) {
+        Ok(fresh) => fresh,
+        Err(error) => return trials.unavailable(format!("no shell for genrules: {error}")),
+    };
+    let counts = Mutex::new(Counts::default());
+    trials.each_with_steps(SEQUENCE, |attempt| sequence(attempt, &fresh, &counts));
+    let Counts { builds, succeeded, different, outputs } = counts.into_inner().expect("no panic in it");
+    trials.note(format!(
+        "{builds} builds compared with clean ones: {succeeded} succeeded with {outputs} outputs in all, {different} made \
+         others than the build before"
+    ));
+    trials.control(Control::Positive, "builds succeed and edits are seen in outputs", |_| {
+        // Else the row would compare errors with errors, or the same with the same.
+        let enough = succeeded * 2 > builds && different * 4 > builds;
+        if enough { Ok(()) } else { Err(format!("of {builds} builds {succeeded} succeeded, {different} differed")) }
+    });
+    for defect in DEFECTS {
+        trials.control(Control::Positive, defect.0, |attempt| notices(attempt, &fresh, defect.1));
+    }
+}
+
+/// A workspace that is edited and built again and again, beside clean ones.
+struct Sequence<'a> {
+    room: Room<'a>,
+    kept: Workspace,
+    placed: RefCell<Files>,
+}
+
+impl<'a> Sequence<'a> {
+    fn new(fresh: &'a Fresh) -> Self {
+        let room = fresh.room();
+        Self { kept: room.workspace("kept"), room, placed: RefCell::default() }
+    }
+
+    fn place(&self, files: &Files) {
+        let mut placed = self.placed.borrow_mut();
+        files::place(self.kept.root(), &placed, files);
+        placed.clone_from(files);
+    }
+
+    /// Builds what was placed.
+    fn incremental(&self, model: &Model, goes_on: bool) -> Built {
+        build(&self.kept, model, goes_on)
+    }
+
+    /// Builds these files in a folder and a store of their own.
+    fn clean(&self, model: &Model, files: &Files) -> Built {
+        let workspace = self.room.workspace("clean");
+        files::place(workspace.root(), &Files::new(), files);
+        let built = build(&workspace, model, true);
+        let _ = host::fs::remove_tree(workspace.store());
+        let _ = host::fs::remove_tree(workspace.root());
+        built
+    }
+}
+
+fn build(workspace: &Workspace, model: &Model, goes_on: bool) -> Built {
+    let mut arguments = texts::arguments(model);
+    arguments.extend(goes_on.then(|| "--keep_going".to_owned()));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    Built::of(workspace, &workspace.run(&arguments))
+}
+
+fn sequence(attempt: &mut Attempt, fresh: &Fresh, counts: &Mutex<Counts>) -> Outcome {
+    let sequence = Sequence::new(fresh);
+    let mut model = Model::new(&mut attempt.dice);
+    let (mut good, mut last) = (None, Shown::new());
+    let mut history = Vec::new();
+    let mut edits = 0;
+    while edits < SEQUENCE {
+        let files = texts::files(&model);
+        sequence.place(&files);
+        if attempt.dice.u8(..20) == 0 {
+            let _ = host::fs::remove_tree(&sequence.kept.root().join("build-out"));
+            history.push("removes build-out".to_owned());
+        }
+        let before = outcome::shown(&sequence.kept.root().join("build-out"));
+        let goes_on = attempt.dice.bool();
+        let built = sequence.incremental(&model, goes_on);
+        let clean = sequence.clean(&model, &files);
+        built.compare(&clean, &before, goes_on).map_err(|difference| {
+            let recent: Vec<&String> = history.iter().rev().take(8).collect();
+            format!("{difference}\nafter {edits} edits, the last first: {recent:#?}")
+        })?;
+        count(counts, &clean, &last);
+        match clean.succeeded() {
+            true => (good, last) = (Some(model.clone()), clean.shown),
+            // What fails for long tells little: mostly, the last edits are taken back, which is an edit, too.
+            false if attempt.dice.u8(..10) < 7 => {
+                model = good.clone().unwrap_or_else(|| Model::new(&mut attempt.dice));
+                history.push("takes back what failed".to_owned());
+                edits += 1;
+            }
+            false => {}
+        }
+        for _ in 0..attempt.dice.u64(1..5).min(SEQUENCE.saturating_sub(edits).max(1)) {
+            history.push(edit::edit(&mut model, &mut attempt.dice));
+            edits += 1;
+        }
+    }
+    Ok(())
+}
+
+fn count(counts: &Mutex<Counts>, clean: &Built, last: &Shown) {
+    let mut counts = counts.lock().expect("no panic in it");
+    counts.builds += 1;
+    counts.succeeded += usize::from(clean.succeeded());
+    counts.different += usize::from(clean.succeeded() && clean.shown != *last);
+    counts.outputs += if clean.succeeded() { clean.shown.len() } else { 0 };
+}
+
+/// A change to files that an engine must not overlook.
+type Defect = (&'static str, fn(&mut Files));
+
+/// What the comparison notices when the incremental build has not seen it.
+const DEFECTS: [Defect; 6] = [
+    ("a source that was not seen", |files| set(files, "p/a.txt", Source::text("other\n"))),
+    ("a mode that was not seen", |files| set(files, "p/a.txt", Source::File("a\n".to_owned(), true))),
+    ("a new file in a glob that was not seen", |files| set(files, "p/new.txt", Source::text("new\n"))),
+    ("a removed file in a tree that was not seen", |files| drop(files.remove("p/b.txt"))),
+    ("a link elsewhere that was not seen", |files| set(files, "p/l.txt", Source::Link("b.txt".to_owned()))),
+    ("a library that was not seen", |files| set(files, "rules/base.star", Source::text("CONSTANT = 7\n"))),
+];
+
+fn set(files: &mut Files, path: &str, source: Source) {
+    files.insert(path.to_owned(), source);
+}
+
+/// Whether a clean build of the changed files is told from an incremental one of the files before.
+fn notices(attempt: &mut Attempt, fresh: &Fresh, defect: fn(&mut Files)) -> Outcome {
+    let mut model = Model::new(&mut attempt.dice);
+    model.packages.fill(None);
+    let mut files = texts::files(&model);
+    let text = "load(\"//rules:defs.star\", \"tree\")\ntree(name = \"t\", srcs = glob([\"*.txt\"]), text = \"t\")\n";
+    set(&mut files, "p/BUILD.star", Source::text(text));
+    set(&mut files, "p/a.txt", Source::text("a\n"));
+    set(&mut files, "p/b.txt", Source::text("b\n"));
+    set(&mut files, "p/l.txt", Source::Link("a.txt".to_owned()));
+    let sequence = Sequence::new(fresh);
+    sequence.place(&files);
+    let built = sequence.incremental(&model, true);
+    let same = sequence.clean(&model, &files);
+    built.compare(&same, &Shown::new(), true)?;
+    defect(&mut files);
+    let other = sequence.clean(&model, &files);
+    match built.succeeded() && other.succeeded() && built.compare(&other, &Shown::new(), true).is_err() {
+        true => Ok(()),
+        false => Err(format!("not noticed, or not built: {other:?}")),
+    }
+}
