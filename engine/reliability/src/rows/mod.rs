@@ -3,15 +3,8 @@
 use crate::row::Row;
 
 /// The rows by number.
-pub const ALL: &[Row] = &[
-    edits::ROW,
-    actions::ROW,
-    scheduling::ROW,
-    keys::ROW,
-    reproducible::ROW,
-    crashes::ROW,
-    system_errors::ROW,
-];
+pub const ALL: &[Row] =
+    &[edits::ROW, actions::ROW, scheduling::ROW, keys::ROW, reproducible::ROW, crashes::ROW, system_errors::ROW];
 
 mod actions;
 mod crashes;

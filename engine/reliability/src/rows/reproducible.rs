@@ -8,6 +8,7 @@ use std::process::Command;
 
 use crate::attempt::{Attempt, Outcome};
 use crate::place::{self, Place};
+use crate::program::Program;
 use crate::row::{Amount, Row, Tries};
 use crate::trials::{Control, Trials};
 use crate::{samples, seed, twins};
@@ -141,30 +142,54 @@ fn user(place: &mut Place, folder: &Path) -> Result<(), String> {
     place.hand_over(folder)
 }
 
-/// What is built: a workspace in a folder, and a store that holds what it needs from outside.
-type Sample = (PathBuf, PathBuf);
+/// What is built: a workspace, a store that holds what it needs from outside, and the plain build of both.
+struct Sample {
+    sources: PathBuf,
+    store: PathBuf,
+    plain: Place,
+}
+
+impl Sample {
+    /// Builds a workspace plainly, in a copy.
+    fn of((sources, store): (PathBuf, PathBuf), program: &Program) -> Result<Self, String> {
+        let plain = place(&sources.with_extension("plain"), &sources, &store, program);
+        plain.build(&["build", "//..."])?;
+        Ok(Self { sources, store, plain })
+    }
+}
 
 fn run(trials: &mut Trials) {
     let available: Vec<&Variation> = VARIATIONS.iter().filter(|variation| is_available(trials, variation)).collect();
-    let sources = tempfile::Builder::new().prefix("reliability-").tempdir().expect("a temporary folder can be made");
-    let small = sources.path().join("small");
-    samples::kinds_of_actions(&small);
-    let store = sources.path().join("small.store");
-    seed::copy_to(&store, trials.program());
-    let mut made = vec![(small, store)];
-    if trials.settings().amount == Amount::Full {
-        match samples::fetched_repository(sources.path(), trials.program()) {
-            Ok(sample) => made.push(sample),
-            Err(error) => trials.unavailable(format!("the sample system: {error}")),
-        }
-    }
+    let folder = tempfile::Builder::new().prefix("reliability-").tempdir().expect("a temporary folder can be made");
+    let samples = samples(trials, folder.path());
     let pairs: Vec<(&Variation, &Sample)> =
-        made.iter().flat_map(|sample| available.iter().map(move |variation| (*variation, sample))).collect();
+        samples.iter().flat_map(|sample| available.iter().map(move |variation| (*variation, sample))).collect();
     trials.over(&pairs, 1, |attempt, (variation, sample)| {
         varied(attempt, variation, sample).map_err(|error| format!("{}: {error}", variation.name))
     });
-    controls(trials, &made[0]);
-    let _ = host::fs::remove_tree(sources.path());
+    if let Some(small) = samples.first() {
+        controls(trials, small);
+    }
+    drop(samples);
+    let _ = host::fs::remove_tree(folder.path());
+}
+
+/// What can be built: every kind of action, and for the figures the sample system of this repository.
+fn samples(trials: &mut Trials, folder: &Path) -> Vec<Sample> {
+    let (sources, store) = (folder.join("small"), folder.join("small.store"));
+    samples::kinds_of_actions(&sources);
+    seed::copy_to(&store, trials.program());
+    let program = trials.program().clone();
+    let mut made = vec![("every kind of action", Sample::of((sources, store), &program))];
+    if trials.settings().amount == Amount::Full {
+        let repository =
+            samples::fetched_repository(folder, &program).and_then(|fetched| Sample::of(fetched, &program));
+        made.push(("the sample system", repository));
+    }
+    let keep = |(name, sample): (&str, Result<Sample, String>)| {
+        sample.map_err(|error| trials.unavailable(format!("{name}: {error}"))).ok()
+    };
+    made.into_iter().filter_map(keep).collect()
 }
 
 fn is_available(trials: &mut Trials, variation: &Variation) -> bool {
@@ -183,27 +208,24 @@ fn is_available(trials: &mut Trials, variation: &Variation) -> bool {
 
 /// Builds a sample plainly and under a variation, and compares.
 fn varied(attempt: &mut Attempt, variation: &Variation, sample: &Sample) -> Outcome {
-    let (here, there) = two_places(attempt, sample);
-    let mut there = there;
+    let here = &sample.plain;
+    let mut there = place(&attempt.folder().join("there"), &sample.sources, &sample.store, attempt.program());
     (variation.apply)(&mut there, &attempt.folder().join("there"))?;
     let (plain, other) = (here.shell(variation.probe)?, there.shell(variation.probe)?);
     if plain == other {
         return Err(format!("the variation is none: `{}` prints {plain:?} in both", variation.probe));
     }
-    here.build(&["build", "//..."])?;
     there.build(&["build", "//..."])?;
-    twins::same(&here, &there)?;
-    outside_eye(attempt.folder(), &here, &there)
+    twins::same(here, &there)?;
+    outside_eye(attempt.folder(), here, &there)
 }
 
-fn two_places(attempt: &Attempt, (sources, store): &Sample) -> (Place, Place) {
-    let place = |name: &str| {
-        let place = Place::below(&attempt.folder().join(name), attempt.program());
-        place::copy(sources, &place.root);
-        place::copy(store, &place.store);
-        place
-    };
-    (place("here"), place("there"))
+/// A place with a copy of a workspace and of a store.
+fn place(folder: &Path, sources: &Path, store: &Path, program: &Program) -> Place {
+    let place = Place::below(folder, program);
+    place::copy(sources, &place.root);
+    place::copy(store, &place.store);
+    place
 }
 
 /// What `diffoscope` says of the files of two places: an error with its report if they differ.
@@ -221,7 +243,8 @@ fn outside_eye(folder: &Path, here: &Place, there: &Place) -> Outcome {
 
 fn controls(trials: &mut Trials, small: &Sample) {
     let culprit = |attempt: &mut Attempt| {
-        let (here, there) = two_places(attempt, small);
+        let folders = [attempt.folder().join("here"), attempt.folder().join("there")];
+        let [here, there] = folders.map(|folder| place(&folder, &small.sources, &small.store, attempt.program()));
         for place in [&here, &there] {
             std::fs::write(place.root.join("culprit/BUILD.star"), samples::CULPRIT).expect("a file");
             place.build(&["build", "//..."]).expect("it builds");
@@ -238,9 +261,9 @@ fn controls(trials: &mut Trials, small: &Sample) {
     });
     trials.control(Control::Negative, "reprotest finds the sample reproducible", |attempt| reprotest(attempt, small));
     trials.control(Control::Positive, "reprotest finds a culprit", |attempt| {
-        std::fs::write(small.0.join("culprit/BUILD.star"), samples::CULPRIT).expect("a file");
+        std::fs::write(small.sources.join("culprit/BUILD.star"), samples::CULPRIT).expect("a file");
         let found = names_culprit(reprotest(attempt, small), "culprit/random.txt");
-        std::fs::write(small.0.join("culprit/BUILD.star"), "").expect("a file");
+        std::fs::write(small.sources.join("culprit/BUILD.star"), "").expect("a file");
         found
     });
 }
@@ -254,7 +277,7 @@ fn names_culprit(compared: Outcome, name: &str) -> Outcome {
 }
 
 /// Has `reprotest` build the sample twice, under variations of its own.
-fn reprotest(attempt: &Attempt, (sources, store): &Sample) -> Outcome {
+fn reprotest(attempt: &Attempt, Sample { sources, store, .. }: &Sample) -> Outcome {
     let script = format!(
         "rm -rf ../store && cp -a '{}' ../store && BUILD_STORE=$PWD/../store '{}' build //... && cp -rL build-out files",
         store.display(),
