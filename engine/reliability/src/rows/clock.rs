@@ -7,6 +7,7 @@ mod site;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::attempt::{Attempt, Outcome};
@@ -57,6 +58,11 @@ const WORLDS: [World; 7] = [
 /// What tries share.
 struct Means {
     fresh: Fresh,
+    /// Builds beside a watcher, and how many of them took its word.
+    watched: AtomicUsize,
+    believed: AtomicUsize,
+    /// Edits that were made while a build ran.
+    raced: AtomicUsize,
     /// The library with the clock that jumps.
     clock: Option<PathBuf>,
 }
@@ -68,8 +74,18 @@ fn run(trials: &mut Trials) {
     };
     let folder = tempfile::Builder::new().prefix("reliability-").tempdir().expect("a temporary folder can be made");
     let clock = compile(folder.path()).map_err(|error| trials.unavailable(format!("clocks that jump: {error}"))).ok();
-    let means = Means { fresh, clock };
+    let [watched, believed, raced] = [0; 3].map(AtomicUsize::new);
+    let means = Means { fresh, clock, watched, believed, raced };
     trials.each_with_steps(BATCH, |attempt| batch(attempt, &means, true));
+    let [watched, believed, raced] =
+        [&means.watched, &means.believed, &means.raced].map(|count| count.load(Ordering::Relaxed));
+    trials.note(format!("{believed} of {watched} builds beside a watcher took its word"));
+    trials.note(format!("{raced} more edits were made while a build ran"));
+    trials.control(Control::Positive, "watchers are believed, and edits fall into builds", |_| {
+        // A watcher that a busy machine keeps from answering in time is done without.
+        let tried = believed * 4 > watched && raced > 0;
+        if tried { Ok(()) } else { Err(format!("{believed} of {watched} were, {raced} did")) }
+    });
     trials.control(Control::Positive, "an output of before the edits is noticed", |attempt| {
         match batch(attempt, &means, false) {
             Err(error) if error.contains(STALE) => Ok(()),
@@ -77,6 +93,15 @@ fn run(trials: &mut Trials) {
         }
     });
     trials.control(Control::Negative, "new times of equal files run nothing", |attempt| touched(attempt, &means));
+}
+
+impl Means {
+    /// Counts a build beside a watcher: without its word, each file and folder of a package is looked at.
+    fn note(&self, run: &Run) {
+        let looks = run.events.iter().find_map(|event| event.get("Refreshed")?["stats"].as_u64());
+        self.watched.fetch_add(1, Ordering::Relaxed);
+        self.believed.fetch_add(usize::from(looks.is_some_and(|looks| looks < 2 * BATCH)), Ordering::Relaxed);
+    }
 }
 
 /// Compiles the clock that jumps.
@@ -138,7 +163,7 @@ impl<'a> Scene<'a> {
         for (place, site) in self.sites.iter().enumerate() {
             let (found, expected) = (self.workspace.read(&format!("build-out/p{place}/o.txt"))?, site.expected());
             if found != expected {
-                let (fault, world) = (FAULTS[place].name, world.name);
+                let (fault, world) = (site.last, world.name);
                 return Err(format!("{STALE} `{fault}`, clock `{world}`: {found:?} instead of {expected:?}"));
             }
         }
@@ -155,7 +180,10 @@ fn batch(attempt: &mut Attempt, means: &Means, builds: bool) -> Outcome {
     if settled {
         // The second build notes that the times are old enough to be trusted.
         std::thread::sleep(SETTLED);
-        scene.build(world.before)?;
+        let run = scene.build(world.before)?;
+        if watcher.is_some() {
+            means.note(&run);
+        }
     }
     scene.check(world)?;
     for (fault, site) in FAULTS.iter().zip(&mut scene.sites) {
@@ -171,7 +199,30 @@ fn batch(attempt: &mut Attempt, means: &Means, builds: bool) -> Outcome {
         scene.build(world.after)?;
         scene.check(world)?;
     }
+    during_builds(attempt, &mut scene, world)?;
     watcher.map_or(Ok(()), Watcher::stop)
+}
+
+/// Edits at any moment of a build: the next one must see them.
+fn during_builds(attempt: &mut Attempt, scene: &mut Scene<'_>, world: &World) -> Outcome {
+    for _ in 0..3 {
+        // So that it has to do with that very package.
+        scene.sites[0].edit(&mut attempt.dice)?;
+        let mut child = scene.workspace.start(&["build", "//..."]);
+        std::thread::sleep(Duration::from_millis(attempt.dice.u64(..40)));
+        let edited = scene.sites[0].edit(&mut attempt.dice);
+        let running = matches!(child.try_wait(), Ok(None));
+        let ended = child.wait_with_output().map_err(|error| error.to_string())?;
+        edited?;
+        // It may have met a file that was half written, or none.
+        if !matches!(ended.status.code(), Some(0 | 1)) {
+            return Err(format!("a build during an edit: {}", String::from_utf8_lossy(&ended.stderr)));
+        }
+        scene.means.raced.fetch_add(usize::from(running), Ordering::Relaxed);
+        scene.build(world.after)?;
+        scene.check(world)?;
+    }
+    Ok(())
 }
 
 /// Other times, back and forth, with equal contents.
