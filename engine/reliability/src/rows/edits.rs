@@ -10,7 +10,7 @@ mod outcome;
 mod texts;
 
 use std::cell::RefCell;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use crate::attempt::{Attempt, Outcome};
 use crate::files::{self, Files, Source};
@@ -39,6 +39,9 @@ struct Counts {
     succeeded: usize,
     different: usize,
     outputs: usize,
+    /// Builds beside a watcher, and those of them that took its word.
+    watched: usize,
+    believed: usize,
 }
 
 fn run(trials: &mut Trials) {
@@ -48,11 +51,13 @@ fn run(trials: &mut Trials) {
     };
     let counts = Mutex::new(Counts::default());
     trials.each_with_steps(SEQUENCE, |attempt| sequence(attempt, &fresh, &counts));
-    let Counts { builds, succeeded, different, outputs } = counts.into_inner().expect("no panic in it");
+    let Counts { builds, succeeded, different, outputs, watched, believed } =
+        counts.into_inner().expect("no panic in it");
     trials.note(format!(
         "{builds} builds compared with clean ones: {succeeded} succeeded with {outputs} outputs in all, {different} made \
          others than the build before"
     ));
+    trials.note(format!("{believed} of {watched} builds beside a watcher took its word"));
     trials.control(Control::Positive, "builds succeed and edits are seen in outputs", |_| {
         // Else the row would compare errors with errors, or the same with the same.
         let enough = succeeded * 2 > builds && different * 4 > builds;
@@ -80,6 +85,38 @@ impl<'a> Sequence<'a> {
         let mut placed = self.placed.borrow_mut();
         files::place(self.kept.root(), &placed, files);
         placed.clone_from(files);
+    }
+
+    /// A watcher where builds look for one.
+    fn watcher(&self) -> Result<watch::Watcher, String> {
+        let root = std::fs::canonicalize(self.kept.root()).map_err(|error| error.to_string())?;
+        let folder = self.kept.store().join("v1/watchers");
+        std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        let name = ::model::Digest::of(root.to_string_lossy().as_bytes()).to_hex();
+        let ignored = Arc::new(|path: &str| path == "build-out");
+        watch::Watcher::start(&root, ignored, &folder.join(format!("{name}.socket"))).map_err(|error| error.to_string())
+    }
+
+    /// Somebody takes shown outputs away, or puts something else in the place of one.
+    fn disturb(&self, dice: &mut fastrand::Rng) -> Option<String> {
+        let folder = self.kept.root().join("build-out");
+        match dice.u8(..30) {
+            0 => {
+                let _ = host::fs::remove_tree(&folder);
+                Some("removes build-out".to_owned())
+            }
+            1 | 2 => {
+                let shown: Vec<String> =
+                    outcome::shown(&folder).into_keys().filter(|path| !path.contains(".tree")).collect();
+                let path = shown.get(dice.usize(..shown.len().max(1)))?;
+                std::fs::remove_file(folder.join(path)).ok()?;
+                if dice.bool() {
+                    std::fs::write(folder.join(path), "not made by a build\n").ok()?;
+                }
+                Some(format!("removes or replaces build-out/{path}"))
+            }
+            _ => None,
+        }
     }
 
     /// Builds what was placed.
@@ -110,15 +147,16 @@ fn sequence(attempt: &mut Attempt, fresh: &Fresh, counts: &Mutex<Counts>) -> Out
     let mut model = Model::new(&mut attempt.dice);
     let (mut good, mut last) = (None, Shown::new());
     let mut history = Vec::new();
+    let (watched, mut watcher) = (attempt.index % 4 == 3, None);
     let mut edits = 0;
     while edits < SEQUENCE {
         let files = texts::files(&model);
         sequence.place(&files);
-        if attempt.dice.u8(..20) == 0 {
-            let _ = host::fs::remove_tree(&sequence.kept.root().join("build-out"));
-            history.push("removes build-out".to_owned());
-        }
+        history.extend(sequence.disturb(&mut attempt.dice));
         let before = outcome::shown(&sequence.kept.root().join("build-out"));
+        if watched && watcher.is_none() {
+            watcher = Some(sequence.watcher()?);
+        }
         let goes_on = attempt.dice.bool();
         let built = sequence.incremental(&model, goes_on);
         let clean = sequence.clean(&model, &files);
@@ -126,7 +164,7 @@ fn sequence(attempt: &mut Attempt, fresh: &Fresh, counts: &Mutex<Counts>) -> Out
             let recent: Vec<&String> = history.iter().rev().take(8).collect();
             format!("{difference}\nafter {edits} edits, the last first: {recent:#?}")
         })?;
-        count(counts, &clean, &last);
+        count(counts, (&built, watched), &clean, &last);
         match clean.succeeded() {
             true => (good, last) = (Some(model.clone()), clean.shown),
             // What fails for long tells little: mostly, the last edits are taken back, which is an edit, too.
@@ -145,8 +183,11 @@ fn sequence(attempt: &mut Attempt, fresh: &Fresh, counts: &Mutex<Counts>) -> Out
     Ok(())
 }
 
-fn count(counts: &Mutex<Counts>, clean: &Built, last: &Shown) {
+fn count(counts: &Mutex<Counts>, (built, watched): (&Built, bool), clean: &Built, last: &Shown) {
     let mut counts = counts.lock().expect("no panic in it");
+    counts.watched += usize::from(watched && built.succeeded());
+    // Without its word, each file is looked at, and there are more.
+    counts.believed += usize::from(watched && built.succeeded() && built.looks < 15);
     counts.builds += 1;
     counts.succeeded += usize::from(clean.succeeded());
     counts.different += usize::from(clean.succeeded() && clean.shown != *last);
