@@ -25,7 +25,7 @@ use outcome::{Built, Shown};
 pub const ROW: Row = Row {
     number: 1,
     title: "random workspaces and edits against a clean build",
-    tries: Tries { small: 250, full: 5_000 },
+    tries: Tries { small: 200, full: 5_000 },
     run,
 };
 
@@ -142,52 +142,80 @@ fn build(workspace: &Workspace, model: &Model, goes_on: bool) -> Built {
     Built::of(workspace, &workspace.run(&arguments))
 }
 
-fn sequence(attempt: &mut Attempt, fresh: &Fresh, counts: &Mutex<Counts>) -> Outcome {
-    let sequence = Sequence::new(fresh);
-    let mut model = Model::new(&mut attempt.dice);
-    let (mut good, mut last) = (None, Shown::new());
-    let mut history = Vec::new();
-    let (watched, mut watcher) = (attempt.index % 4 == 3, None);
-    let mut edits = 0;
-    while edits < SEQUENCE {
-        let files = texts::files(&model);
-        sequence.place(&files);
-        history.extend(sequence.disturb(&mut attempt.dice));
-        let before = outcome::shown(&sequence.kept.root().join("build-out"));
-        if watched && watcher.is_none() {
-            watcher = Some(sequence.watcher()?);
-        }
-        let goes_on = attempt.dice.bool();
-        let built = sequence.incremental(&model, goes_on);
-        let clean = sequence.clean(&model, &files);
-        built.compare(&clean, &before, goes_on).map_err(|difference| {
-            let recent: Vec<&String> = history.iter().rev().take(8).collect();
-            format!("{difference}\nafter {edits} edits, the last first: {recent:#?}")
-        })?;
-        count(counts, (&built, watched), &clean, &last);
-        match clean.succeeded() {
-            true => (good, last) = (Some(model.clone()), clean.shown),
-            // What fails for long tells little: mostly, the last edits are taken back, which is an edit, too.
-            false if attempt.dice.u8(..10) < 7 => {
-                model = good.clone().unwrap_or_else(|| Model::new(&mut attempt.dice));
-                history.push("takes back what failed".to_owned());
-                edits += 1;
-            }
-            false => {}
-        }
-        for _ in 0..attempt.dice.u64(1..5).min(SEQUENCE.saturating_sub(edits).max(1)) {
-            history.push(edit::edit(&mut model, &mut attempt.dice));
-            edits += 1;
-        }
-    }
-    Ok(())
+/// What changes in the course of a sequence.
+struct Course {
+    model: Model,
+    /// The last state that could be built.
+    good: Option<Model>,
+    /// What was shown then.
+    last: Shown,
+    history: Vec<String>,
+    edits: u64,
 }
 
-fn count(counts: &Mutex<Counts>, (built, watched): (&Built, bool), clean: &Built, last: &Shown) {
+fn sequence(attempt: &mut Attempt, fresh: &Fresh, counts: &Mutex<Counts>) -> Outcome {
+    let sequence = Sequence::new(fresh);
+    let model = Model::new(&mut attempt.dice);
+    let mut course = Course { model, good: None, last: Shown::new(), history: Vec::new(), edits: 0 };
+    sequence.place(&texts::files(&course.model));
+    let watcher = if attempt.index % 4 == 3 { Some(sequence.watcher()?) } else { None };
+    loop {
+        let built = compare(&sequence, &mut course, attempt, counts).map_err(|difference| {
+            let recent: Vec<&String> = course.history.iter().rev().take(8).collect();
+            format!("{difference}\nafter {} edits, the last first: {recent:#?}", course.edits)
+        })?;
+        if watcher.is_some() && built.succeeded() {
+            let mut counts = counts.lock().expect("no panic in it");
+            counts.watched += 1;
+            // Without its word, each file is looked at, and there are more.
+            counts.believed += usize::from(built.looks < 15);
+        }
+        if course.edits >= SEQUENCE {
+            return Ok(());
+        }
+        course.go_on(&mut attempt.dice, built.succeeded());
+    }
+}
+
+/// Builds the files of the model, both ways.
+fn compare(
+    sequence: &Sequence<'_>,
+    course: &mut Course,
+    attempt: &mut Attempt,
+    counts: &Mutex<Counts>,
+) -> Result<Built, String> {
+    let files = texts::files(&course.model);
+    sequence.place(&files);
+    course.history.extend(sequence.disturb(&mut attempt.dice));
+    let before = outcome::shown(&sequence.kept.root().join("build-out"));
+    let goes_on = attempt.dice.bool();
+    let built = sequence.incremental(&course.model, goes_on);
+    let clean = sequence.clean(&course.model, &files);
+    built.compare(&clean, &before, goes_on)?;
+    count(counts, &clean, &course.last);
+    if clean.succeeded() {
+        (course.good, course.last) = (Some(course.model.clone()), clean.shown);
+    }
+    Ok(built)
+}
+
+impl Course {
+    /// The next edits. What fails for long tells little: mostly, the last edits are taken back, which is an edit, too.
+    fn go_on(&mut self, dice: &mut fastrand::Rng, succeeded: bool) {
+        if !succeeded && dice.u8(..10) < 7 {
+            self.model = self.good.clone().unwrap_or_else(|| Model::new(dice));
+            self.history.push("takes back what failed".to_owned());
+            self.edits += 1;
+        }
+        for _ in 0..dice.u64(1..5).min(SEQUENCE.saturating_sub(self.edits)) {
+            self.history.push(edit::edit(&mut self.model, dice));
+            self.edits += 1;
+        }
+    }
+}
+
+fn count(counts: &Mutex<Counts>, clean: &Built, last: &Shown) {
     let mut counts = counts.lock().expect("no panic in it");
-    counts.watched += usize::from(watched && built.succeeded());
-    // Without its word, each file is looked at, and there are more.
-    counts.believed += usize::from(watched && built.succeeded() && built.looks < 15);
     counts.builds += 1;
     counts.succeeded += usize::from(clean.succeeded());
     counts.different += usize::from(clean.succeeded() && clean.shown != *last);
