@@ -10,7 +10,7 @@ mod outcome;
 mod texts;
 
 use std::cell::RefCell;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use crate::attempt::{Attempt, Outcome};
 use crate::files::{self, Files, Source};
@@ -25,7 +25,7 @@ use outcome::{Built, Shown};
 pub const ROW: Row = Row {
     number: 1,
     title: "random workspaces and edits against a clean build",
-    tries: Tries { small: 250, full: 5_000 },
+    tries: Tries { small: 200, full: 5_000 },
     run,
 };
 
@@ -39,6 +39,9 @@ struct Counts {
     succeeded: usize,
     different: usize,
     outputs: usize,
+    /// Builds beside a watcher, and those of them that took its word.
+    watched: usize,
+    believed: usize,
 }
 
 fn run(trials: &mut Trials) {
@@ -48,11 +51,13 @@ fn run(trials: &mut Trials) {
     };
     let counts = Mutex::new(Counts::default());
     trials.each_with_steps(SEQUENCE, |attempt| sequence(attempt, &fresh, &counts));
-    let Counts { builds, succeeded, different, outputs } = counts.into_inner().expect("no panic in it");
+    let Counts { builds, succeeded, different, outputs, watched, believed } =
+        counts.into_inner().expect("no panic in it");
     trials.note(format!(
         "{builds} builds compared with clean ones: {succeeded} succeeded with {outputs} outputs in all, {different} made \
          others than the build before"
     ));
+    trials.note(format!("{believed} of {watched} builds beside a watcher took its word"));
     trials.control(Control::Positive, "builds succeed and edits are seen in outputs", |_| {
         // Else the row would compare errors with errors, or the same with the same.
         let enough = succeeded * 2 > builds && different * 4 > builds;
@@ -82,6 +87,38 @@ impl<'a> Sequence<'a> {
         placed.clone_from(files);
     }
 
+    /// A watcher where builds look for one.
+    fn watcher(&self) -> Result<watch::Watcher, String> {
+        let root = std::fs::canonicalize(self.kept.root()).map_err(|error| error.to_string())?;
+        let folder = self.kept.store().join("v1/watchers");
+        std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        let name = ::model::Digest::of(root.to_string_lossy().as_bytes()).to_hex();
+        let ignored = Arc::new(|path: &str| path == "build-out");
+        watch::Watcher::start(&root, ignored, &folder.join(format!("{name}.socket"))).map_err(|error| error.to_string())
+    }
+
+    /// Somebody takes shown outputs away, or puts something else in the place of one.
+    fn disturb(&self, dice: &mut fastrand::Rng) -> Option<String> {
+        let folder = self.kept.root().join("build-out");
+        match dice.u8(..30) {
+            0 => {
+                let _ = host::fs::remove_tree(&folder);
+                Some("removes build-out".to_owned())
+            }
+            1 | 2 => {
+                let shown: Vec<String> =
+                    outcome::shown(&folder).into_keys().filter(|path| !path.contains(".tree")).collect();
+                let path = shown.get(dice.usize(..shown.len().max(1)))?;
+                std::fs::remove_file(folder.join(path)).ok()?;
+                if dice.bool() {
+                    std::fs::write(folder.join(path), "not made by a build\n").ok()?;
+                }
+                Some(format!("removes or replaces build-out/{path}"))
+            }
+            _ => None,
+        }
+    }
+
     /// Builds what was placed.
     fn incremental(&self, model: &Model, goes_on: bool) -> Built {
         build(&self.kept, model, goes_on)
@@ -105,44 +142,76 @@ fn build(workspace: &Workspace, model: &Model, goes_on: bool) -> Built {
     Built::of(workspace, &workspace.run(&arguments))
 }
 
+/// What changes in the course of a sequence.
+struct Course {
+    model: Model,
+    /// The last state that could be built.
+    good: Option<Model>,
+    /// What was shown then.
+    last: Shown,
+    history: Vec<String>,
+    edits: u64,
+}
+
 fn sequence(attempt: &mut Attempt, fresh: &Fresh, counts: &Mutex<Counts>) -> Outcome {
     let sequence = Sequence::new(fresh);
-    let mut model = Model::new(&mut attempt.dice);
-    let (mut good, mut last) = (None, Shown::new());
-    let mut history = Vec::new();
-    let mut edits = 0;
-    while edits < SEQUENCE {
-        let files = texts::files(&model);
-        sequence.place(&files);
-        if attempt.dice.u8(..20) == 0 {
-            let _ = host::fs::remove_tree(&sequence.kept.root().join("build-out"));
-            history.push("removes build-out".to_owned());
-        }
-        let before = outcome::shown(&sequence.kept.root().join("build-out"));
-        let goes_on = attempt.dice.bool();
-        let built = sequence.incremental(&model, goes_on);
-        let clean = sequence.clean(&model, &files);
-        built.compare(&clean, &before, goes_on).map_err(|difference| {
-            let recent: Vec<&String> = history.iter().rev().take(8).collect();
-            format!("{difference}\nafter {edits} edits, the last first: {recent:#?}")
+    let model = Model::new(&mut attempt.dice);
+    let mut course = Course { model, good: None, last: Shown::new(), history: Vec::new(), edits: 0 };
+    sequence.place(&texts::files(&course.model));
+    let watcher = if attempt.index % 4 == 3 { Some(sequence.watcher()?) } else { None };
+    loop {
+        let built = compare(&sequence, &mut course, attempt, counts).map_err(|difference| {
+            let recent: Vec<&String> = course.history.iter().rev().take(8).collect();
+            format!("{difference}\nafter {} edits, the last first: {recent:#?}", course.edits)
         })?;
-        count(counts, &clean, &last);
-        match clean.succeeded() {
-            true => (good, last) = (Some(model.clone()), clean.shown),
-            // What fails for long tells little: mostly, the last edits are taken back, which is an edit, too.
-            false if attempt.dice.u8(..10) < 7 => {
-                model = good.clone().unwrap_or_else(|| Model::new(&mut attempt.dice));
-                history.push("takes back what failed".to_owned());
-                edits += 1;
-            }
-            false => {}
+        if watcher.is_some() && built.succeeded() {
+            let mut counts = counts.lock().expect("no panic in it");
+            counts.watched += 1;
+            // Without its word, each file is looked at, and there are more.
+            counts.believed += usize::from(built.looks < 15);
         }
-        for _ in 0..attempt.dice.u64(1..5).min(SEQUENCE.saturating_sub(edits).max(1)) {
-            history.push(edit::edit(&mut model, &mut attempt.dice));
-            edits += 1;
+        if course.edits >= SEQUENCE {
+            return Ok(());
+        }
+        course.go_on(&mut attempt.dice, built.succeeded());
+    }
+}
+
+/// Builds the files of the model, both ways.
+fn compare(
+    sequence: &Sequence<'_>,
+    course: &mut Course,
+    attempt: &mut Attempt,
+    counts: &Mutex<Counts>,
+) -> Result<Built, String> {
+    let files = texts::files(&course.model);
+    sequence.place(&files);
+    course.history.extend(sequence.disturb(&mut attempt.dice));
+    let before = outcome::shown(&sequence.kept.root().join("build-out"));
+    let goes_on = attempt.dice.bool();
+    let built = sequence.incremental(&course.model, goes_on);
+    let clean = sequence.clean(&course.model, &files);
+    built.compare(&clean, &before, goes_on)?;
+    count(counts, &clean, &course.last);
+    if clean.succeeded() {
+        (course.good, course.last) = (Some(course.model.clone()), clean.shown);
+    }
+    Ok(built)
+}
+
+impl Course {
+    /// The next edits. What fails for long tells little: mostly, the last edits are taken back, which is an edit, too.
+    fn go_on(&mut self, dice: &mut fastrand::Rng, succeeded: bool) {
+        if !succeeded && dice.u8(..10) < 7 {
+            self.model = self.good.clone().unwrap_or_else(|| Model::new(dice));
+            self.history.push("takes back what failed".to_owned());
+            self.edits += 1;
+        }
+        for _ in 0..dice.u64(1..5).min(SEQUENCE.saturating_sub(self.edits)) {
+            self.history.push(edit::edit(&mut self.model, dice));
+            self.edits += 1;
         }
     }
-    Ok(())
 }
 
 fn count(counts: &Mutex<Counts>, clean: &Built, last: &Shown) {

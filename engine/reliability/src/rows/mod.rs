@@ -3,10 +3,19 @@
 use crate::row::Row;
 
 /// The rows by number.
-pub const ALL: &[Row] =
-    &[edits::ROW, actions::ROW, scheduling::ROW, keys::ROW, reproducible::ROW, crashes::ROW, system_errors::ROW];
+pub const ALL: &[Row] = &[
+    edits::ROW,
+    actions::ROW,
+    scheduling::ROW,
+    keys::ROW,
+    reproducible::ROW,
+    crashes::ROW,
+    system_errors::ROW,
+    clock::ROW,
+];
 
 mod actions;
+mod clock;
 mod crashes;
 mod edits;
 mod keys;

@@ -61,11 +61,12 @@ fn source_edit(package: &mut Package, dice: &mut Rng, index: usize) -> String {
         }
         2 => {
             let target = match dice.bool() {
+                _ if name == "folder" => "sub".to_owned(),
                 true => SOURCES[dice.usize(..3)].to_owned(),
                 false => format!("../p{}/{}", (index + 1) % PACKAGES, SOURCES[dice.usize(..3)]),
             };
             // From below `sub` it leads nowhere, which is a case of its own.
-            package.sources.insert(name.clone(), Content::Link(target));
+            package.put(&name, Content::Link(target));
             "links"
         }
         3 => match package.sources.get_mut(&name) {
@@ -77,13 +78,13 @@ fn source_edit(package: &mut Package, dice: &mut Rng, index: usize) -> String {
         },
         4 => match package.sources.remove(SOURCES[dice.usize(..3)]) {
             Some(content) => {
-                package.sources.insert(name.clone(), content);
+                package.put(&name, content);
                 "renames another one to"
             }
             None => "does nothing to",
         },
         _ => {
-            package.sources.insert(name.clone(), Content::any(dice));
+            package.put(&name, Content::any(dice));
             "writes"
         }
     };

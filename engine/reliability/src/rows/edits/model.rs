@@ -8,7 +8,8 @@ use fastrand::Rng;
 pub const PACKAGES: usize = 4;
 
 /// The names that sources may have within a package.
-pub const SOURCES: [&str; 8] = ["a.txt", "b.txt", "c.txt", "d.dat", "l.txt", "sub/n.txt", "sub/deep/m.txt", "gen.in"];
+pub const SOURCES: [&str; 10] =
+    ["a.txt", "b.txt", "c.txt", "d.dat", "l.txt", "sub/n.txt", "sub/deep/m.txt", "gen.in", "d.dat/x.txt", "folder"];
 
 /// A workspace and how it is built.
 #[derive(Clone)]
@@ -130,7 +131,8 @@ const KINDS: [Kind; 13] = [
     Kind::Macro,
 ];
 
-const GLOBS: [(&str, Option<&str>); 6] = [
+const GLOBS: [(&str, Option<&str>); 7] = [
+    ("*/*.txt", None),
     ("*.txt", None),
     ("*.txt", Some("b.*")),
     ("**/*.txt", None),
@@ -168,13 +170,20 @@ impl Package {
         let mut package = Self { public: true, ..Self::default() };
         for (place, name) in SOURCES.iter().enumerate() {
             if place < 3 || dice.u8(..4) == 0 {
-                package.sources.insert((*name).to_owned(), Content::any(dice));
+                package.put(name, Content::any(dice));
             }
         }
         for _ in 0..dice.usize(2..5) {
             package.targets.push(Target::new(dice, index, &package));
         }
         package
+    }
+
+    /// Writes a source. A file and a folder of one name exclude each other.
+    pub fn put(&mut self, name: &str, content: Content) {
+        let is_below = |path: &str, folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        self.sources.retain(|other, _| !is_below(other, name) && !is_below(name, other));
+        self.sources.insert(name.to_owned(), content);
     }
 
     /// A number for a new target.

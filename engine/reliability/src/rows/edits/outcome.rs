@@ -21,6 +21,8 @@ pub struct Built {
     failed: BTreeSet<(String, String, String)>,
     /// What lies in `build-out/`.
     pub shown: Shown,
+    /// Files and folders that were looked at to know what changed.
+    pub looks: u64,
 }
 
 impl Built {
@@ -37,6 +39,7 @@ impl Built {
             failed: failed
                 .map(|event| (text(&event["label"]), text(&event["mnemonic"]), text(&event["log"])))
                 .collect(),
+            looks: run.events.iter().find_map(|event| event.get("Refreshed")?["stats"].as_u64()).unwrap_or(0),
             shown: shown(&workspace.root().join("build-out")),
         }
     }

@@ -158,25 +158,26 @@ impl Mutants<'_> {
         match &self.base.contents[path] {
             Content::File { digest, size, executable } => {
                 let (digest, size, executable) = (*digest, *size, *executable);
-                let mut put = |field, counts, content: Content| {
-                    self.add(field, counts, |case| drop(case.contents.insert(path.clone(), content)));
+                let mut add = |field, counts, content: Content| {
+                    self.add(field, counts, |case| put(case, path, content));
                 };
-                put("content.digest", true, Content::File { digest: other, size, executable });
-                put("content.executable", true, Content::File { digest, size, executable: !executable });
+                add("content.digest", true, Content::File { digest: other, size, executable });
+                add("content.executable", true, Content::File { digest, size, executable: !executable });
                 // The digest says it already.
-                put("content.size", false, Content::File { digest, size: size + 1, executable });
-                put("content: file or tree", true, Content::Tree(digest));
+                add("content.size", false, Content::File { digest, size: size + 1, executable });
+                add("content: file or tree", true, Content::Tree(digest));
             }
             Content::Tree(digest) => {
                 let file = Content::File { digest: *digest, size: 0, executable: false };
-                self.counts("content.tree", |case| drop(case.contents.insert(path.clone(), Content::Tree(other))));
-                self.counts("content: tree or file", |case| drop(case.contents.insert(path.clone(), file)));
+                self.counts("content.tree", |case| put(case, path, Content::Tree(other)));
+                self.counts("content: tree or file", |case| put(case, path, file));
             }
         }
         let (one, two) = (&paths[0], &paths[1]);
         self.counts("contents of two inputs exchanged", |case| {
-            let (a, b) = (self_content(case, one), self_content(case, two));
-            case.contents.extend([(one.clone(), b), (two.clone(), a)]);
+            let (a, b) = (case.contents[one].clone(), case.contents[two].clone());
+            put(case, one, b);
+            put(case, two, a);
         });
     }
 
@@ -302,6 +303,6 @@ impl Mutants<'_> {
     }
 }
 
-fn self_content(case: &Case, path: &RelPath) -> Content {
-    case.contents[path].clone()
+fn put(case: &mut Case, path: &RelPath, content: Content) {
+    case.contents.insert(path.clone(), content);
 }
