@@ -3,8 +3,9 @@
 use crate::row::Row;
 
 /// The rows by number.
-pub const ALL: &[Row] = &[scheduling::ROW, crashes::ROW, system_errors::ROW];
+pub const ALL: &[Row] = &[scheduling::ROW, crashes::ROW, system_errors::ROW, damage::ROW];
 
 mod crashes;
+mod damage;
 mod scheduling;
 mod system_errors;
