@@ -42,7 +42,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
-    if let Some(remedy) = store::remedy(error) {
+    if let Some(remedy) = host::remedy::of(error) {
         text.push_str(&format!("\n  hint: {remedy}"));
     }
     text

@@ -71,7 +71,7 @@ impl Error {
             diagnostic.notes.push(error.to_string());
             cause = error.source();
         }
-        diagnostic.hints.extend(store::remedy(error).map(str::to_owned));
+        diagnostic.hints.extend(host::remedy::of(error).map(str::to_owned));
         Self { kind, diagnostics: vec![diagnostic], is_missing_content: false }
     }
 }

@@ -85,7 +85,7 @@ impl Failure {
 
     /// A failure of the engine around `action`.
     pub(crate) fn engine(action: &Action, error: &dyn Error) -> Self {
-        let hints = store::remedy(error).map(str::to_owned).into_iter().collect();
+        let hints = host::remedy::of(error).map(str::to_owned).into_iter().collect();
         Self { hints, ..Self::new(action, FailureKind::Engine, chain(error)) }
     }
 

@@ -73,7 +73,7 @@ pub(crate) fn run(
         let mut failure = ended_badly(action, spawn, exit.status);
         failure.hints.extend(undeclared::hints(worker, action, inputs, &log));
         if host::fs::is_full(place.path()) {
-            failure.hints.push(store::FULL.to_owned());
+            failure.hints.push(host::remedy::FULL.to_owned());
         }
         failure.log = log;
         keep_for_debugging(worker, &place, &command, &mut failure);

@@ -151,7 +151,7 @@ impl FetchError {
                 ]
             }
             Self::Package { hint, .. } => hint.iter().cloned().collect(),
-            _ => store::remedy(self).map(str::to_owned).into_iter().collect(),
+            _ => host::remedy::of(self).map(str::to_owned).into_iter().collect(),
         }
     }
 

@@ -12,3 +12,4 @@ pub mod fs;
 pub mod lock;
 pub mod memory;
 pub mod process;
+pub mod remedy;

@@ -79,5 +79,6 @@ pub fn package_at(root: &Path, cwd: &Path) -> PackageId {
 /// A file that could not be read, as a message to the user.
 pub(crate) fn file_error(error: host::fs::FileError) -> Diagnostics {
     let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-    Diagnostic::error(format!("{error}{cause}")).into()
+    let diagnostic = Diagnostic::error(format!("{error}{cause}"));
+    host::remedy::of(&error).into_iter().fold(diagnostic, Diagnostic::hint).into()
 }

@@ -1,7 +1,7 @@
 //! What must not stay in a store or a workspace, and damage for a check to find.
 
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::workspace::{Entry, Workspace, entries};
@@ -18,11 +18,12 @@ pub fn none(workspace: &Workspace) -> Result<(), String> {
     if left.is_empty() { Ok(()) } else { Err(format!("left over: {left:?}")) }
 }
 
-/// The files of all contents that are not empty, in order.
+/// The files of all contents that are not empty and have no other name, in order: nobody sees them but the store.
 fn contents(workspace: &Workspace) -> Vec<PathBuf> {
     let folder = workspace.store().join("v1/blobs");
     let is_content = |entry: &Entry| matches!(entry, Entry::File(bytes, _) if !bytes.is_empty());
-    entries(&folder).into_iter().filter(|(_, entry)| is_content(entry)).map(|(path, _)| folder.join(path)).collect()
+    let all = entries(&folder).into_iter().filter(|(_, entry)| is_content(entry)).map(|(path, _)| folder.join(path));
+    all.filter(|path| fs::metadata(path).is_ok_and(|file| file.nlink() == 1)).collect()
 }
 
 /// Cuts a content in half and leaves its time as it was, as a store would that writes in place.

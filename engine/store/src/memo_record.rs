@@ -92,6 +92,15 @@ impl Record {
     }
 }
 
+/// Whether a tail of the log is the beginning of a record: what a writer leaves that is killed while it writes. Nothing
+/// that it was told to be kept is lost with it.
+pub(crate) fn is_unfinished(tail: &[u8]) -> bool {
+    match Record::decode(tail) {
+        Some(record) => record.size() > tail.len() as u64,
+        None => tail.len() < HEADER && MAGIC.to_le_bytes().iter().zip(tail).all(|(expected, byte)| expected == byte),
+    }
+}
+
 /// The whole records in a piece of the log, with where each begins, and where the last of them ends.
 pub(crate) fn scan(bytes: &[u8]) -> (Vec<(u64, Record)>, u64) {
     let (mut records, mut at, mut end) = (Vec::new(), 0, 0);

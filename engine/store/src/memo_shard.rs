@@ -14,7 +14,7 @@ use model::Digest;
 
 use crate::blobs::failed;
 use crate::memo::PRECISION;
-use crate::memo_record::{HEADER, Kind, Record, scan};
+use crate::memo_record::{HEADER, Kind, Record, is_unfinished, scan};
 
 /// A log this much longer than twice what counts in it is rewritten.
 const SLACK: u64 = 256 * 1024;
@@ -128,13 +128,21 @@ impl Shard {
             shard.refresh()?;
             let keys: Vec<Digest> = shard.entries.keys().copied().collect();
             let damaged = keys.iter().filter(|key| shard.value(key).is_none()).count();
-            let torn = shard.log.as_ref().is_some_and(|log| log.size > shard.end);
+            let tail = shard.tail()?;
+            let torn = !tail.is_empty() && !is_unfinished(&tail);
             let damaged = damaged + shard.gaps + usize::from(torn);
-            if damaged > 0 {
+            if damaged > 0 || !tail.is_empty() {
                 shard.rewrite()?;
             }
             Ok((keys.len(), damaged))
         })
+    }
+
+    /// What is behind the last whole record. Only under the lock.
+    fn tail(&self) -> Result<Vec<u8>, FileError> {
+        let Some(log) = &self.log else { return Ok(Vec::new()) };
+        let length = usize::try_from(log.size.saturating_sub(self.end)).unwrap_or(usize::MAX);
+        fs::read_at(&log.file, &self.path, self.end, length)
     }
 
     /// Writes the log anew with what counts in it.

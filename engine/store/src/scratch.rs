@@ -78,9 +78,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed now is removed by the next process that opens the store.
-        let _ = fs::remove_tree(&self.folder);
-        let _ = fs::remove_file(&self.lock);
+        remove(&self.folder, &self.lock);
     }
 }
 
@@ -104,12 +102,18 @@ fn remove_abandoned(tmp: &Path) -> Result<(), FileError> {
         let lock = tmp.join(&entry.name);
         let Ok(file) = fs::open(&lock) else { continue };
         if file.try_lock().is_ok() {
-            // Another process may remove the same leftovers at the same time; both aim at their absence.
-            let _ = fs::remove_tree(&tmp.join(name));
-            let _ = fs::remove_file(&lock);
+            remove(&tmp.join(name), &lock);
         }
     }
     Ok(())
+}
+
+/// Removes a folder and then its lock, by which the next process that opens the store finds what cannot be removed now.
+/// Another process may remove the same leftovers at the same time; both aim at their absence.
+fn remove(folder: &Path, lock: &Path) {
+    if fs::remove_tree(folder).is_ok() {
+        let _ = fs::remove_file(lock);
+    }
 }
 
 impl TempDir {

@@ -93,6 +93,30 @@ fn a_torn_tail_is_cut_off_before_the_next_append() {
 }
 
 #[test]
+fn a_torn_tail_is_no_damage_but_a_changed_one_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let keys = neighbours(2);
+    keys.iter().for_each(|key| store.memo_put(key, b"0123456789").unwrap());
+    let log = log(&store, &keys[0]);
+    let whole = fs::read(&log).unwrap();
+    let (half, checked) = (whole.len() / 2, |bytes: &[u8]| {
+        fs::write(&log, bytes).unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let damaged = store.fsck(false, &|_, _| ()).unwrap().corrupt_memos;
+        (damaged, fs::metadata(&log).unwrap().len())
+    });
+    for cut in half..whole.len() {
+        assert_eq!(checked(&whole[..cut]), (0, half as u64), "cut at {cut}");
+    }
+    for place in [0, 30, 79] {
+        let mut bytes = whole.clone();
+        bytes[half + place] ^= 1;
+        assert_eq!(checked(&bytes), (1, half as u64), "damage at {place}");
+    }
+}
+
+#[test]
 fn equal_values_and_repeated_uses_write_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();

@@ -1,6 +1,6 @@
 //! Endpoints that misbehave, on the loopback interface.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;

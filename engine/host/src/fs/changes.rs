@@ -97,8 +97,10 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 pub fn write_parts_atomic(path: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
-        let made =
-            faults::call(Operation::Create, path, || tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder))?;
+        let made = faults::call(Operation::Create, path, || {
+            // The library's own way to make a file hides which error of the system it was.
+            tempfile::Builder::new().prefix(TEMPORARY).make_in(folder, |path| File::create_new(path))
+        })?;
         parts.iter().try_for_each(|part| faults::write(made.as_file(), made.path(), part))?;
         let readable = Permissions::from_mode(0o644);
         faults::call(Operation::SetAttributes, made.path(), || made.as_file().set_permissions(readable))?;

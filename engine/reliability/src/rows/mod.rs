@@ -11,12 +11,14 @@ pub const ALL: &[Row] = &[
     reproducible::ROW,
     crashes::ROW,
     system_errors::ROW,
+    damage::ROW,
     clock::ROW,
 ];
 
 mod actions;
 mod clock;
 mod crashes;
+mod damage;
 mod edits;
 mod keys;
 mod reproducible;

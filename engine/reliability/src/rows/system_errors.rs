@@ -194,7 +194,8 @@ fn controls(trials: &mut Trials, reference: &Reference) {
     });
     trials.control(Control::Positive, "lost work is noticed", |attempt| {
         let (workspace, run) = built(reference, attempt)?;
-        std::fs::remove_dir_all(workspace.store().join("v1")).map_err(|error| error.to_string())?;
+        let forget = |folder: &str| std::fs::remove_dir_all(workspace.store().join("v1").join(folder));
+        forget("results").and_then(|()| forget("requests")).map_err(|error| error.to_string())?;
         let expected = Expected { reference, step: Step::Cold, number: 1 };
         noticed("work was lost", expected.judge(attempt, &workspace, run, &|_| Ok(())))
     });

@@ -1,4 +1,6 @@
 //! What a user can do about an error of the machine: a full disk, a read-only file system, too few open files.
+//!
+//! Here, and not where errors are shown, since every crate that turns one into text loses what the system said.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -8,11 +10,13 @@ const MACHINE_FILES: i32 = 23;
 const PROCESS_FILES: i32 = 24;
 
 /// What to type against the cause of an error, if it is one that a user can end.
-pub fn remedy(error: &dyn Error) -> Option<&'static str> {
+pub fn of(error: &dyn Error) -> Option<&'static str> {
     let mut cause = error.source();
     while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return of_system(error);
+        // An error of the system may be wrapped in another one that names a path.
+        let found = error.downcast_ref::<io::Error>().and_then(of_system);
+        if found.is_some() {
+            return found;
         }
         cause = error.source();
     }
@@ -51,22 +55,33 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::error::StoreError;
+    use crate::fs::FileError;
 
-    fn of(errno: i32) -> Option<&'static str> {
-        let error = crate::blobs::failed("write", Path::new("/x"), io::Error::from_raw_os_error(errno));
-        remedy(&StoreError::File(error))
+    fn of_errno(errno: i32) -> Option<&'static str> {
+        let source = io::Error::from_raw_os_error(errno);
+        of(&FileError { operation: "write", path: Path::new("/x").to_owned(), source })
     }
 
     #[test]
     fn errors_of_the_machine_say_what_to_type() {
         let (full, read_only, quota) = (28, 30, 122);
-        assert!(of(full).unwrap().contains("build gc"));
-        assert!(of(quota).unwrap().contains("build gc"));
-        assert!(of(read_only).unwrap().contains("--store"));
-        assert!(of(PROCESS_FILES).unwrap().contains("ulimit"));
-        assert!(of(MACHINE_FILES).unwrap().contains("sysctl"));
-        assert!(of(INPUT_OUTPUT).unwrap().contains("build fsck"));
-        assert_eq!(of(2), None, "a file that is missing is no fault of the machine");
+        assert!(of_errno(full).unwrap().contains("build gc"));
+        assert!(of_errno(quota).unwrap().contains("build gc"));
+        assert!(of_errno(read_only).unwrap().contains("--store"));
+        assert!(of_errno(PROCESS_FILES).unwrap().contains("ulimit"));
+        assert!(of_errno(MACHINE_FILES).unwrap().contains("sysctl"));
+        assert!(of_errno(INPUT_OUTPUT).unwrap().contains("build fsck"));
+        assert_eq!(of_errno(2), None, "a file that is missing is no fault of the machine");
+    }
+
+    #[test]
+    fn an_error_within_an_error_is_found() {
+        let inner = FileError {
+            operation: "open",
+            path: Path::new("/x").to_owned(),
+            source: io::Error::from_raw_os_error(PROCESS_FILES),
+        };
+        let outer = FileError { operation: "write", path: Path::new("/y").to_owned(), source: io::Error::other(inner) };
+        assert!(of(&outer).unwrap().contains("ulimit"));
     }
 }
