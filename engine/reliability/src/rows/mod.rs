@@ -3,7 +3,8 @@
 use crate::row::Row;
 
 /// The rows by number.
-pub const ALL: &[Row] = &[scheduling::ROW, hostile_scripts::ROW];
+pub const ALL: &[Row] = &[scheduling::ROW, hostile_archives::ROW, hostile_scripts::ROW];
 
+pub mod hostile_archives;
 mod hostile_scripts;
 mod scheduling;
