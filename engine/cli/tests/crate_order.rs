@@ -6,7 +6,7 @@ use std::path::Path;
 /// Crates by level, bottom up.
 const LEVELS: [&[&str]; 8] = [
     &["model", "host"],
-    &["store", "script", "observation", "watch"],
+    &["store", "script", "observation", "watch", "archive"],
     &["loading", "snapshot", "oci", "proto", "fetch", "sandbox"],
     &["analysis", "execution"],
     &["deploy", "remote"],

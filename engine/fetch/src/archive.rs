@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
+use archive::TarError;
 use model::{RelPath, Tree, TreeEntry, TreeError};
 use store::{Store, StoreError};
 
@@ -33,6 +34,12 @@ pub enum ArchiveError {
     /// It unpacks to more than is allowed.
     #[error("it unpacks to more than {0}")]
     TooLarge(String),
+    /// It unpacks to much more than it should.
+    #[error("{0}")]
+    Bomb(String),
+    /// It could be understood in more than one way.
+    #[error("{0}")]
+    Ambiguous(String),
     /// It is not laid out as its kind of package must be.
     #[error("{0}")]
     Layout(String),
@@ -46,7 +53,19 @@ pub enum ArchiveError {
 
 impl From<io::Error> for ArchiveError {
     fn from(error: io::Error) -> Self {
-        Self::Damaged(error.to_string())
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => Self::Bomb(error.to_string()),
+            _ => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+impl From<TarError> for ArchiveError {
+    fn from(error: TarError) -> Self {
+        match error {
+            TarError::Read(error) => error.into(),
+            error @ TarError::Member { .. } => Self::Ambiguous(error.to_string()),
+        }
     }
 }
 
@@ -130,8 +149,18 @@ impl<'a> Unpacker<'a> {
     }
 
     /// Adds a file with the content of `reader`, which is read to its end even when the file is left out.
-    pub(crate) fn file(&mut self, path: RelPath, reader: impl Read, executable: bool) -> Result<(), ArchiveError> {
+    /// `declared` is the size that the archive gives it.
+    pub(crate) fn file(
+        &mut self,
+        path: RelPath,
+        declared: u64,
+        reader: impl Read,
+        executable: bool,
+    ) -> Result<(), ArchiveError> {
         let allowed = self.limits.bytes - self.bytes;
+        if declared > allowed {
+            return Err(ArchiveError::TooLarge(format!("{} bytes", self.limits.bytes)));
+        }
         let mut reader = reader.take(allowed + 1);
         let (digest, size) = if self.exclude.covers(path.as_str()) {
             (None, io::copy(&mut reader, &mut io::sink())?)
@@ -141,6 +170,9 @@ impl<'a> Unpacker<'a> {
         };
         if size > allowed {
             return Err(ArchiveError::TooLarge(format!("{} bytes", self.limits.bytes)));
+        }
+        if size != declared {
+            return Err(ArchiveError::Damaged(format!("the entry `{path}` has {size} bytes and declares {declared}")));
         }
         self.bytes += size;
         if let Some(digest) = digest {
@@ -208,9 +240,53 @@ impl<'a> Unpacker<'a> {
                 tree.insert(folder, TreeEntry::EmptyFolder)?;
             }
         }
-        tree.check()?;
+        check(&tree)?;
         Ok(tree)
     }
+}
+
+/// Checks that no file is used as a folder, and that no link leads out of the tree by way of another one.
+pub(crate) fn check(tree: &Tree) -> Result<(), ArchiveError> {
+    tree.check()?;
+    let links = tree.entries.iter().filter_map(|(path, entry)| match entry {
+        TreeEntry::Symlink { target } => Some((path, target)),
+        _ => None,
+    });
+    for (path, target) in links {
+        if leads_out(tree, path) {
+            let reason = format!("it links to `{target}`, by way of another link");
+            return Err(ArchiveError::Outside { path: path.to_string(), reason });
+        }
+    }
+    Ok(())
+}
+
+/// More links than these in a row are a circle, as for the kernel.
+const MOST_LINKS: usize = 40;
+
+/// Follows a path as the kernel does: `..` counts from where a link has led, not from where it is written.
+fn leads_out(tree: &Tree, path: &RelPath) -> bool {
+    let mut place: Vec<&str> = Vec::new();
+    let mut rest: Vec<&str> = path.as_str().split('/').rev().collect();
+    let mut links = 0;
+    while let Some(segment) = rest.pop() {
+        match segment {
+            "" | "." => {}
+            ".." if place.pop().is_none() => return true,
+            ".." => {}
+            name => place.push(name),
+        }
+        let here = RelPath::new(&place.join("/")).ok().and_then(|here| tree.entries.get(&here));
+        if let Some(TreeEntry::Symlink { target }) = here {
+            links += 1;
+            if links > MOST_LINKS {
+                return false;
+            }
+            place.pop();
+            rest.extend(target.split('/').rev());
+        }
+    }
+    false
 }
 
 /// The target of a link at `path`, relative and inside the tree.

@@ -3,18 +3,21 @@
 //! The proxy's protocol and the escaping of paths: <https://go.dev/ref/mod#goproxy-protocol>; the hash `h1:` is
 //! `golang.org/x/mod/sumdb/dirhash.Hash1`.
 
+use std::fs::File;
+
 use base64::Engine as _;
 use model::Tree;
 use sha2::{Digest as _, Sha256};
+use store::Store;
 use url::Url;
 
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, Limits};
 use crate::endpoints::Ecosystem;
 use crate::error::FetchError;
 use crate::params::{self, GoModule};
 use crate::run::{ARCHIVE_LIMIT, Context};
 use crate::transport::{Request, shown};
-use crate::zip_archive::{self, Entry, Place};
+use crate::zip_archive::{self, Entry, Place, Unpacked};
 
 /// The module whose zip files hold Go distributions.
 const TOOLCHAIN: &str = "golang.org/toolchain";
@@ -31,11 +34,8 @@ pub(crate) fn fetch(module: &GoModule, context: &Context<'_>) -> Result<Tree, Fe
     let request = Request { what: &what, urls, limit: ARCHIVE_LIMIT, sha256: &pinned, accept: None };
     let downloaded = context.endpoints.transport()?.download(&request, &zip, context.reporter)?;
 
-    let prefix = format!("{}@{}/", module.package, module.version);
-    let toolchain = module.package == TOOLCHAIN;
-    let place = |entry: &Entry<'_>| place(entry, &prefix, toolchain);
     let file = host::fs::open(&zip)?;
-    let unpacked = zip_archive::unpack(file, context.store, &module.exclude, context.limits, &place)
+    let unpacked = unpack((&module.package, &module.version), file, context.store, &module.exclude, context.limits)
         .map_err(|error| FetchError::archive(&what, error))?;
     let got = h1(unpacked.sums);
     if got != module.h1 {
@@ -43,6 +43,19 @@ pub(crate) fn fetch(module: &GoModule, context: &Context<'_>) -> Result<Tree, Fe
         return Err(FetchError::WrongDigest { what, endpoint, expected: module.h1.clone(), got });
     }
     Ok(unpacked.tree)
+}
+
+/// Unpacks the zip file of a module, given by name and version.
+pub(crate) fn unpack(
+    (name, version): (&str, &str),
+    file: File,
+    store: &Store,
+    exclude: &[String],
+    limits: Limits,
+) -> Result<Unpacked, ArchiveError> {
+    let prefix = format!("{name}@{version}/");
+    let place = |entry: &Entry<'_>| place(entry, &prefix, name == TOOLCHAIN);
+    zip_archive::unpack(file, store, exclude, limits, &place)
 }
 
 /// Strips the folder that every module zip has. Zips of modules keep no modes; in a distribution, the programs'

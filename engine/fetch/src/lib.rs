@@ -22,11 +22,14 @@ mod repositories;
 mod run;
 mod starlark;
 mod transport;
+mod unpack;
 mod wheel_tags;
 mod zip_archive;
+mod zip_directory;
 
-pub use archive::ArchiveError;
+pub use self::archive::ArchiveError;
 pub use endpoints::{Ecosystem, Endpoints, Registry};
 pub use error::FetchError;
 pub use repositories::Repositories;
 pub use run::{Fetched, run};
+pub use unpack::{PackageKind, unpack};

@@ -1,10 +1,13 @@
 //! A wheel from a simple index (PEP 503 as HTML, PEP 691 as JSON), chosen by digest and platform tags (PEP 425).
 
+use std::fs::File;
+
 use model::Tree;
 use serde::Deserialize;
+use store::Store;
 use url::Url;
 
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, Limits};
 use crate::endpoints::Ecosystem;
 use crate::error::FetchError;
 use crate::params::{self, Wheel};
@@ -48,21 +51,18 @@ pub(crate) fn fetch(wheel: &Wheel, context: &Context<'_>) -> Result<Tree, FetchE
         };
         match attempt() {
             Ok((file, name)) => {
-                let place = |entry: &Entry<'_>| place(entry);
-                return zip_archive::unpack(
-                    host::fs::open(&file)?,
-                    context.store,
-                    &wheel.exclude,
-                    context.limits,
-                    &place,
-                )
-                .map(|unpacked| unpacked.tree)
-                .map_err(|error| FetchError::archive(&name, error));
+                return unpack(host::fs::open(&file)?, context.store, &wheel.exclude, context.limits)
+                    .map_err(|error| FetchError::archive(&name, error));
             }
             Err(error) => _ = first_error.get_or_insert(error),
         }
     }
     Err(first_error.unwrap_or(FetchError::NoEndpoint(Ecosystem::Pypi)))
+}
+
+/// Unpacks a wheel.
+pub(crate) fn unpack(file: File, store: &Store, exclude: &[String], limits: Limits) -> Result<Tree, ArchiveError> {
+    zip_archive::unpack(file, store, exclude, limits, &place).map(|unpacked| unpacked.tree)
 }
 
 /// The name as indexes and labels write it (PEP 503).

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use model::{Digest, RelPath, Reporter, Tree, TreeEntry};
 use store::Store;
 
-use crate::archive::{ArchiveError, Exclude, Limits, relative_target};
+use crate::archive::{ArchiveError, Exclude, Limits, check, relative_target};
 use crate::endpoints::Endpoints;
 use crate::error::FetchError;
 use crate::params::{Merge, Params};
@@ -119,6 +119,6 @@ fn merge(merge: &Merge, context: &Context<'_>) -> Result<Tree, FetchError> {
             all.insert(folder, TreeEntry::EmptyFolder).map_err(|error| wrong(error.into()))?;
         }
     }
-    all.check().map_err(|error| wrong(error.into()))?;
+    check(&all).map_err(wrong)?;
     Ok(all)
 }

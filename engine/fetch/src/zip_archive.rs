@@ -1,7 +1,7 @@
 //! Zip files: Go modules and wheels.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 
 use model::Tree;
 use sha2::{Digest as _, Sha256};
@@ -10,6 +10,7 @@ use zip::ZipArchive;
 
 use crate::archive::{ArchiveError, Limits, Unpacker};
 use crate::transport::hex;
+use crate::zip_directory;
 
 const LINK: u32 = 0o120_000;
 const KIND: u32 = 0o170_000;
@@ -37,9 +38,10 @@ pub(crate) fn unpack(
     limits: Limits,
     place: &dyn Fn(&Entry<'_>) -> Result<Place, ArchiveError>,
 ) -> Result<Unpacked, ArchiveError> {
-    let declared = declared_entries(&mut file)?;
+    let declared = zip_directory::check(&mut file, limits)?;
     let mut archive = ZipArchive::new(file).map_err(damaged)?;
-    if declared != 0xffff && declared != archive.len() {
+    // The library keeps the last of two entries with one name without a word.
+    if declared != archive.len() {
         return Err(ArchiveError::Layout("its directory lists a name twice".to_owned()));
     }
     let mut unpacker = Unpacker::new(store, exclude, limits);
@@ -58,8 +60,9 @@ pub(crate) fn unpack(
         }
         let (to, executable) = place(&Entry { name: &name, executable: mode & 0o111 != 0 })?;
         let path = unpacker.path(&to)?;
+        let declared = entry.size();
         let mut hashing = Hashing { inner: &mut entry, hash: Sha256::new() };
-        unpacker.file(path, &mut hashing, executable)?;
+        unpacker.file(path, declared, &mut hashing, executable)?;
         sums.push((name, hex(&hashing.hash.finalize())));
     }
     Ok(Unpacked { tree: unpacker.finish()?, sums })
@@ -79,22 +82,5 @@ impl<R: Read> Read for Hashing<R> {
         let count = self.inner.read(buffer)?;
         self.hash.update(&buffer[..count]);
         Ok(count)
-    }
-}
-
-/// The number of entries that the end record declares; the library keeps the last of two with one name without a word.
-/// 0xffff stands for "see the zip64 record".
-fn declared_entries(file: &mut File) -> Result<usize, ArchiveError> {
-    const RECORD: usize = 22;
-    let size = file.seek(SeekFrom::End(0))?;
-    let tail = size.min(RECORD as u64 + 0xffff);
-    file.seek(SeekFrom::Start(size - tail))?;
-    let mut bytes = vec![0; usize::try_from(tail).unwrap_or(0)];
-    file.read_exact(&mut bytes)?;
-    file.rewind()?;
-    let start = bytes.windows(4).rposition(|window| window == b"PK\x05\x06");
-    match start.and_then(|start| bytes.get(start..start + RECORD)) {
-        Some(record) => Ok(usize::from(u16::from_le_bytes([record[10], record[11]]))),
-        None => Err(ArchiveError::Damaged("it is not a zip file".to_owned())),
     }
 }

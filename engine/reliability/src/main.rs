@@ -10,6 +10,7 @@
 #![allow(dead_code, reason = "each row takes a part of what they share")]
 
 mod attempt;
+mod bounded;
 mod engine;
 mod faulty;
 mod files;

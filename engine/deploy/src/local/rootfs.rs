@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
+use archive::{Expansion, Kind, Member, Plain, Tar};
 use flate2::read::MultiGzDecoder;
 use model::{Digest, KeyBuilder, RelPath, Tree, TreeEntry};
 use oci::Descriptor;
 use store::Store;
-use tar::{Archive, Entry, EntryType};
 
 use super::error::LocalError;
 
@@ -19,6 +19,11 @@ const VERSION: u32 = 1;
 
 /// Links that lead to links end somewhere within this many steps.
 const MOST_LINKS: usize = 40;
+
+/// What one layer may unpack to, and how much an image may hold; enough for the largest that people run.
+const MOST_BYTES: u64 = 32 << 30;
+const MOST_ENTRIES: usize = 1_000_000;
+const LONGEST_PATH: usize = 4096;
 
 /// Unpacks the image of a service (a tree in the OCI image layout). Done once for equal layers: the result is kept in
 /// the store's memo table.
@@ -37,13 +42,13 @@ pub fn unpack(service: &str, image: &Tree, store: &Store) -> Result<Digest, Loca
     }
     let mut files = Files::default();
     for layer in &manifest.layers {
-        let blob = blob(image, layer).ok_or_else(|| LocalError::NoBlob {
+        let blob = &blob(image, layer).ok_or_else(|| LocalError::NoBlob {
             service: service.to_owned(),
             layer: layer.digest.short().to_owned(),
         })?;
-        files.apply(layer, reader(layer, &blob, store)?, store)?;
+        files.apply(layer, blob, store)?;
     }
-    let digest = store.put_tree(&files.into_tree())?;
+    let digest = store.put_tree(&files.into_tree()?)?;
     store.memo_put(&key, digest.to_hex().as_bytes())?;
     Ok(digest)
 }
@@ -58,15 +63,18 @@ fn blob(image: &Tree, layer: &Descriptor) -> Option<Digest> {
 }
 
 /// The plain archive of a layer.
-fn reader(layer: &Descriptor, blob: &Digest, store: &Store) -> Result<Box<dyn Read>, LocalError> {
-    let file = store.open_blob(blob)?;
-    match layer.media_type.rsplit(['+', '.']).next() {
-        Some("gzip") => Ok(Box::new(MultiGzDecoder::new(file))),
-        Some("tar") => Ok(Box::new(file)),
+fn reader(layer: &Descriptor, blob: &Digest, store: &Store) -> Result<Plain<Box<dyn Read>>, LocalError> {
+    let expansion = Expansion::new(MOST_BYTES);
+    let file = expansion.packed(store.open_blob(blob)?);
+    let plain: Box<dyn Read> = match layer.media_type.rsplit(['+', '.']).next() {
+        Some("gzip") => Box::new(MultiGzDecoder::new(file)),
+        Some("tar") => Box::new(file),
         _ => {
-            Err(LocalError::MediaType { layer: layer.digest.short().to_owned(), media_type: layer.media_type.clone() })
+            let media_type = layer.media_type.clone();
+            return Err(LocalError::MediaType { layer: layer.digest.short().to_owned(), media_type });
         }
-    }
+    };
+    Ok(expansion.plain(plain))
 }
 
 /// The layers applied so far, by path. Paths are clean: see [`clean`].
@@ -78,49 +86,66 @@ struct Files {
 }
 
 impl Files {
-    fn apply(&mut self, layer: &Descriptor, archive: Box<dyn Read>, store: &Store) -> Result<(), LocalError> {
+    fn apply(&mut self, layer: &Descriptor, blob: &Digest, store: &Store) -> Result<(), LocalError> {
         let fail = |path: &str, source| LocalError::Layer {
             layer: layer.digest.short().to_owned(),
             path: path.to_owned(),
             source,
         };
         self.fresh.clear();
-        let mut archive = Archive::new(archive);
-        for entry in archive.entries().map_err(|error| fail("its start", error))? {
-            let mut entry = entry.map_err(|error| fail("an entry", error))?;
-            let path = self.place(&clean(&String::from_utf8_lossy(&entry.path_bytes())));
-            match split(&path).1.strip_prefix(".wh.") {
-                Some(hidden) => self.hide(split(&path).0, hidden),
-                None => {
-                    let content = self.content(&path, &mut entry, store).map_err(|error| fail(&path, error))?;
-                    content.into_iter().for_each(|content| self.insert(&path, content));
+        let mut archive = Tar::new(reader(layer, blob, store)?);
+        let mut name = "its start".to_owned();
+        loop {
+            let member = match archive.next_member() {
+                Ok(None) => return Ok(()),
+                Ok(Some(member)) => member,
+                Err(error) => return Err(fail(&name, io::Error::other(error))),
+            };
+            name.clone_from(&member.name);
+            self.member(&member, archive.content(), store).map_err(|error| fail(&name, error))?;
+        }
+    }
+
+    fn member(&mut self, member: &Member, content: impl Read, store: &Store) -> io::Result<()> {
+        if self.entries.len() >= MOST_ENTRIES {
+            return Err(io::Error::other(format!("the image has more than {MOST_ENTRIES} entries")));
+        }
+        let path = self.place(&inside(&member.name)?)?;
+        let (folder, last) = split(&path);
+        match last.strip_prefix(".wh.") {
+            Some("" | "." | "..") => Err(io::Error::other("it is a whiteout that names nothing")),
+            Some(hidden) => {
+                self.hide(&folder.to_owned(), &hidden.to_owned());
+                Ok(())
+            }
+            None => {
+                let content = self.content(&path, member, content, store)?;
+                if path.is_empty() && content.is_some() {
+                    return Err(io::Error::other("the root of an image must be a folder"));
                 }
+                content.into_iter().for_each(|content| self.insert(&path, content));
+                Ok(())
             }
         }
-        Ok(())
     }
 
     /// The content of an entry; `None` for a folder that is there already, and for devices, which have no place here.
-    fn content(
-        &self,
-        path: &str,
-        entry: &mut Entry<'_, Box<dyn Read>>,
-        store: &Store,
-    ) -> io::Result<Option<TreeEntry>> {
-        match entry.header().entry_type() {
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                let executable = entry.header().mode()? & 0o111 != 0;
-                let (digest, size) = store.put_reader(entry).map_err(io::Error::other)?;
+    fn content(&self, path: &str, member: &Member, content: impl Read, store: &Store) -> io::Result<Option<TreeEntry>> {
+        match member.kind {
+            Kind::File { executable } => {
+                let (digest, size) = store.put_reader(content).map_err(io::Error::other)?;
                 Ok(Some(TreeEntry::File { digest, size, executable }))
             }
-            EntryType::Symlink => Ok(Some(TreeEntry::Symlink { target: link_target(entry)? })),
-            EntryType::Link => {
-                let target = self.place(&clean(&link_target(entry)?));
-                let original = self.entries.get(&target).cloned();
-                original.map(Some).ok_or_else(|| io::Error::other(format!("{target}, which it links to, is missing")))
+            Kind::Symlink => Ok(Some(TreeEntry::Symlink { target: member.target.clone() })),
+            Kind::HardLink => {
+                let target = self.place(&inside(&member.target)?)?;
+                match self.entries.get(&target) {
+                    Some(original @ (TreeEntry::File { .. } | TreeEntry::Symlink { .. })) => Ok(Some(original.clone())),
+                    _ => Err(io::Error::other(format!("{target}, which it links to, is no file before it"))),
+                }
             }
-            EntryType::Directory => Ok((!self.is_folder(path)).then_some(TreeEntry::EmptyFolder)),
-            _ => Ok(None),
+            Kind::Folder => Ok((!self.is_folder(path)).then_some(TreeEntry::EmptyFolder)),
+            Kind::Device | Kind::Pipe => Ok(None),
         }
     }
 
@@ -162,15 +187,15 @@ impl Files {
     }
 
     /// Where a path leads, its parents followed through links of the layers below, as a container engine does.
-    fn place(&self, path: &str) -> String {
+    fn place(&self, path: &str) -> io::Result<String> {
         let mut place = path.to_owned();
         for _ in 0..MOST_LINKS {
             match self.follow_first_link(&place) {
                 Some(next) => place = next,
-                None => break,
+                None => return Ok(place),
             }
         }
-        place
+        Err(io::Error::other("the links on its way lead in a circle"))
     }
 
     fn follow_first_link(&self, path: &str) -> Option<String> {
@@ -182,15 +207,18 @@ impl Files {
         })
     }
 
-    fn into_tree(self) -> Tree {
-        let clean = |(path, entry): (String, TreeEntry)| Some((RelPath::new(&path).ok()?, entry));
-        Tree { entries: self.entries.into_iter().filter_map(clean).collect() }
+    fn into_tree(self) -> Result<Tree, LocalError> {
+        let mut tree = Tree::default();
+        for (path, entry) in self.entries {
+            let clean = RelPath::new(&path).map_err(|error| LocalError::Layer {
+                layer: "of the image".to_owned(),
+                path: path.clone(),
+                source: io::Error::other(error),
+            })?;
+            tree.entries.insert(clean, entry);
+        }
+        Ok(tree)
     }
-}
-
-fn link_target(entry: &Entry<'_, Box<dyn Read>>) -> io::Result<String> {
-    let target = entry.link_name_bytes().ok_or_else(|| io::Error::other("it is a link without a target"))?;
-    Ok(String::from_utf8_lossy(&target).into_owned())
 }
 
 /// The folders above a path, the nearest first, without the root.
@@ -205,6 +233,26 @@ fn split(path: &str) -> (&str, &str) {
 
 fn join(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+/// The path of an entry. One that leads out of the image is a mistake or an attack, and engines differ in what they make
+/// of it.
+fn inside(name: &str) -> io::Result<String> {
+    let mut depth = 0usize;
+    for segment in name.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                depth =
+                    depth.checked_sub(1).ok_or_else(|| io::Error::other(format!("`{name}` leads out of the image")))?
+            }
+            _ => depth += 1,
+        }
+    }
+    match name.len() > LONGEST_PATH {
+        true => Err(io::Error::other("its path is too long")),
+        false => Ok(clean(name)),
+    }
 }
 
 /// A path of an archive without `.`, `..`, and doubled or outer slashes. `..` stops at the root, as it does in a

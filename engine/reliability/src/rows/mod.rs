@@ -13,14 +13,18 @@ pub const ALL: &[Row] = &[
     system_errors::ROW,
     damage::ROW,
     clock::ROW,
+    hostile_archives::ROW,
+    hostile_scripts::ROW,
 ];
 
-mod actions;
-mod clock;
-mod crashes;
-mod damage;
-mod edits;
-mod keys;
-mod reproducible;
-mod scheduling;
-mod system_errors;
+pub mod actions;
+pub mod clock;
+pub mod crashes;
+pub mod damage;
+pub mod edits;
+pub mod hostile_archives;
+pub mod hostile_scripts;
+pub mod keys;
+pub mod reproducible;
+pub mod scheduling;
+pub mod system_errors;
