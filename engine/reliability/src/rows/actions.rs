@@ -32,6 +32,7 @@ const SEQUENCE: u64 = 25;
 #[derive(Default)]
 struct Counts {
     ran: AtomicUsize,
+    failed: AtomicUsize,
     cut_off: AtomicUsize,
     reverts: AtomicUsize,
     no_ops: AtomicUsize,
@@ -59,15 +60,20 @@ fn run(trials: &mut Trials) {
     };
     let counts = Counts::default();
     trials.each_with_steps(SEQUENCE, |attempt| sequence(attempt, &fresh, Rule::Right, &counts));
-    let [ran, cut_off, reverts, no_ops] =
-        [&counts.ran, &counts.cut_off, &counts.reverts, &counts.no_ops].map(|count| count.load(Ordering::Relaxed));
+    let [ran, failed, cut_off, reverts, no_ops] =
+        [&counts.ran, &counts.failed, &counts.cut_off, &counts.reverts, &counts.no_ops]
+            .map(|count| count.load(Ordering::Relaxed));
     trials.note(format!(
-        "{ran} actions ran as foretold; {cut_off} did not since the changed actions before them made the same; {reverts} \
+        "{ran} actions ran and {failed} failed as foretold; {cut_off} did not since the changed actions before them made the same; {reverts} \
          states were gone back to, {no_ops} builds followed no edit"
     ));
     trials.control(Control::Positive, "all kinds of builds occurred", |_| {
-        let all = ran > 0 && cut_off > 0 && reverts > 0 && no_ops > 0;
-        if all { Ok(()) } else { Err(format!("{ran} ran, {cut_off} cut off, {reverts} reverts, {no_ops} no-ops")) }
+        let all = ran > 0 && failed > 0 && cut_off > 0 && reverts > 0 && no_ops > 0;
+        if all {
+            Ok(())
+        } else {
+            Err(format!("{ran} ran, {failed} failed, {cut_off} cut off, {reverts} reverts, {no_ops} no-ops"))
+        }
     });
     for (name, rule) in [
         ("a model without early cut-off is refuted", Rule::WithoutCutOff),
@@ -100,41 +106,57 @@ struct Memory {
     known: HashSet<String>,
 }
 
+/// Labels and mnemonics of actions, sorted.
+type Named = Vec<(String, String)>;
+
 /// What the model says of one build.
 struct Foretold {
-    /// Labels and mnemonics of the actions that run.
-    runs: Vec<(String, String)>,
+    /// The actions that run, and make what they should.
+    runs: Named,
+    /// Those that fail; those that would read what they make are skipped.
+    fails: Named,
     /// How many do not run though an action before them did.
     cut_off: usize,
-    /// The keys of all needed actions.
+    /// The keys of all needed actions that have results then.
     keys: HashSet<String>,
 }
 
 impl Memory {
     fn foretell(&self, actions: &[Action]) -> Foretold {
-        // By path of an output: how it was made, and whether that ran now.
-        let mut made: BTreeMap<&str, (String, bool)> = BTreeMap::new();
-        let mut foretold = Foretold { runs: Vec::new(), cut_off: 0, keys: HashSet::new() };
+        // By path of an output: how it was made, and whether that ran now; none if it is not made.
+        let mut made: BTreeMap<&str, Option<(String, bool)>> = BTreeMap::new();
+        let mut foretold = Foretold { runs: Vec::new(), fails: Vec::new(), cut_off: 0, keys: HashSet::new() };
         for action in actions {
-            let key = self.key(action, &made);
-            let runs = !self.known.contains(&key);
-            let after_run = action.inputs.iter().any(|(path, ..)| made.get(path.as_str()).is_some_and(|(_, ran)| *ran));
-            foretold.cut_off += usize::from(!runs && after_run);
-            if runs {
-                foretold.runs.push((action.label.clone(), action.mnemonic.to_owned()));
-            }
-            action.outputs.iter().for_each(|(path, ..)| drop(made.insert(path, (key.clone(), runs))));
-            foretold.keys.insert(key);
+            let before: Vec<_> = action.inputs.iter().filter_map(|(path, ..)| made.get(path.as_str())).collect();
+            let (name, key) = ((action.label.clone(), action.mnemonic.to_owned()), self.key(action, &made));
+            let state = match () {
+                () if before.contains(&&None) => None,
+                () if action.fails => {
+                    foretold.fails.push(name);
+                    None
+                }
+                () if self.known.contains(&key) => {
+                    foretold.cut_off += usize::from(before.into_iter().flatten().any(|(_, ran)| *ran));
+                    Some((key, false))
+                }
+                () => {
+                    foretold.runs.push(name);
+                    Some((key, true))
+                }
+            };
+            foretold.keys.extend(state.iter().map(|(key, _)| key.clone()));
+            action.outputs.iter().for_each(|(path, ..)| drop(made.insert(path, state.clone())));
         }
         foretold.runs.sort();
+        foretold.fails.sort();
         foretold
     }
 
-    fn key(&self, action: &Action, made: &BTreeMap<&str, (String, bool)>) -> String {
+    fn key(&self, action: &Action, made: &BTreeMap<&str, Option<(String, bool)>>) -> String {
         let mut inputs: Vec<(&str, bool, &str)> = Vec::new();
         for (path, executable, content) in &action.inputs {
             let executable = *executable && self.rule != Rule::WithoutModes;
-            let history = made.get(path.as_str()).filter(|_| self.rule == Rule::WithoutCutOff);
+            let history = made.get(path.as_str()).and_then(Option::as_ref).filter(|_| self.rule == Rule::WithoutCutOff);
             inputs.push((path, executable, history.map_or(content, |(key, _)| key)));
         }
         inputs.sort_unstable();
@@ -186,9 +208,11 @@ fn sequence(attempt: &mut Attempt, fresh: &Fresh, rule: Rule, counts: &Counts) -
             _ => build(&workspace, &model, &actions),
         };
         let explain = |error: String| format!("{error}\nbuild {step}, after, the last last: {history:#?}");
-        let (ran, wrong) = ran.map_err(explain)?;
-        if ran != foretold.runs {
-            return Err(explain(format!("{OTHERS_RAN}: {ran:?}\ninstead of: {:?}", foretold.runs)));
+        let Built { ran, failed, wrong } = ran.map_err(explain)?;
+        if (&ran, &failed) != (&foretold.runs, &foretold.fails) {
+            let Foretold { runs, fails, .. } = foretold;
+            let message = format!("{OTHERS_RAN}: {ran:?}, failed: {failed:?}\ninstead of: {runs:?}, failed: {fails:?}");
+            return Err(explain(message));
         }
         if !matches!(before, Before::Edits) && !ran.is_empty() && rule == Rule::Right {
             return Err(explain(format!("nothing is new, but these actions ran: {ran:?}")));
@@ -215,27 +239,38 @@ fn prepare(before: &Before, model: &mut Model, states: &[Model], dice: &mut fast
     }
 }
 
-/// Which actions ran, and the first output that does not hold what the model says.
-type Built = (Vec<(String, String)>, Option<String>);
+/// What a build did.
+struct Built {
+    ran: Named,
+    failed: Named,
+    /// The first output that does not hold what the model says.
+    wrong: Option<String>,
+}
 
 fn build(workspace: &Workspace, model: &Model, actions: &[Action]) -> Result<Built, String> {
     let arguments = model.arguments();
-    let run = workspace.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).expect(0)?;
-    let ended = run.events.iter().filter_map(|event| event.get("ActionFinished"));
-    let ran = ended.filter(|event| event["outcome"] == "Ran");
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let mut ran: Vec<_> = ran.map(|event| (text(&event["label"]), text(&event["mnemonic"]))).collect();
-    ran.sort();
-    // Only outputs of requested targets are shown; the last action's always are.
+    let run = workspace.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let named = |outcome: &str| {
+        let ended = run.events.iter().filter_map(|event| event.get("ActionFinished"));
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let ended = ended.filter(|event| event["outcome"] == outcome);
+        let mut named: Named = ended.map(|event| (text(&event["label"]), text(&event["mnemonic"]))).collect();
+        named.sort();
+        named
+    };
+    let (ran, failed) = (named("Ran"), named("Failed"));
+    run.expect(i32::from(!failed.is_empty()))?;
+    // Only outputs of requested targets are shown, if all of them were made; the last action's always are.
     let requested = |action: &&Action| arguments.last().is_some_and(|only| *only == "//..." || *only == action.label);
     for (path, _, content) in actions.iter().filter(requested).flat_map(|action| &action.outputs) {
         let shown = model::shown_at(path);
-        let found = workspace.read(&format!("build-out/{shown}"))?;
+        let found = if failed.is_empty() { workspace.read(&format!("build-out/{shown}"))? } else { content.clone() };
         if found != *content {
-            return Ok((ran, Some(format!("{shown} holds {found:?} instead of {content:?}"))));
+            let wrong = Some(format!("{shown} holds {found:?} instead of {content:?}"));
+            return Ok(Built { ran, failed, wrong });
         }
     }
-    Ok((ran, None))
+    Ok(Built { ran, failed, wrong: None })
 }
 
 /// The same in another folder with the same store.
@@ -256,6 +291,7 @@ fn elsewhere(
 impl Counts {
     fn add(&self, before: &Before, foretold: &Foretold) {
         self.ran.fetch_add(foretold.runs.len(), Ordering::Relaxed);
+        self.failed.fetch_add(foretold.fails.len(), Ordering::Relaxed);
         self.cut_off.fetch_add(foretold.cut_off, Ordering::Relaxed);
         let count = match before {
             Before::Revert => &self.reverts,

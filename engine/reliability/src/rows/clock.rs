@@ -21,7 +21,7 @@ use site::{FAULTS, Site};
 pub const ROW: Row = Row {
     number: 14,
     title: "clock jumps; same-size same-mtime edits; mtime in the future",
-    tries: Tries { small: 210, full: 510 },
+    tries: Tries { small: 288, full: 576 },
     run,
 };
 
@@ -37,22 +37,38 @@ type Jumps = &'static [i64];
 const DAY: i64 = 86_400;
 const RIGHT: Jumps = &[0];
 
-/// What time it is for the builds before and after the edits, and whether a watcher lives beside them.
+/// What time it is for the builds before and after the edits, and what else is special about them.
 struct World {
     name: &'static str,
     before: Jumps,
     after: Jumps,
-    watched: bool,
+    special: Special,
 }
 
-const WORLDS: [World; 7] = [
-    World { name: "right", before: RIGHT, after: RIGHT, watched: false },
-    World { name: "watched", before: RIGHT, after: RIGHT, watched: true },
-    World { name: "goes forwards", before: RIGHT, after: &[DAY], watched: false },
-    World { name: "goes backwards", before: RIGHT, after: &[-DAY], watched: false },
-    World { name: "was ahead", before: &[DAY], after: RIGHT, watched: false },
-    World { name: "was years behind", before: &[-3650 * DAY], after: RIGHT, watched: false },
-    World { name: "jumps all the time", before: &[0, DAY, -DAY, 7], after: &[-3, 3650 * DAY, 0, -DAY], watched: false },
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Special {
+    Nothing,
+    /// A watcher lives beside them.
+    Watched,
+    /// Each is of a request that was never made before: then the store's index of sources is what is known of files.
+    Anew,
+}
+
+const WORLDS: [World; 9] = [
+    World { name: "right", before: RIGHT, after: RIGHT, special: Special::Nothing },
+    World { name: "watched", before: RIGHT, after: RIGHT, special: Special::Watched },
+    World { name: "anew", before: RIGHT, after: RIGHT, special: Special::Anew },
+    World { name: "was ahead, anew", before: &[DAY], after: RIGHT, special: Special::Anew },
+    World { name: "goes forwards", before: RIGHT, after: &[DAY], special: Special::Nothing },
+    World { name: "goes backwards", before: RIGHT, after: &[-DAY], special: Special::Nothing },
+    World { name: "was ahead", before: &[DAY], after: RIGHT, special: Special::Nothing },
+    World { name: "was years behind", before: &[-3650 * DAY], after: RIGHT, special: Special::Nothing },
+    World {
+        name: "jumps all the time",
+        before: &[0, DAY, -DAY, 7],
+        after: &[-3, 3650 * DAY, 0, -DAY],
+        special: Special::Nothing,
+    },
 ];
 
 /// What tries share.
@@ -61,6 +77,8 @@ struct Means {
     /// Builds beside a watcher, and how many of them took its word.
     watched: AtomicUsize,
     believed: AtomicUsize,
+    /// Stores in which an index of sources was asked.
+    indexed: AtomicUsize,
     /// Edits that were made while a build ran.
     raced: AtomicUsize,
     /// The library with the clock that jumps.
@@ -74,17 +92,19 @@ fn run(trials: &mut Trials) {
     };
     let folder = tempfile::Builder::new().prefix("reliability-").tempdir().expect("a temporary folder can be made");
     let clock = compile(folder.path()).map_err(|error| trials.unavailable(format!("clocks that jump: {error}"))).ok();
-    let [watched, believed, raced] = [0; 3].map(AtomicUsize::new);
-    let means = Means { fresh, clock, watched, believed, raced };
+    let [watched, believed, indexed, raced] = [0; 4].map(AtomicUsize::new);
+    let means = Means { fresh, clock, watched, believed, indexed, raced };
     trials.each_with_steps(BATCH, |attempt| batch(attempt, &means, true));
-    let [watched, believed, raced] =
-        [&means.watched, &means.believed, &means.raced].map(|count| count.load(Ordering::Relaxed));
-    trials.note(format!("{believed} of {watched} builds beside a watcher took its word"));
-    trials.note(format!("{raced} more edits were made while a build ran"));
-    trials.control(Control::Positive, "watchers are believed, and edits fall into builds", |_| {
+    let [watched, believed, indexed, raced] =
+        [&means.watched, &means.believed, &means.indexed, &means.raced].map(|count| count.load(Ordering::Relaxed));
+    let seen = format!(
+        "{believed} of {watched} builds beside a watcher took its word; {indexed} stores had an index of sources; {raced} \
+         more edits were made while a build ran"
+    );
+    trials.note(seen.clone());
+    trials.control(Control::Positive, "watchers and indices are believed, and edits fall into builds", |_| {
         // A watcher that a busy machine keeps from answering in time is done without.
-        let tried = believed * 4 > watched && raced > 0;
-        if tried { Ok(()) } else { Err(format!("{believed} of {watched} were, {raced} did")) }
+        if believed * 4 > watched && indexed > 0 && raced > 0 { Ok(()) } else { Err(seen.clone()) }
     });
     trials.control(Control::Positive, "an output of before the edits is noticed", |attempt| {
         match batch(attempt, &means, false) {
@@ -122,12 +142,14 @@ struct Scene<'a> {
     workspace: Workspace,
     sites: Vec<Site>,
     means: &'a Means,
+    /// How many builds of a new request were made; none where requests are made again.
+    requests: Option<AtomicUsize>,
     #[expect(dead_code, reason = "its folder goes with it")]
     room: Room<'a>,
 }
 
 impl<'a> Scene<'a> {
-    fn new(attempt: &mut Attempt, means: &'a Means) -> Self {
+    fn new(attempt: &mut Attempt, means: &'a Means, anew: bool) -> Self {
         let room = means.fresh.room();
         let workspace = room.workspace("w");
         let outside = workspace.root().with_extension("outside");
@@ -136,13 +158,15 @@ impl<'a> Scene<'a> {
             FAULTS[place].prepare(&site);
             site
         });
-        Self { sites: sites.collect(), workspace, means, room }
+        let requests = anew.then(AtomicUsize::default);
+        Self { sites: sites.collect(), workspace, means, requests, room }
     }
 
     /// Builds all by a clock. An error unless the clock was looked at.
     fn build(&self, jumps: Jumps) -> Result<Run, String> {
         let mark = self.workspace.root().with_extension("mark");
-        let run = self.workspace.finish(&["build", "//..."], |command| {
+        let number = self.requests.as_ref().map_or(0, |requests| requests.fetch_add(1, Ordering::Relaxed));
+        let run = self.workspace.finish(&["build", &format!("--define=request={number}"), "//..."], |command| {
             if jumps != RIGHT
                 && let Some(clock) = &self.means.clock
             {
@@ -174,8 +198,9 @@ impl<'a> Scene<'a> {
 fn batch(attempt: &mut Attempt, means: &Means, builds: bool) -> Outcome {
     let number = usize::try_from(attempt.index % (2 * WORLDS.len() as u64)).expect("it is small");
     let (world, settled) = (&WORLDS[number / 2], number.is_multiple_of(2));
-    let mut scene = Scene::new(attempt, means);
-    let watcher = if world.watched { Some(Watcher::start(&scene.workspace)?) } else { None };
+    let mut scene = Scene::new(attempt, means, world.special == Special::Anew);
+    let watched = world.special == Special::Watched;
+    let watcher = if watched { Some(Watcher::start(&scene.workspace)?) } else { None };
     scene.build(world.before)?;
     if settled {
         // The second build notes that the times are old enough to be trusted.
@@ -186,6 +211,8 @@ fn batch(attempt: &mut Attempt, means: &Means, builds: bool) -> Outcome {
         }
     }
     scene.check(world)?;
+    let index = std::fs::metadata(scene.workspace.store().join("v1/sources"));
+    means.indexed.fetch_add(usize::from(index.is_ok_and(|index| index.len() > 0)), Ordering::Relaxed);
     for (fault, site) in FAULTS.iter().zip(&mut scene.sites) {
         fault.inject(site, &mut attempt.dice)?;
     }
@@ -208,7 +235,7 @@ fn during_builds(attempt: &mut Attempt, scene: &mut Scene<'_>, world: &World) ->
     for _ in 0..3 {
         // So that it has to do with that very package.
         scene.sites[0].edit(&mut attempt.dice)?;
-        let mut child = scene.workspace.start(&["build", "//..."]);
+        let mut child = scene.workspace.start(&["build", "--define=request=0", "//..."]);
         std::thread::sleep(Duration::from_millis(attempt.dice.u64(..40)));
         let edited = scene.sites[0].edit(&mut attempt.dice);
         let running = matches!(child.try_wait(), Ok(None));
@@ -227,7 +254,7 @@ fn during_builds(attempt: &mut Attempt, scene: &mut Scene<'_>, world: &World) ->
 
 /// Other times, back and forth, with equal contents.
 fn touched(attempt: &mut Attempt, means: &Means) -> Outcome {
-    let scene = Scene::new(attempt, means);
+    let scene = Scene::new(attempt, means, false);
     scene.build(RIGHT)?;
     for seconds in [0, 4_000_000_000, -DAY] {
         scene.sites.iter().for_each(|site| site.touch(seconds));
@@ -246,7 +273,7 @@ struct Watcher(Child);
 impl Watcher {
     /// Starts one and waits until it answers.
     fn start(workspace: &Workspace) -> Result<Self, String> {
-        let mut command = workspace.command(&["watch", "//..."]);
+        let mut command = workspace.command(&["watch", "--define=request=0", "//..."]);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(|error| error.to_string())?;
         let watcher = Self(child);
         let sockets = workspace.store().join("v1/watchers");

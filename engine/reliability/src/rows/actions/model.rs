@@ -43,6 +43,7 @@ enum Operation {
     Upper,
     Two,
     Pair,
+    Fails,
     Write,
     Copy,
 }
@@ -69,9 +70,11 @@ pub struct Action {
     pub inputs: Vec<File>,
     /// What it makes.
     pub outputs: Vec<File>,
+    /// Whether it makes nothing, since it fails.
+    pub fails: bool,
 }
 
-const OPERATIONS: [Operation; 10] = [
+const OPERATIONS: [Operation; 11] = [
     Operation::Cat,
     Operation::Sort,
     Operation::Count,
@@ -80,6 +83,7 @@ const OPERATIONS: [Operation; 10] = [
     Operation::Upper,
     Operation::Two,
     Operation::Pair,
+    Operation::Fails,
     Operation::Write,
     Operation::Copy,
 ];
@@ -119,7 +123,7 @@ impl Model {
 
     /// The arguments of the build.
     pub fn arguments(&self) -> Vec<String> {
-        let mut arguments = vec!["build".to_owned()];
+        let mut arguments = vec!["build".to_owned(), "--keep_going".to_owned()];
         arguments.extend(self.mode.map(|mode| format!("--define=mode={mode}")));
         arguments.push(self.wanted().map_or("//...".to_owned(), |step| format!("//p:s{}", step.number)));
         arguments
@@ -252,6 +256,7 @@ impl Operation {
             Self::Constant => "cat $(SRCS) /dev/null > /dev/null; echo TEXT > $@",
             Self::Upper => "cat $(SRCS) /dev/null | tr a-z A-Z > $@",
             Self::Two => "set -- $(OUTS); cat $(SRCS) /dev/null > $$1; cat $(SRCS) /dev/null | wc -l > $$2",
+            Self::Fails => "cat $(SRCS) /dev/null > $@; if grep -q 1 $@; then exit 1; fi",
             Self::Pair | Self::Write | Self::Copy => "",
         }
     }
@@ -267,6 +272,7 @@ impl Operation {
             definition,
             inputs,
             outputs,
+            fails: self == Self::Fails && all.contains('1'),
         };
         let lines = format!("{}\n", all.lines().count());
         match self {
@@ -318,7 +324,7 @@ impl Operation {
             Self::Upper => return all.to_uppercase(),
             Self::Sort => lines.sort_unstable(),
             Self::First => lines.truncate(1),
-            Self::Two | Self::Pair | Self::Write | Self::Copy => {}
+            Self::Two | Self::Fails | Self::Pair | Self::Write | Self::Copy => {}
         }
         lines.iter().fold(String::new(), |mut text, line| {
             _ = writeln!(text, "{line}");

@@ -33,10 +33,11 @@ pub struct Fault {
 }
 
 /// All faults.
-pub const FAULTS: [Fault; 15] = [
+pub const FAULTS: [Fault; 16] = [
     Fault { name: "written in place", prepare: nothing, inject: in_place },
     Fault { name: "renamed over", prepare: nothing, inject: renamed_over },
     Fault { name: "modified in the future", prepare: |site| site.date(10 * YEAR), inject: in_place },
+    Fault { name: "modified in 2300", prepare: |site| site.date_at(330 * YEAR), inject: in_place },
     Fault { name: "modified in 1970", prepare: |site| site.date_at(0), inject: in_place },
     Fault { name: "modified before 1970", prepare: |site| site.date_at(-YEAR), inject: in_place },
     Fault { name: "renamed over by an older file", prepare: nothing, inject: older },
@@ -138,7 +139,7 @@ impl Site {
 
     /// Injects any fault that can be injected again and again.
     pub fn edit(&mut self, dice: &mut Rng) -> Result<(), String> {
-        let again = [0, 1, 6, 8, 9, 10, 12, 13];
+        let again = [0, 1, 7, 9, 10, 11, 13, 14];
         FAULTS[again[dice.usize(..again.len())]].inject(self, dice)
     }
 }
