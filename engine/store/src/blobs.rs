@@ -248,7 +248,29 @@ impl Store {
         Ok(self.blob_stat(digest, executable)?.0)
     }
 
+    /// The same for content of a known size: a file that has become shorter or longer is not it, whatever its time says.
+    pub fn sized_blob_path(&self, digest: &Digest, executable: bool, size: u64) -> Result<PathBuf, StoreError> {
+        Ok(self.sized_blob_stat(digest, executable, size)?.0)
+    }
+
     /// The same with the state of the file.
+    pub(crate) fn sized_blob_stat(
+        &self,
+        digest: &Digest,
+        executable: bool,
+        size: u64,
+    ) -> Result<(PathBuf, FileStat), StoreError> {
+        loop {
+            let (path, stat) = self.blob_stat(digest, executable)?;
+            if stat.size == size {
+                return Ok((path, stat));
+            }
+            // The other form of the content may be whole; else it is missing in the next round.
+            self.discard(&path)?;
+        }
+    }
+
+    /// A file with the content, and its state.
     pub(crate) fn blob_stat(&self, digest: &Digest, executable: bool) -> Result<(PathBuf, FileStat), StoreError> {
         let wanted = self.blob_file(digest, executable);
         if let Some(stat) = self.sound(&wanted, digest)? {
@@ -355,7 +377,7 @@ impl Store {
         }
     }
 
-    fn blob_file(&self, digest: &Digest, executable: bool) -> PathBuf {
+    pub(crate) fn blob_file(&self, digest: &Digest, executable: bool) -> PathBuf {
         let hex = digest.to_hex();
         let name = if executable { format!("{hex}.x") } else { hex.clone() };
         self.0.root.join("blobs").join(&hex[..2]).join(name)
