@@ -128,7 +128,7 @@ impl Store {
             size += count as u64;
         }
         let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
-        if self.keep_file(&self.blob_file(&digest, executable), &digest)? == Some(size) {
+        if self.keep_whole(&digest, executable, size)? {
             fs::remove_file(&temporary)?;
         } else {
             self.0.epoch.settle(&file, &temporary, &fs::stat_open(&file, &temporary)?)?;
@@ -154,7 +154,7 @@ impl Store {
         }
         let file = fs::open(path)?;
         let digest = hash(&file, path)?;
-        if self.keep_file(&self.blob_file(&digest, executable), &digest)? == Some(stat.size) {
+        if self.keep_whole(&digest, executable, stat.size)? {
             fs::remove_file(path)?;
         } else {
             self.0.epoch.settle(&file, path, &stat)?;
@@ -201,6 +201,15 @@ impl Store {
         match self.find(digest)? {
             Some((path, _)) => Ok(self.keep_file(&path, digest)? == Some(size)),
             None => Ok(false),
+        }
+    }
+
+    /// The same for one form of the content. What has another size is damage, and known as such from now on.
+    fn keep_whole(&self, digest: &Digest, executable: bool, size: u64) -> Result<bool, StoreError> {
+        let path = self.blob_file(digest, executable);
+        match self.keep_file(&path, digest)? {
+            Some(actual) if actual != size => self.discard(&path).map(|()| false),
+            found => Ok(found.is_some()),
         }
     }
 

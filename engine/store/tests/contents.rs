@@ -315,6 +315,25 @@ fn a_content_of_another_length_is_not_put_in_place() {
     }
 }
 
+#[test]
+fn a_content_that_is_put_over_one_of_another_length_tells_of_damage() {
+    let (folder, store) = open();
+    let file = |name: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, "content").unwrap();
+        path
+    };
+    let (digest, _) = store.put_file(&file("one")).unwrap();
+    let blob = store.blob_path(&digest, false).unwrap();
+    let sealed = fs::metadata(&blob).unwrap().modified().unwrap();
+    overwrite(&blob, b"cont");
+    fs::File::options().write(true).open(&blob).unwrap().set_modified(sealed).unwrap();
+    assert_eq!(store.damages(), 0);
+    assert_eq!(store.put_file(&file("two")).unwrap().0, digest);
+    assert_eq!(store.damages(), 1);
+    assert_eq!(store.read(&digest).unwrap(), b"content");
+}
+
 /// Two who put a content at once put one file over the other: what is to be linked may have lost its name just now.
 #[test]
 fn a_content_is_linked_while_others_put_it_again() {
