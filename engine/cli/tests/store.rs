@@ -56,6 +56,19 @@ fn blob_of(folder: &Folder, output: &str) -> PathBuf {
     blobs.find(|blob| std::fs::metadata(blob).unwrap().ino() == inode).expect("an output is a link to its blob")
 }
 
+/// The action gives the same content again, which takes the place of the damaged one; what is shown is another name of that.
+#[test]
+fn a_damaged_output_is_replaced_when_its_action_runs_again() {
+    let folder = Folder::of(&chain()).with_fresh_store();
+    folder.build(&["build", "//..."]).expect(0);
+    let expected = outputs(&folder);
+    damage(&folder.path().join("build-out/c7.txt"), b"bad");
+    folder.replace("BUILD.star", "echo 7 >> $@", "echo 7 >>  $@");
+    folder.build(&["build", "//..."]).expect(0);
+    assert_eq!(outputs(&folder), expected);
+    folder.build(&["fsck"]).expect(0);
+}
+
 #[test]
 fn lost_contents_are_made_again() {
     let folder = Folder::of(&chain()).with_fresh_store();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use execution::Content;
 use model::{Artifact, Data, Depset, Digest, RelPath};
-use store::Store;
+use store::{Placement, Store};
 
 use crate::error::{Error, ErrorKind};
 
@@ -24,7 +24,9 @@ pub(crate) fn place(store: &Store, contents: &BTreeMap<PathBuf, &Content>) -> Re
     let mut trees = Vec::new();
     for (to, content) in contents {
         match content {
-            Content::File { digest, executable, .. } => files.push((*digest, *executable, to.clone())),
+            Content::File { digest, size, executable } => {
+                files.push(Placement { digest: *digest, size: *size, executable: *executable, to: to.clone() });
+            }
             Content::Tree(digest) => trees.push((digest, to)),
         }
     }

@@ -75,7 +75,7 @@ impl Content {
     /// The content as a file or folder that must not be changed.
     pub(crate) fn on_disk(&self, store: &Store) -> Result<PathBuf, StoreError> {
         match self {
-            Self::File { digest, executable, .. } => store.blob_path(digest, *executable),
+            Self::File { digest, size, executable } => store.sized_blob_path(digest, *executable, *size),
             Self::Tree(digest) => store.tree_path(digest),
         }
     }

@@ -53,9 +53,13 @@ fn make(folder: &Path, count: usize) -> Result<(), Box<dyn std::error::Error>> {
     Ok((0..count).try_for_each(|n| host::fs::write(&made(folder, n), &value(n)))?)
 }
 
+fn placement(value: &[u8], to: PathBuf) -> store::Placement {
+    store::Placement { digest: Digest::of(value), size: value.len() as u64, executable: false, to }
+}
+
 fn restore(store: &Store, folder: &Path, count: usize) -> Result<(), Box<dyn std::error::Error>> {
     let to = |n: usize| folder.join("out").join((n / 100).to_string()).join(n.to_string());
-    let files: Vec<_> = (0..count).map(|n| (Digest::of(&value(n)), false, to(n))).collect();
+    let files: Vec<_> = (0..count).map(|n| placement(&value(n), to(n))).collect();
     println!("{:?}", store.materialise_files(&files)?);
     Ok(())
 }

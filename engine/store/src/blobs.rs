@@ -128,7 +128,7 @@ impl Store {
             size += count as u64;
         }
         let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
-        if self.keep_file(&self.blob_file(&digest, executable), &digest)? == Some(size) {
+        if self.keep_whole(&digest, executable, size)? {
             fs::remove_file(&temporary)?;
         } else {
             self.0.epoch.settle(&file, &temporary, &fs::stat_open(&file, &temporary)?)?;
@@ -154,7 +154,7 @@ impl Store {
         }
         let file = fs::open(path)?;
         let digest = hash(&file, path)?;
-        if self.keep_file(&self.blob_file(&digest, executable), &digest)? == Some(stat.size) {
+        if self.keep_whole(&digest, executable, stat.size)? {
             fs::remove_file(path)?;
         } else {
             self.0.epoch.settle(&file, path, &stat)?;
@@ -204,6 +204,15 @@ impl Store {
         }
     }
 
+    /// The same for one form of the content. What has another size is damage, and known as such from now on.
+    fn keep_whole(&self, digest: &Digest, executable: bool, size: u64) -> Result<bool, StoreError> {
+        let path = self.blob_file(digest, executable);
+        match self.keep_file(&path, digest)? {
+            Some(actual) if actual != size => self.discard(&path).map(|()| false),
+            found => Ok(found.is_some()),
+        }
+    }
+
     /// The same for one file: its size. A collection goes by the time of the last change, so a file that is older than
     /// this process is changed: sealed again. Not while a collection runs, which may have seen the old time.
     fn keep_file(&self, path: &Path, digest: &Digest) -> Result<Option<u64>, StoreError> {
@@ -248,7 +257,29 @@ impl Store {
         Ok(self.blob_stat(digest, executable)?.0)
     }
 
+    /// The same for content of a known size: a file that has become shorter or longer is not it, whatever its time says.
+    pub fn sized_blob_path(&self, digest: &Digest, executable: bool, size: u64) -> Result<PathBuf, StoreError> {
+        Ok(self.sized_blob_stat(digest, executable, size)?.0)
+    }
+
     /// The same with the state of the file.
+    pub(crate) fn sized_blob_stat(
+        &self,
+        digest: &Digest,
+        executable: bool,
+        size: u64,
+    ) -> Result<(PathBuf, FileStat), StoreError> {
+        loop {
+            let (path, stat) = self.blob_stat(digest, executable)?;
+            if stat.size == size {
+                return Ok((path, stat));
+            }
+            // The other form of the content may be whole; else it is missing in the next round.
+            self.discard(&path)?;
+        }
+    }
+
+    /// A file with the content, and its state.
     pub(crate) fn blob_stat(&self, digest: &Digest, executable: bool) -> Result<(PathBuf, FileStat), StoreError> {
         let wanted = self.blob_file(digest, executable);
         if let Some(stat) = self.sound(&wanted, digest)? {
@@ -355,7 +386,7 @@ impl Store {
         }
     }
 
-    fn blob_file(&self, digest: &Digest, executable: bool) -> PathBuf {
+    pub(crate) fn blob_file(&self, digest: &Digest, executable: bool) -> PathBuf {
         let hex = digest.to_hex();
         let name = if executable { format!("{hex}.x") } else { hex.clone() };
         self.0.root.join("blobs").join(&hex[..2]).join(name)

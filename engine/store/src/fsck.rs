@@ -63,7 +63,7 @@ impl Store {
     pub fn fsck(&self, quick: bool, checked: Checked<'_>) -> Result<Findings, StoreError> {
         let mut findings = Findings::default();
         self.check_blobs(quick, checked, &mut findings)?;
-        self.check_trees(&mut findings)?;
+        self.check_trees(quick, &mut findings)?;
         (findings.memos, findings.corrupt_memos) = self.0.memo.check()?;
         (findings.sources, findings.corrupt_sources) = self.0.sources.check()?;
         Ok(findings)
@@ -94,11 +94,11 @@ impl Store {
         Ok(())
     }
 
-    fn check_trees(&self, findings: &mut Findings) -> Result<(), StoreError> {
+    fn check_trees(&self, quick: bool, findings: &mut Findings) -> Result<(), StoreError> {
         self.0.checked_trees.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
         let trees = self.entries("trees")?;
         let sound = |(path, name): &(PathBuf, String)| {
-            let sound = name.parse::<Digest>().is_ok_and(|digest| self.folder_is_whole(&digest));
+            let sound = name.parse::<Digest>().is_ok_and(|digest| self.folder_is_whole(&digest, !quick));
             if !sound {
                 self.set_damaged();
                 self.remove_aside(path)?;

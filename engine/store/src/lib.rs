@@ -28,6 +28,6 @@ pub use error::StoreError;
 pub use fsck::{Checked, Findings, Sizes};
 pub use gc::{Collected, Limits};
 pub use lock::KeyLock;
-pub use restore::Restored;
+pub use restore::{Placement, Restored};
 pub use scratch::TempDir;
 pub use table_file::{RowChanges, Rows, TableFile};

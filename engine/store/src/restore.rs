@@ -25,16 +25,26 @@ pub struct Restored {
 /// How often a file is tried that others put in place at the same time.
 const TRIES: usize = 20;
 
-/// Files of one folder: name, content, whether it is executable.
-type Names<'a> = Vec<&'a (Digest, bool, PathBuf)>;
+/// A content and where it is to be put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// The content.
+    pub digest: Digest,
+    /// Its bytes.
+    pub size: u64,
+    /// Whether the file can be run.
+    pub executable: bool,
+    /// The path of the file.
+    pub to: PathBuf,
+}
 
 impl Store {
     /// Puts contents at paths as read-only files, hard links where possible; replaces what is there. A path must not be
     /// named twice.
-    pub fn materialise_files(&self, files: &[(Digest, bool, PathBuf)]) -> Result<Restored, StoreError> {
-        let mut folders: BTreeMap<&Path, Names<'_>> = BTreeMap::new();
+    pub fn materialise_files(&self, files: &[Placement]) -> Result<Restored, StoreError> {
+        let mut folders: BTreeMap<&Path, Vec<&Placement>> = BTreeMap::new();
         for file in files {
-            folders.entry(file.2.parent().unwrap_or(Path::new("/"))).or_default().push(file);
+            folders.entry(file.to.parent().unwrap_or(Path::new("/"))).or_default().push(file);
         }
         // One after the other: a folder is often the parent of the next.
         let made = folders.iter().map(|(folder, names)| Ok((self.make_way(folder)?, names)));
@@ -60,7 +70,7 @@ impl Store {
 
     /// Whether a link was made. Another process may be putting the same output there: each finds what the other has just
     /// linked or taken away, and looks again.
-    fn put_in_place(&self, new: bool, file: &(Digest, bool, PathBuf)) -> Result<bool, StoreError> {
+    fn put_in_place(&self, new: bool, file: &Placement) -> Result<bool, StoreError> {
         let mut tries = 1;
         loop {
             match self.try_to_put(new && tries == 1, file) {
@@ -70,9 +80,9 @@ impl Store {
         }
     }
 
-    fn try_to_put(&self, new: bool, file: &(Digest, bool, PathBuf)) -> Result<bool, StoreError> {
-        let (digest, executable, to) = file;
-        let (blob, stat) = self.blob_stat(digest, *executable)?;
+    fn try_to_put(&self, new: bool, file: &Placement) -> Result<bool, StoreError> {
+        let to = &file.to;
+        let (blob, stat) = self.sized_blob_stat(&file.digest, file.executable, file.size)?;
         if !new && let Ok(there) = fs::lstat(to) {
             if (there.inode, there.device) == (stat.inode, stat.device) {
                 return Ok(false);

@@ -8,7 +8,7 @@ use host::fs::{self, FileKind};
 use model::{Digest, RelPath, Tree, TreeEntry};
 use rayon::prelude::*;
 
-use crate::blobs::{SEALED, Store, failed, is_sealed, link_or_copy};
+use crate::blobs::{SEALED, Store, failed, hash, is_sealed, link_or_copy};
 use crate::error::StoreError;
 
 impl Store {
@@ -66,7 +66,7 @@ impl Store {
         let tree = self.tree(digest)?;
         if !fs::exists(&path) {
             self.make_folder(&tree, &path)?;
-        } else if !folder_is_sound(&tree, &path) {
+        } else if !self.is_sound(&tree, &path) {
             self.mend(&tree, &path)?;
         }
         self.set_checked(digest);
@@ -92,7 +92,7 @@ impl Store {
         let lock = self.root().join("mend.lock");
         let file = fs::open_append(&lock)?;
         file.lock().map_err(|source| failed("lock", &lock, source))?;
-        if fs::exists(path) && !folder_is_sound(tree, path) {
+        if fs::exists(path) && !self.is_sound(tree, path) {
             self.remove_aside(path)?;
         }
         if fs::exists(path) { Ok(()) } else { self.make_folder(tree, path) }
@@ -140,19 +140,37 @@ impl Store {
     fn fill_entry(&self, path: &Path, entry: &TreeEntry) -> Result<(), StoreError> {
         match entry {
             TreeEntry::File { digest, executable, size } => {
-                if !self.has(digest, *size)? {
-                    return Err(self.missing(digest));
-                }
-                Ok(link_or_copy(&self.blob_path(digest, *executable)?, path)?)
+                Ok(link_or_copy(&self.sized_blob_path(digest, *executable, *size)?, path)?)
             }
             TreeEntry::Symlink { target } => Ok(fs::symlink(target, path)?),
             TreeEntry::EmptyFolder => Ok(()),
         }
     }
 
-    /// Whether the folder made from a tree is as it was made.
-    pub(crate) fn folder_is_whole(&self, digest: &Digest) -> bool {
-        self.tree(digest).is_ok_and(|tree| folder_is_sound(&tree, &self.entry("trees", digest)))
+    /// Whether the folder made from a tree is as it was made; by its contents too if `contents` were just checked.
+    pub(crate) fn folder_is_whole(&self, digest: &Digest, contents: bool) -> bool {
+        let path = self.entry("trees", digest);
+        self.tree(digest).is_ok_and(|tree| folder_is_sound(&tree, &path) && (!contents || self.is_linked(&tree, &path)))
+    }
+
+    /// Whether the folder can be used. In a damaged store a file of it may be a further name of a content that was found
+    /// damaged and removed.
+    fn is_sound(&self, tree: &Tree, path: &Path) -> bool {
+        folder_is_sound(tree, path) && (!self.is_damaged() || self.is_linked(tree, path))
+    }
+
+    /// Whether every file is a link to its content in the store, or else has that content.
+    fn is_linked(&self, tree: &Tree, path: &Path) -> bool {
+        tree.entries.par_iter().all(|(name, entry)| match entry {
+            TreeEntry::File { digest, executable, .. } => {
+                let file = path.join(name);
+                let same = |blob: fs::FileStat, own: fs::FileStat| (blob.device, blob.inode) == (own.device, own.inode);
+                let blob = fs::lstat(&self.blob_file(digest, *executable));
+                blob.is_ok_and(|blob| fs::lstat(&file).is_ok_and(|own| same(blob, own)))
+                    || fs::open(&file).is_ok_and(|open| hash(&open, &file).is_ok_and(|actual| actual == *digest))
+            }
+            TreeEntry::Symlink { .. } | TreeEntry::EmptyFolder => true,
+        })
     }
 
     fn is_checked(&self, digest: &Digest) -> bool {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use model::{Digest, RelPath, Tree, TreeEntry};
 use proptest::prelude::*;
-use store::{Store, StoreError};
+use store::{Placement, Store, StoreError};
 
 fn open() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
@@ -193,6 +193,30 @@ fn a_changed_tree_folder_is_made_again() {
     assert!(store.contains_tree(&digest).unwrap());
 }
 
+/// A file of a tree's folder is a further name of its content: what is found damaged by one is damaged by the other.
+#[test]
+fn the_folder_of_a_tree_goes_with_a_damaged_content() {
+    for by_fsck in [true, false] {
+        let (folder, store) = open();
+        let content = store.put_bytes(b"content").unwrap();
+        let file = TreeEntry::File { digest: content, size: 7, executable: false };
+        let tree = store.put_tree(&Tree { entries: BTreeMap::from([(path("d/x"), file)]) }).unwrap();
+        let file = store.tree_path(&tree).unwrap().join("d/x");
+        let sealed = fs::metadata(&file).unwrap().modified().unwrap();
+        overwrite(&file, b"CONTENT");
+        fs::File::options().write(true).open(&file).unwrap().set_modified(sealed).unwrap();
+        let next = Store::open(&folder.path().join("store")).unwrap();
+        if by_fsck {
+            let found = next.fsck(false, &|_, _| ()).unwrap();
+            assert_eq!((found.corrupt, found.corrupt_trees), (vec![content], 1));
+        } else {
+            assert!(matches!(next.read(&content), Err(StoreError::Corrupt(_))));
+        }
+        next.put_bytes(b"content").unwrap();
+        assert_eq!(fs::read(next.tree_path(&tree).unwrap().join("d/x")).unwrap(), b"content", "by fsck: {by_fsck}");
+    }
+}
+
 #[test]
 fn many_threads_mend_a_changed_tree_folder() {
     let (_folder, store) = open();
@@ -246,12 +270,13 @@ fn a_tree_that_somebody_else_mends_is_not_moved_away() {
 fn many_files_are_put_in_place_by_links() {
     let (folder, store) = open();
     let to = |n: u8| folder.path().join("out").join((n % 3).to_string()).join(format!("d/{n}"));
-    let files: Vec<_> = (0..60).map(|n| (store.put_bytes(&[n]).unwrap(), n % 2 == 0, to(n))).collect();
+    let file = |n: u8| Placement { digest: store.put_bytes(&[n]).unwrap(), size: 1, executable: n % 2 == 0, to: to(n) };
+    let files: Vec<_> = (0..60).map(file).collect();
     let restored = |linked, present| store::Restored { linked, present };
     assert_eq!(store.materialise_files(&files).unwrap(), restored(60, 0));
-    for (digest, executable, to) in &files {
-        let blob = fs::metadata(store.blob_path(digest, *executable).unwrap()).unwrap();
-        assert_eq!(fs::metadata(to).unwrap().ino(), blob.ino());
+    for file in &files {
+        let blob = fs::metadata(store.blob_path(&file.digest, file.executable).unwrap()).unwrap();
+        assert_eq!(fs::metadata(&file.to).unwrap().ino(), blob.ino());
     }
     assert_eq!(store.materialise_files(&files).unwrap(), restored(0, 60));
     fs::remove_file(to(5)).unwrap();
@@ -262,8 +287,51 @@ fn many_files_are_put_in_place_by_links() {
     fs::remove_dir_all(folder.path().join("out/2")).unwrap();
     assert_eq!(store.materialise_files(&files).unwrap(), restored(22, 38));
     assert!((0..60).all(|n| fs::read(to(n)).unwrap() == [n]));
-    let absent = (Digest::of(b"absent"), false, folder.path().join("absent"));
+    let absent =
+        Placement { digest: Digest::of(b"absent"), size: 6, executable: false, to: folder.path().join("absent") };
     assert!(store.materialise_files(&[absent]).unwrap_err().is_missing());
+}
+
+/// As faults of a disk do it: the time stays.
+#[test]
+fn a_content_of_another_length_is_not_put_in_place() {
+    let (folder, store) = open();
+    let digest = store.put_bytes(b"content").unwrap();
+    for executable in [false, true] {
+        let blob = store.blob_path(&digest, executable).unwrap();
+        let sealed = fs::metadata(&blob).unwrap().modified().unwrap();
+        overwrite(&blob, b"content and more");
+        fs::File::options().write(true).open(&blob).unwrap().set_modified(sealed).unwrap();
+        let to = folder.path().join(format!("to{executable}"));
+        // The other form is whole, or has just been made again.
+        let file = Placement { digest, size: 7, executable, to: to.clone() };
+        match store.materialise_files(&[file]) {
+            Ok(_) => assert_eq!(fs::read(to).unwrap(), b"content"),
+            Err(error) => assert!(error.is_missing()),
+        }
+        assert!(store.is_damaged());
+        store.put_bytes(b"content").unwrap();
+        assert_eq!(fs::read(store.sized_blob_path(&digest, executable, 7).unwrap()).unwrap(), b"content");
+    }
+}
+
+#[test]
+fn a_content_that_is_put_over_one_of_another_length_tells_of_damage() {
+    let (folder, store) = open();
+    let file = |name: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, "content").unwrap();
+        path
+    };
+    let (digest, _) = store.put_file(&file("one")).unwrap();
+    let blob = store.blob_path(&digest, false).unwrap();
+    let sealed = fs::metadata(&blob).unwrap().modified().unwrap();
+    overwrite(&blob, b"cont");
+    fs::File::options().write(true).open(&blob).unwrap().set_modified(sealed).unwrap();
+    assert_eq!(store.damages(), 0);
+    assert_eq!(store.put_file(&file("two")).unwrap().0, digest);
+    assert_eq!(store.damages(), 1);
+    assert_eq!(store.read(&digest).unwrap(), b"content");
 }
 
 /// Two who put a content at once put one file over the other: what is to be linked may have lost its name just now.
@@ -300,7 +368,8 @@ fn a_link_to_a_tree_becomes_a_folder_where_files_are_put() {
     let tree = store.put_tree(&Tree { entries: BTreeMap::from([(path("a"), file)]) }).unwrap();
     let made = store.tree_path(&tree).unwrap();
     std::os::unix::fs::symlink(&made, folder.path().join("out")).unwrap();
-    let file = (store.put_bytes(b"new").unwrap(), false, folder.path().join("out/a"));
+    let (digest, to) = (store.put_bytes(b"new").unwrap(), folder.path().join("out/a"));
+    let file = Placement { digest, size: 3, executable: false, to };
     store.materialise_files(&[file]).unwrap();
     assert_eq!(fs::read(folder.path().join("out/a")).unwrap(), b"new");
     assert_eq!(fs::read(made.join("a")).unwrap(), b"hello", "the tree is as it was");

@@ -190,7 +190,8 @@ impl Plan<'_> {
         for id in wanted {
             let Some(content) = content(kept, *id) else { continue };
             let digest = digest_of(&content);
-            if let Some((row, _)) = shown.get(id).filter(|(_, own)| *own == digest)
+            // What was made again may have taken the place of a damaged content, whose other name is what is shown.
+            if let Some((row, _)) = shown.get(id).filter(|(_, own)| *own == digest && !kept.made.contains(id))
                 && let Some((path, fingerprint, artifact, content)) = kept.state.shown(*row)
             {
                 next.push(ShownRow { path: Arc::from(path), artifact, content, fingerprint });

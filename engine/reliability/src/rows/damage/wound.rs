@@ -64,7 +64,8 @@ impl Wound {
             if (needs_bytes && size == 0) || other.as_ref().is_some_and(same) {
                 continue;
             }
-            let shown = shown(kept, &path);
+            let shown =
+                [Some(&path), other.as_ref()].into_iter().flatten().flat_map(|path| shown(kept, path)).collect();
             return Ok(Self { class: *class, kind, silent, path, other, shown });
         }
         Err("nothing can be damaged".to_owned())
