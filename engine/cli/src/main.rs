@@ -6,6 +6,7 @@ mod diagnostics;
 mod event_file;
 mod exit_code;
 mod options;
+mod runaway;
 mod style;
 mod terminal;
 mod watch;
@@ -38,6 +39,7 @@ fn main() -> process::ExitCode {
             return if error.use_stderr() { ExitCode::CommandLine.into() } else { ExitCode::Success.into() };
         }
     };
+    runaway::watch();
     let ending = std::panic::catch_unwind(|| carry_out(&line));
     match ending {
         Ok(ending) => ending.into(),

@@ -34,7 +34,8 @@ pub use maintenance::{clean, fsck, gc, gc_if_due, info, parse_age, parse_size, s
 pub use options::{Options, RunRequest, TestOptions};
 pub use query::query;
 pub use run::{Ran, run};
-pub use sandbox::init_if_requested;
+pub use sandbox::{LastWords, before_abort, init_if_requested};
+pub use script::{Running, running, running_here};
 pub use session::Session;
 pub use store::{Collected, Findings, Limits};
 pub use test::{TestReport, TestResult, test};

@@ -138,6 +138,9 @@ impl<'a> Unpacker<'a> {
         if name.contains('\\') || name.chars().any(char::is_control) {
             return Err(outside("its path has a backslash or a control character"));
         }
+        if name.is_empty() {
+            return Err(ArchiveError::Layout("an entry that is no folder stands for the whole archive".to_owned()));
+        }
         let path = RelPath::new(name).map_err(|error| outside(error.reason))?;
         if self.seen.len() >= self.limits.entries {
             return Err(ArchiveError::TooLarge(format!("{} entries", self.limits.entries)));

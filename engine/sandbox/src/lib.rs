@@ -12,6 +12,7 @@ mod debug;
 mod error;
 mod etc;
 mod init;
+mod last_words;
 mod launcher;
 mod persistent;
 mod run;
@@ -24,6 +25,7 @@ pub use container::{Call, Container, ContainerSpec, Handle, LogSink, StateFolder
 pub use debug::{enter, keep};
 pub use error::SandboxError;
 pub use init::init_if_requested;
+pub use last_words::{LastWords, before_abort};
 pub use launcher::Launcher;
 pub use persistent::{Patience, Persistent, Unanswered};
 pub use run::run;

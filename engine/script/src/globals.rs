@@ -63,7 +63,7 @@ static BUILD: LazyLock<Globals> =
 static WORKSPACE: LazyLock<Globals> = LazyLock::new(|| common().with(workspace::workspace_globals).build());
 
 fn common() -> GlobalsBuilder {
-    GlobalsBuilder::extended_by(&[LibraryExtension::StructType]).with(failure)
+    GlobalsBuilder::extended_by(&[LibraryExtension::StructType]).with(failure).with(ranges)
 }
 
 /// Globals of .star files.
@@ -119,6 +119,35 @@ fn failure(builder: &mut GlobalsBuilder) {
             Some(attr) => crate::problem::fail(format!("attribute `{}`: {text}", attr.as_str())),
             None => crate::problem::fail(text),
         }
+    }
+}
+
+/// How many numbers a range may have: more than an evaluation may take steps would only serve to fill memory.
+const LONGEST_RANGE: i64 = 10_000_000;
+
+static STANDARD: LazyLock<Globals> = LazyLock::new(Globals::standard);
+
+#[starlark_module]
+fn ranges(builder: &mut GlobalsBuilder) {
+    /// The numbers from one to another.
+    fn range<'v>(
+        #[starlark(require = pos)] a1: i32,
+        #[starlark(require = pos)] a2: Option<i32>,
+        #[starlark(require = pos, default = 1)] step: i32,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let (start, stop) = a2.map_or((0, a1), |stop| (a1, stop));
+        if step == 0 {
+            return crate::problem::fail("the step of range() must not be zero");
+        }
+        let count = (i64::from(stop) - i64::from(start)) / i64::from(step);
+        if count > LONGEST_RANGE {
+            return crate::problem::fail(format!("range() of {count} numbers: at most {LONGEST_RANGE} are allowed"));
+        }
+        let standard = STANDARD.iter().find(|(name, _)| *name == "range").map(|(_, value)| value.to_value());
+        let standard = standard.expect("the standard library has range()");
+        let numbers = [start, stop, step].map(|number| eval.heap().alloc(number));
+        eval.eval_function(standard, &numbers, &[])
     }
 }
 

@@ -15,6 +15,7 @@ use crate::build::BuildState;
 use crate::diagnose;
 use crate::library::Library;
 use crate::problem::{Problem, fail};
+use crate::running::Mark;
 use crate::source::Source;
 use crate::workspace::WorkspaceState;
 
@@ -40,6 +41,8 @@ pub(crate) struct Session<'a> {
     kiloticks: Cell<u32>,
     /// Why the evaluation was stopped, if it was.
     stopped: Cell<Option<&'static str>>,
+    /// That it runs.
+    mark: Mark,
 }
 
 /// The kinds of evaluation.
@@ -83,6 +86,7 @@ impl<'a> Session<'a> {
             mode,
             kiloticks: Cell::new(0),
             stopped: Cell::new(None),
+            mark: Mark::new(&source.path),
         }
     }
 
@@ -101,18 +105,24 @@ impl<'a> Session<'a> {
     /// error has that place; the evaluator asks again at the end, where there is no place left.
     fn exhausted(&self, heap: usize) -> bool {
         self.kiloticks.set(self.kiloticks.get().saturating_add(1));
-        if self.stopped.get().is_some() {
-            return false;
-        }
+        self.stopped.get().is_none() && self.refuses(heap).is_some()
+    }
+
+    /// Why it must not go on, if so; called at each statement, since one step may take as much as a thousand.
+    pub fn refuses(&self, heap: usize) -> Option<&'static str> {
         let reason = if self.kiloticks.get() > MAX_KILOTICKS {
             Some("evaluation takes too many steps")
         } else if heap > MAX_HEAP {
             Some("evaluation takes too much memory")
+        } else if self.mark.is_late() {
+            Some("evaluation takes too long")
         } else {
             None
         };
-        self.stopped.set(reason);
-        reason.is_some()
+        if reason.is_some() {
+            self.stopped.set(reason);
+        }
+        reason
     }
 
     /// Whether a limit stopped the evaluation.
@@ -179,6 +189,7 @@ pub(crate) fn evaluator<'v, 's, 'a: 's>(module: &'s Module<'v>, session: &'s Ses
     eval.set_check_cancelled(Box::new(move || session.exhausted(heap.allocated_bytes())));
     // It fails only when it is set twice or to zero.
     let _ = eval.set_max_callstack_size(MAX_DEPTH);
+    session.mark.follow(&mut eval);
     eval
 }
 

@@ -114,6 +114,9 @@ impl Files {
         let (folder, last) = split(&path);
         match last.strip_prefix(".wh.") {
             Some("" | "." | "..") => Err(io::Error::other("it is a whiteout that names nothing")),
+            Some(_) if !folder.is_empty() && self.entries.contains_key(folder) && !self.is_folder(folder) => {
+                Err(io::Error::other(format!("it is a whiteout in `{folder}`, which is no folder")))
+            }
             Some(hidden) => {
                 self.hide(&folder.to_owned(), &hidden.to_owned());
                 Ok(())

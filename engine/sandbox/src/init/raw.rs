@@ -1,4 +1,4 @@
-//! The few calls that the wrapper crates leave unsafe. All `unsafe` of this crate is here.
+//! The few calls that the wrapper crates leave unsafe. All `unsafe` of this crate is here and in `last_words.rs`.
 #![expect(unsafe_code, reason = "system calls without a safe wrapper; each block says why it is sound here")]
 
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -9,8 +9,10 @@ pub enum Carrier {
     Tars(Vec<Vec<Member>>),
     /// A wheel or a module.
     Zip(Archive),
-    /// A compressed stream of so many megabytes of zeros, after the header of a file or of a long name.
-    Bomb(Vec<Vec<u8>>),
+    /// These compressed bytes, and then zeros without an end; in the place of a tar.
+    Bomb(fn() -> Vec<u8>),
+    /// A zip that is too large to be made before it is needed.
+    Large(fn() -> Archive),
 }
 
 /// What must come of it.
@@ -94,10 +96,10 @@ fn escaping_tars(aim: &Aim) -> Vec<(&'static str, Vec<Member>)> {
     let to = |name: &str| format!("{up}/{name}");
     let at = |name: &str| format!("{absolute}/{name}");
     let content = "written outside";
-    let long = format!("{}{}", "a/../".repeat(40), to("long"));
+    let long = format!("{}{}", "./".repeat(60), to("long"));
     vec![
         ("a name that leads up", vec![tar::file(to("escaped"), content)]),
-        ("a name that leads up from a folder", vec![tar::file(format!("a/../{}", to("escaped")), content)]),
+        ("a name that leads up from a folder", vec![tar::folder("a/"), tar::file(format!("a/../{}", to("escaped")), content)]),
         ("a name that leads up behind dots", vec![tar::file(format!("./././{}", to("escaped")), content)]),
         ("an absolute name", vec![tar::file(at("escaped"), content)]),
         ("an absolute name of many slashes", vec![tar::file(format!("//{}", at("escaped")), content)]),
@@ -538,36 +540,45 @@ fn unicode_path(name: &[u8], other: &[u8]) -> Vec<u8> {
 }
 
 fn bombs() -> Vec<Attack> {
-    let start = |member: Member| tar::archive(&[member])[..512].to_vec();
-    let huge = 20u64 << 30;
-    let file = start(tar::file("zeros", "").declaring(huge));
-    let small = start(tar::file("zeros", "").declaring(600 << 20));
-    let long = start(Member { kind: b'L', ..tar::file("././@LongLink", "").declaring(4 << 30) });
-    let header = start(Member { kind: b'x', ..tar::file("x", "").declaring(4 << 30) });
-    let many: Vec<u8> = (0..1_100_000u32).flat_map(|i| start(tar::file(format!("f{i}"), ""))).collect();
-    let mut all = Vec::new();
-    for kind in ["deb", "layer"] {
-        let of = |name: &str, text, parts: Vec<Vec<u8>>| Attack {
-            name: name.to_owned(),
-            kind,
-            carrier: Carrier::Bomb(parts),
-            must: Must::Refuse(text),
-            escapes: false,
-        };
-        all.push(of("twenty gigabytes of zeros", "more than", vec![file.clone()]));
-        all.push(of("six hundred megabytes of zeros", "more than", vec![small.clone()]));
-        all.push(of("a long name of gigabytes", "too large", vec![long.clone()]));
-        all.push(of("an extended header of gigabytes", "too large", vec![header.clone()]));
-        all.push(of("a million members", "entries", vec![many.clone()]));
-    }
-    let zeros = vec![0; 400 << 20];
-    let bomb = zip::archive(&[zip::file("zeros", &zeros)]);
-    let overlapping = Archive { overlapping: true, ..zip::archive(&vec![zip::file("zeros", vec![0; 1 << 20]); 5000]) };
-    let lies = zip::archive(&[zip::Member { declared: Some(100), ..zip::file("zeros", &zeros) }]);
-    let many: Vec<_> = (0..65_000).map(|index| zip::file(format!("f{index}"), "")).collect();
-    all.push(of_zip("four hundred megabytes of zeros", "wheel", Must::Refuse("more than"), bomb));
-    all.push(of_zip("one content for five thousand members", "wheel", Must::Refuse(""), overlapping));
-    all.push(of_zip("a bomb that declares little", "wheel", Must::Refuse(""), lies));
-    all.push(of_zip("very many members", "wheel", Must::Accept, zip::archive(&many)));
-    all
+    let streams: [(&str, &'static str, fn() -> Vec<u8>); 5] = [
+        ("twenty gigabytes of zeros", "more than", || start(tar::file("zeros", "").declaring(20 << 30))),
+        ("six hundred megabytes of zeros", "more than", || start(tar::file("zeros", "").declaring(600 << 20))),
+        ("a long name of gigabytes", "too large", || start(tar::member(b'L', "././@LongLink", "", "").declaring(4 << 30))),
+        ("an extended header of gigabytes", "too large", || start(tar::member(b'x', "x", "", "").declaring(4 << 30))),
+        ("a million members", "entries", || (0..1_001_000).flat_map(|i| start(tar::file(format!("f{i}"), ""))).collect()),
+    ];
+    let zips: [(&str, Must, fn() -> Archive); 4] = [
+        ("three hundred megabytes of zeros", Must::Refuse("more than"), || zip::archive(&[zip::file("zeros", vec![0; 300 << 20])])),
+        ("one content for a thousand members", Must::Refuse("shares bytes|more than"), || {
+            let members: Vec<_> = (0..1000).map(|i| zip::file(format!("f{:03}", i), vec![0; 1 << 16])).collect();
+            Archive { overlapping: true, ..zip::archive(&members) }
+        }),
+        ("a bomb that declares little", Must::Refuse(""), || {
+            zip::archive(&[zip::Member { declared: Some(100), ..zip::file("zeros", vec![0; 300 << 20]) }])
+        }),
+        ("very many members", Must::Accept, || {
+            zip::archive(&(0..20_000).map(|index| zip::file(format!("f{index}"), "")).collect::<Vec<_>>())
+        }),
+    ];
+    let bomb = |kind, (name, text, bytes): (&str, _, _)| Attack {
+        name: name.to_owned(),
+        kind,
+        carrier: Carrier::Bomb(bytes),
+        must: Must::Refuse(text),
+        escapes: false,
+    };
+    let large = |(name, must, archive): (&str, _, _)| Attack {
+        name: name.to_owned(),
+        kind: "wheel",
+        carrier: Carrier::Large(archive),
+        must,
+        escapes: false,
+    };
+    let tars = streams.iter().flat_map(|stream| ["deb", "layer"].map(|kind| bomb(kind, *stream)));
+    tars.chain(zips.into_iter().map(large)).collect()
+}
+
+/// The header of a member.
+fn start(member: Member) -> Vec<u8> {
+    tar::archive(&[member])[..512].to_vec()
 }

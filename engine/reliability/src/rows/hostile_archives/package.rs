@@ -27,8 +27,9 @@ impl Package {
             Carrier::Tars(layers) if kind == "deb" => vec![debian("data.tar.gz", &gzip(&tar::archive(&layers[0])))],
             Carrier::Tars(layers) => layers.iter().map(|members| gzip(&tar::archive(members))).collect(),
             Carrier::Zip(archive) => vec![archive.bytes()],
-            Carrier::Bomb(starts) if kind == "deb" => vec![debian("data.tar.gz", &bomb(starts))],
-            Carrier::Bomb(starts) => vec![bomb(starts)],
+            Carrier::Bomb(start) if kind == "deb" => vec![debian("data.tar.gz", &bomb(&start()))],
+            Carrier::Bomb(start) => vec![bomb(&start())],
+            Carrier::Large(archive) => vec![archive().bytes()],
         };
         Self::of(kind, &files, folder, name)
     }
@@ -72,11 +73,11 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory does not fail")
 }
 
-/// The starts, and then more zeros than anyone wants: many members of one gzip file.
-fn bomb(starts: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes: Vec<u8> = starts.iter().flat_map(|start| gzip(start)).collect();
+/// A start, and then more zeros than anyone wants: many members of one gzip file.
+fn bomb(start: &[u8]) -> Vec<u8> {
+    let mut bytes = gzip(start);
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(&vec![0; 64 << 20]).expect("memory does not fail");
+    (0..64).for_each(|_| encoder.write_all(&[0; 1 << 20]).expect("memory does not fail"));
     let zeros = encoder.finish().expect("memory does not fail");
     (0..320).for_each(|_| bytes.extend(&zeros));
     bytes
@@ -109,6 +110,6 @@ pub fn plain(carrier: &Carrier) -> Carrier {
             }
             Carrier::Zip(archive)
         }
-        Carrier::Bomb(_) => Carrier::Zip(zip::archive(&[])),
+        Carrier::Bomb(_) | Carrier::Large(_) => Carrier::Zip(zip::archive(&[])),
     }
 }

@@ -1,0 +1,25 @@
+//! Labels and target patterns: what is parsed is printed so that it gives the same again, and its path stays inside.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use model::{Label, PackageId, PatternKind, RelPath, TargetPattern};
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let package = PackageId::new("", "a/b").expect("a package");
+    if let Ok(label) = Label::parse(text, &package) {
+        assert_eq!(Label::absolute(&label.to_string()).as_ref(), Ok(&label));
+        RelPath::new(&label.exec_path()).expect("a path that stays inside");
+    }
+    if let Ok(pattern) = TargetPattern::parse(text, &package) {
+        let sign = if pattern.exclude { "-" } else { "" };
+        let printed = match &pattern.kind {
+            PatternKind::Target(label) => format!("{sign}{label}"),
+            PatternKind::Package(package) => format!("{sign}{package}:all"),
+            PatternKind::Below(package) if package.path().is_empty() => format!("{sign}{package}..."),
+            PatternKind::Below(package) => format!("{sign}{package}/..."),
+        };
+        assert_eq!(TargetPattern::parse(&printed, &PackageId::root()), Ok(pattern), "{text:?} as {printed:?}");
+    }
+});
