@@ -15,6 +15,8 @@ mod program;
 mod report;
 mod row;
 mod rows;
+mod running;
+mod seed;
 mod trials;
 mod workspace;
 

@@ -3,6 +3,7 @@
 use crate::row::Row;
 
 /// The rows by number.
-pub const ALL: &[Row] = &[scheduling::ROW];
+pub const ALL: &[Row] = &[scheduling::ROW, edits::ROW];
 
+mod edits;
 mod scheduling;
