@@ -10,13 +10,16 @@
 #![allow(dead_code, reason = "each row takes a part of what they share")]
 
 mod attempt;
+mod leavings;
 mod parts;
 mod program;
+mod registry;
 mod report;
 mod row;
 mod rows;
 mod running;
-mod seed;
+mod slow_server;
+mod template;
 mod trials;
 mod workspace;
 

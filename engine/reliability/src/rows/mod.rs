@@ -3,7 +3,8 @@
 use crate::row::Row;
 
 /// The rows by number.
-pub const ALL: &[Row] = &[scheduling::ROW, edits::ROW];
+pub const ALL: &[Row] = &[scheduling::ROW, edits::ROW, kills::ROW];
 
 mod edits;
+mod kills;
 mod scheduling;

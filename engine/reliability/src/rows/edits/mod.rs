@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::attempt::{Attempt, Outcome};
 use crate::row::{Row, Tries};
 use crate::running::{LOOK, Running};
-use crate::seed::Seed;
+use crate::template::Template;
 use crate::trials::{Control, Trials};
 use crate::workspace::Workspace;
 
@@ -32,28 +32,29 @@ const ROUNDS: usize = 8;
 const SLEEP: u64 = 60;
 
 fn run(trials: &mut Trials) {
-    let seed = match Seed::new(trials.program()) {
-        Ok(seed) => seed,
+    let template = match Template::new(trials.program()) {
+        Ok(template) => template,
         Err(message) => return trials.unavailable(message),
     };
     let batches = trials.settings().wanted.div_ceil(SOURCES as u64);
     let list = vec![(); usize::try_from(batches).expect("a number of workspaces")];
     let made = trials.tries();
-    trials.over(&list, 1, |attempt, ()| edited(attempt, &seed));
+    trials.over(&list, 1, |attempt, ()| edited(attempt, &template));
     let batches = trials.tries() - made;
     trials.add_tries(batches * (SOURCES as u64 - 1));
     trials.note(format!("{batches} workspaces with {SOURCES} sources, each edited while its action ran"));
     trials.control(Control::Positive, "the snapshot of a source is edited while its action runs", |attempt| {
-        snapshot_edited(attempt, &seed)
+        snapshot_edited(attempt, &template)
     });
-    trials.control(Control::Positive, "a kept output is replaced by another one", |attempt| replaced(attempt, &seed));
-    trials.control(Control::Negative, "nothing is edited", |attempt| unedited(attempt, &seed));
+    trials
+        .control(Control::Positive, "a kept output is replaced by another one", |attempt| replaced(attempt, &template));
+    trials.control(Control::Negative, "nothing is edited", |attempt| unedited(attempt, &template));
 }
 
 /// A workspace whose action `a<n>` reads the source `s<n>`.
-fn sources(attempt: &mut Attempt, seed: &Seed) -> Result<(Workspace, Vec<Source>), String> {
+fn sources(attempt: &mut Attempt, template: &Template) -> Result<(Workspace, Vec<Source>), String> {
     let workspace = attempt.workspace("w");
-    seed.plant(&workspace)?;
+    template.copy_to(&workspace)?;
     let rule = |n: usize| {
         let (head, seconds) = (edit::HEAD, SLEEP as f64 / 1000.0);
         let command =
@@ -66,8 +67,8 @@ fn sources(attempt: &mut Attempt, seed: &Seed) -> Result<(Workspace, Vec<Source>
     Ok((workspace, sources))
 }
 
-fn edited(attempt: &mut Attempt, seed: &Seed) -> Outcome {
-    let (workspace, mut sources) = sources(attempt, seed)?;
+fn edited(attempt: &mut Attempt, template: &Template) -> Outcome {
+    let (workspace, mut sources) = sources(attempt, template)?;
     if attempt.dice.bool() {
         built(&workspace, &sources)?;
     }
@@ -171,8 +172,8 @@ fn built(workspace: &Workspace, sources: &[Source]) -> Outcome {
 }
 
 /// Without a snapshot an action would see edits; this is what came of it.
-fn snapshot_edited(attempt: &mut Attempt, seed: &Seed) -> Outcome {
-    let (workspace, mut sources) = sources(attempt, seed)?;
+fn snapshot_edited(attempt: &mut Attempt, template: &Template) -> Outcome {
+    let (workspace, mut sources) = sources(attempt, template)?;
     let (old, new) = (sources[0].content(), sources[0].another());
     let mut running = Running::start(&workspace, &["build", "--jobs=4", "//..."]);
     running.wait_for("the first action", |events| is_started(events, 0))?;
@@ -182,8 +183,8 @@ fn snapshot_edited(attempt: &mut Attempt, seed: &Seed) -> Outcome {
     noticed(built(&workspace, &sources))
 }
 
-fn replaced(attempt: &mut Attempt, seed: &Seed) -> Outcome {
-    let (workspace, sources) = sources(attempt, seed)?;
+fn replaced(attempt: &mut Attempt, template: &Template) -> Outcome {
+    let (workspace, sources) = sources(attempt, template)?;
     built(&workspace, &sources)?;
     let made = |content: &[u8]| [content, b"made\n"].concat();
     overwrite_blob(&workspace, &made(&sources[0].content()), &made(&sources[0].another()))?;
@@ -208,8 +209,8 @@ fn overwrite_blob(workspace: &Workspace, old: &[u8], new: &[u8]) -> Outcome {
     file.set_modified(sealed).map_err(|error| error.to_string())
 }
 
-fn unedited(attempt: &mut Attempt, seed: &Seed) -> Outcome {
-    let (workspace, sources) = sources(attempt, seed)?;
+fn unedited(attempt: &mut Attempt, template: &Template) -> Outcome {
+    let (workspace, sources) = sources(attempt, template)?;
     built(&workspace, &sources)?;
     let again = workspace.run(&["build", "//..."]).expect(0)?;
     if again.actions("Ran") > 0 {
