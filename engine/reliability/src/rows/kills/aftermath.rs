@@ -106,7 +106,13 @@ impl Aftermath<'_> {
         self.workspace.run(&["gc", "--max_size=1G"]).expect(0)?;
         let files = leavings::temporary_files(self.workspace);
         let mounts = leavings::mounts(self.workspace.store());
-        let groups = leavings::groups(self.pid);
+        let mut groups = leavings::groups(self.pid);
+        if !groups.is_empty() {
+            // An empty group goes with the next action that needs one.
+            command::write(self.workspace, "again", 4);
+            self.workspace.run(&["build", ":l"]).expect(0)?;
+            groups = leavings::groups(self.pid);
+        }
         if files.is_empty() && mounts.is_empty() && groups.is_empty() {
             return Ok(());
         }

@@ -120,7 +120,9 @@ fn killed(attempt: &mut Attempt, shared: &Shared, command: Command) -> Outcome {
         let moment = shared.time(command).mul_f64(share);
         let (run, pid) = run_until(&workspace, &command.arguments(), moment, alone)?;
         if run.code != 128 + Signal::SIGKILL as i32 {
-            run.expect(0).map(|run| shared.note_time(command, run.time))?;
+            // A check that found the damage says so.
+            let expected = if command == Command::Check { 1 } else { 0 };
+            run.expect(expected).map(|run| shared.note_time(command, run.time))?;
             continue;
         }
         let say = |message| {
