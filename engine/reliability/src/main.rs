@@ -11,6 +11,7 @@
 
 mod attempt;
 mod leavings;
+mod packages;
 mod parts;
 mod program;
 mod registry;

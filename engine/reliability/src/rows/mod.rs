@@ -3,8 +3,9 @@
 use crate::row::Row;
 
 /// The rows by number.
-pub const ALL: &[Row] = &[scheduling::ROW, edits::ROW, kills::ROW];
+pub const ALL: &[Row] = &[scheduling::ROW, edits::ROW, kills::ROW, collection::ROW];
 
+mod collection;
 mod edits;
 mod kills;
 mod scheduling;

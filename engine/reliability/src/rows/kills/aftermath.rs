@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::command::{self, Command};
-use super::pool::Pool;
-use super::{Shared, sha256};
+use super::{Shared, pool};
 use crate::leavings;
+use crate::packages::sha256;
 use crate::workspace::{Run, Workspace};
 
 /// A killed command.
@@ -61,7 +61,7 @@ impl Aftermath<'_> {
         }
         waits_for_nobody(&self.workspace.run(&["build", "//..."]).expect(0)?)?;
         if self.command == Command::Fetch {
-            return Pool::check(self.workspace);
+            return pool::check(self.workspace);
         }
         for (name, content) in command::outputs() {
             let is = self.workspace.read(&format!("build-out/{name}"))?;

@@ -97,7 +97,7 @@ impl Command {
                 damage(workspace)
             }
             Self::Fetch => {
-                shared.pool.write(workspace);
+                shared.pool.declare(workspace, "");
                 shared.shell.copy_to(workspace)
             }
             Self::Push => {

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sha2::{Digest as _, Sha256};
 
 use crate::attempt::{Attempt, Outcome};
 use crate::leavings;
+use crate::packages::Mirror;
 use crate::registry::Registry;
 use crate::row::{Row, Tries};
 use crate::running::Running;
@@ -28,7 +28,6 @@ use crate::workspace::{Run, Workspace};
 
 use aftermath::Aftermath;
 use command::Command;
-use pool::Pool;
 
 /// The row.
 pub const ROW: Row = Row {
@@ -49,7 +48,7 @@ struct Shared {
     /// Has results of several versions of the workspace.
     grown: Template,
     registry: Registry,
-    pool: Pool,
+    pool: Mirror,
     /// How long each command took lately when it was not killed.
     times: Mutex<Vec<Vec<Duration>>>,
     /// The longest time that processes took to be gone.
@@ -81,7 +80,7 @@ impl Shared {
         let grown = Template::filled(trials.program(), command::grow)?;
         let times = Mutex::new(vec![vec![Duration::from_millis(150)]; Command::ALL.len()]);
         let slowest_death = Mutex::default();
-        Ok(Self { shell, grown, registry: Registry::start()?, pool: Pool::start()?, times, slowest_death })
+        Ok(Self { shell, grown, registry: Registry::start()?, pool: pool::start()?, times, slowest_death })
     }
 
     /// How long the command may take, as far as is known.
@@ -155,10 +154,4 @@ fn run_until(workspace: &Workspace, arguments: &[&str], moment: Duration, alone:
         let _ = kill(Pid::from_raw(i32::try_from(child.pid).unwrap_or(i32::MAX)), Signal::SIGKILL);
     }
     Ok((running.end()?, pid))
-}
-
-/// As registries and package pools write it.
-fn sha256(bytes: &[u8]) -> String {
-    let digits: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{digits}")
 }
