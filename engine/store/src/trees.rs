@@ -73,6 +73,23 @@ impl Store {
         Ok(path)
     }
 
+    /// Whether a path that [`Store::blob_path`] or [`Store::tree_path`] gave still holds its content. A folder that does
+    /// not is looked at again before it is next used.
+    pub fn is_intact(&self, path: &Path) -> bool {
+        match fs::lstat(path) {
+            Ok(stat) if stat.kind == FileKind::Folder => {
+                let digest = path.file_name().and_then(|name| name.to_str()?.parse::<Digest>().ok());
+                let intact = digest.is_some_and(|digest| self.folder_is_whole(&digest));
+                if let (false, Some(digest)) = (intact, digest) {
+                    self.0.checked_trees.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+                }
+                intact
+            }
+            Ok(stat) => is_sealed(&stat),
+            Err(_) => false,
+        }
+    }
+
     /// Makes the folder of a tree, unless somebody else was faster.
     fn make_folder(&self, tree: &Tree, path: &Path) -> Result<(), StoreError> {
         let made = self.0.scratch.path();
