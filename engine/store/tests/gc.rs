@@ -73,6 +73,25 @@ fn a_result_keeps_its_contents_and_the_files_of_its_trees() {
 }
 
 #[test]
+fn a_tree_whose_files_were_lost_as_contents_takes_room_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let kept = tree(&store, &[9]);
+    store.memo_put(&key(0), kept.as_bytes()).unwrap();
+    store.tree_path(&kept).unwrap();
+    let once = disk(&store);
+    assert!(store.gc(&size(once)).unwrap().is_empty());
+    // The folder still links to the old file when the content is put again.
+    fs::remove_file(store.blob_path(&Digest::of(&content(9)), false).unwrap()).unwrap();
+    store.put_bytes(&content(9)).unwrap();
+    let twice = once + 3 * BLOCK;
+    assert_eq!(store.gc(&size(twice)).unwrap().kept, twice);
+    let collected = store.gc(&size(twice - 1)).unwrap();
+    assert_eq!((collected.bytes, collected.trees, collected.kept), (twice, 1, 0));
+    assert_eq!(disk(&store), 0);
+}
+
+#[test]
 fn beside_another_process_nothing_goes_that_it_may_use() {
     let folder = tempfile::tempdir().unwrap();
     let other = Store::open(folder.path()).unwrap();
