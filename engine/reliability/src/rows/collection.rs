@@ -139,7 +139,7 @@ fn collect(workspace: &Workspace, ended: &AtomicBool, shared: &Shared, collected
 /// Removes files of contents and of trees until the end.
 fn lose(workspace: &Workspace, ended: &AtomicBool, dice: &mut Rng, lost: &AtomicUsize) {
     while !ended.load(Ordering::SeqCst) {
-        std::thread::sleep(Duration::from_millis(dice.u64(5..60)));
+        std::thread::sleep(Duration::from_millis(dice.u64(10..120)));
         let kind = if dice.u8(0..4) == 0 { "trees" } else { "blobs" };
         let files = files(&workspace.store().join("v1").join(kind));
         if !files.is_empty() {
