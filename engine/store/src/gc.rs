@@ -84,7 +84,7 @@ impl Store {
     /// Removes what the limits do not let stay. Other processes may be at work.
     pub fn gc(&self, limits: &Limits) -> Result<Collected, StoreError> {
         self.flush();
-        let gate = Gate::close(self.root())?;
+        let gate = Gate::close(self.root(), &self.0.waiting)?;
         let oldest = self.0.scratch.oldest_other()?;
         // Times of files may be some milliseconds behind the clock.
         let protected = oldest.map(|start| u64::try_from(start / 1_000_000_000).unwrap_or(0).saturating_sub(1));

@@ -13,6 +13,7 @@ use host::fs::{self, FileError, FileStat};
 use model::Digest;
 
 use crate::blobs::failed;
+use crate::waiting::Waiting;
 
 const LENGTH: usize = 88;
 const STALE: usize = 4096;
@@ -79,7 +80,7 @@ impl Index {
     }
 
     /// Writes what is new.
-    pub(crate) fn flush(&mut self, path: &Path) -> Result<(), FileError> {
+    pub(crate) fn flush(&mut self, path: &Path, waiting: &Waiting) -> Result<(), FileError> {
         if self.pending.is_empty() {
             return Ok(());
         }
@@ -89,7 +90,7 @@ impl Index {
             self.read = self.records.len();
             return self.rewrite(path);
         }
-        let mut file = open_locked(path)?;
+        let mut file = open_locked(path, waiting)?;
         let length = fs::stat_open(&file, path)?.size;
         let whole = length - length % LENGTH as u64;
         file.set_len(whole).and_then(|()| file.write_all(&encode(pending.iter()))).map_err(|e| failed("write", path, e))
@@ -97,10 +98,10 @@ impl Index {
 }
 
 /// Opens and locks the log; again if it was replaced meanwhile.
-fn open_locked(path: &Path) -> Result<File, FileError> {
+fn open_locked(path: &Path, waiting: &Waiting) -> Result<File, FileError> {
     loop {
         let file = fs::open_append(path)?;
-        file.lock().map_err(|source| failed("lock", path, source))?;
+        waiting.lock(&file, path)?;
         if fs::stat(path).is_ok_and(|now| fs::stat_open(&file, path).is_ok_and(|own| own.inode == now.inode)) {
             return Ok(file);
         }

@@ -8,7 +8,7 @@ use host::fs::{self, FileKind};
 use model::{Digest, RelPath, Tree, TreeEntry};
 use rayon::prelude::*;
 
-use crate::blobs::{SEALED, Store, failed, is_sealed, link_or_copy};
+use crate::blobs::{SEALED, Store, is_sealed, link_or_copy};
 use crate::error::StoreError;
 
 impl Store {
@@ -108,7 +108,7 @@ impl Store {
     fn mend(&self, tree: &Tree, path: &Path) -> Result<(), StoreError> {
         let lock = self.root().join("mend.lock");
         let file = fs::open_append(&lock)?;
-        file.lock().map_err(|source| failed("lock", &lock, source))?;
+        self.0.waiting.lock(&file, &lock)?;
         if fs::exists(path) && !folder_is_sound(tree, path) {
             self.remove_aside(path)?;
         }
