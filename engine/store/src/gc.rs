@@ -83,6 +83,12 @@ struct Victims {
 impl Store {
     /// Removes what the limits do not let stay. Other processes may be at work.
     pub fn gc(&self, limits: &Limits) -> Result<Collected, StoreError> {
+        self.gc_but(limits, &HashMap::new())
+    }
+
+    /// The same when more is known of the use of contents than the store knows itself: when they were of use last, in
+    /// seconds since the epoch. It counts as a use of the results that name them.
+    pub fn gc_but(&self, limits: &Limits, in_use: &HashMap<Digest, u64>) -> Result<Collected, StoreError> {
         self.flush();
         let gate = Gate::close(self.root(), &self.0.waiting)?;
         let oldest = self.0.scratch.oldest_other()?;
@@ -92,7 +98,11 @@ impl Store {
         let folders = self.entries("trees")?;
         let (mut blobs, inodes) = self.blobs()?;
         add_folders(&mut blobs, &inodes, &folders);
-        let items = self.items(&blobs, &folders, protected.is_some())?;
+        let mut items = self.items(&blobs, &folders, protected.is_some())?;
+        for item in items.iter_mut().filter(|item| item.key.is_some()) {
+            let uses = item.blobs.iter().filter_map(|digest| in_use.get(digest));
+            item.used = uses.map(|used| used + PRECISION).fold(item.used, u64::max);
+        }
         let victims = choose(items, &blobs, limits, protected);
         let dead: Vec<&Blob> =
             blobs.iter().filter(|(digest, _)| !victims.live.contains(*digest)).map(|(_, blob)| blob).collect();
@@ -185,7 +195,10 @@ impl Store {
     fn remove_left_over(&self) -> Result<(), StoreError> {
         fs::remove_tree(&self.root().join("memo"))?;
         fs::remove_tree(&self.root().join("debug"))?;
-        for folder in [self.root().to_owned(), self.root().join("results")] {
+        let requests = self.root().join("requests");
+        let of_requests =
+            fs::read_dir(&requests).unwrap_or_default().into_iter().map(|entry| requests.join(entry.name));
+        for folder in [self.root().to_owned(), self.root().join("results")].into_iter().chain(of_requests) {
             for entry in fs::read_dir(&folder)? {
                 if entry.name.starts_with(fs::TEMPORARY) && !entry.is_folder {
                     fs::remove_file(&folder.join(&entry.name))?;

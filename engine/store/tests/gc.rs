@@ -73,6 +73,22 @@ fn a_result_keeps_its_contents_and_the_files_of_its_trees() {
 }
 
 #[test]
+fn what_others_know_to_be_in_use_stays_longer() {
+    for kept in [1, 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        put_result(&store, 1, &[4]);
+        put_result(&store, 2, &[3]);
+        let used = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 1;
+        let in_use = BTreeMap::from([(1, 4), (2, 3)]);
+        let in_use = [(Digest::of(&content(in_use[&kept])), used)].into();
+        let collected = store.gc_but(&size(BLOCK), &in_use).unwrap();
+        assert_eq!((collected.results, collected.kept), (1, BLOCK));
+        assert!(store.memo_get(&key(kept)).unwrap().is_some(), "{kept}");
+    }
+}
+
+#[test]
 fn a_tree_whose_files_were_lost_as_contents_takes_room_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();

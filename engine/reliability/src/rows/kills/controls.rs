@@ -18,7 +18,7 @@ pub fn run(trials: &mut Trials, shared: &Shared) {
     trials.control(control, "a content that was cut short", |attempt| cut_short(attempt, shared));
     trials.control(control, "a result that was changed", |attempt| changed(attempt, shared));
     trials.control(control, "a temporary file that stays", |attempt| file_stays(attempt, shared));
-    trials.control(control, "a process that stays", |attempt| process_stays(attempt));
+    trials.control(control, "a process that stays", process_stays);
     trials.control(control, "a lock that stays", |attempt| lock_stays(attempt, shared));
     trials.control(control, "a push that stopped half-way", |attempt| half_pushed(attempt, shared));
 }

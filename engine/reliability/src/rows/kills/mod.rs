@@ -38,7 +38,7 @@ pub const ROW: Row = Row {
 };
 
 /// How often a command may end before it is killed.
-const STARTS: usize = 40;
+const STARTS: usize = 100;
 /// How many of the times that a command took are kept.
 const TIMES: usize = 8;
 
@@ -83,10 +83,11 @@ impl Shared {
         Ok(Self { shell, grown, registry: Registry::start()?, pool: pool::start()?, times, slowest_death })
     }
 
-    /// How long the command may take, as far as is known.
+    /// How long the command may take, as far as is known: some more than it usually did, so that its end is reached.
     fn time(&self, command: Command) -> Duration {
-        let times = self.times.lock().expect("no panic in it");
-        times[command as usize].iter().max().copied().unwrap_or_default()
+        let mut times = self.times.lock().expect("no panic in it")[command as usize].clone();
+        times.sort_unstable();
+        times[times.len() / 2].mul_f64(1.25)
     }
 
     fn note_time(&self, command: Command, time: Duration) {
