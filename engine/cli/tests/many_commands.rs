@@ -85,6 +85,52 @@ fn a_command_waits_for_nothing_but_the_action_it_needs_and_goes_on_when_the_othe
 }
 
 #[test]
+fn the_action_of_a_stopped_command_is_taken_over() {
+    let folder = Folder::of(SHARED).with_fresh_store();
+    folder.build(&["build", ":other"]).expect(0);
+    let first = Running::start(&folder, "first", &["build", ":slow"]);
+    first.wait_for(&["ActionStarted", "//:slow"]);
+    signal(&first.child, "-STOP");
+    let second = Running::start(&folder, "second", &["build", ":slow"]);
+    let pid = first.child.id();
+    second.wait_for(&["Progress", &format!("process {pid} is stopped (`kill -CONT {pid}` lets it go on)"), "//:slow"]);
+    assert_eq!(second.end("//:slow", "Ran"), (Some(0), 1));
+    assert_eq!(folder.read("build-out/slow.txt"), "slow\n");
+    signal(&first.child, "-CONT");
+    assert_eq!(first.end("//:slow", "Ran"), (Some(0), 1));
+}
+
+#[test]
+fn a_command_that_waits_for_the_store_says_whom_for() {
+    let folder = Folder::of(SHARED).with_fresh_store();
+    folder.build(&["build", ":other"]).expect(0);
+    // As a collection of garbage that was stopped.
+    let gate = folder.path().with_extension("store").join("v1/gate");
+    let mut holder = std::process::Command::new("flock")
+        .arg(gate)
+        .args(["-c", "read line"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut open = None;
+    wait_until("the lock", || {
+        let running = open.get_or_insert_with(|| Running::start(&folder, "waiting", &["build", ":other"]));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        // A command that came before the lock goes through; the next one waits.
+        if running.child.try_wait().unwrap().is_some() {
+            open = None;
+        }
+        open.as_ref().is_some_and(|running| running.events().contains("waiting for process"))
+    });
+    let waiting = open.unwrap();
+    let wanted = format!("waiting for process {}, which holds a lock of the store", holder.id());
+    waiting.wait_for(&["Progress", &wanted]);
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    assert_eq!(waiting.end("//:other", "Ran"), (Some(0), 0));
+}
+
+#[test]
 fn many_commands_at_once_all_succeed_and_share_the_work() {
     let rules = "[genrule(name = \"a%d\" % i, srcs = [\"x\"], outs = [\"a%d.o\" % i], cmd = \"cat x > $@\") for i in range(30)]";
     let folder = Folder::of(&format!("== BUILD.star\n{rules}\n== x\n0\n")).with_fresh_store();

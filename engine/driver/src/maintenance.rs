@@ -1,9 +1,11 @@
 //! `build clean`, `build gc`, `build fsck` and `build info`.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Diagnostic, Event, Severity};
+use model::{Diagnostic, Digest, Event, Severity};
 use store::{Collected, Findings, Limits};
 
 use crate::error::{Error, ErrorKind};
@@ -31,7 +33,7 @@ const COLLECTED: &str = "collected";
 pub fn gc(session: &Session, limits: &Limits) -> Result<Collected, Error> {
     let usual = limits.size.is_none() && limits.age.is_none();
     let size = if usual { Some(usual_size()?) } else { limits.size };
-    let collected = session.store.gc(&Limits { size, ..*limits })?;
+    let collected = session.store.gc_but(&Limits { size, ..*limits }, &in_use(session)?)?;
     if !limits.dry_run {
         forget_requests(
             session,
@@ -41,19 +43,47 @@ pub fn gc(session: &Session, limits: &Limits) -> Result<Collected, Error> {
     Ok(collected)
 }
 
-/// Removes what was kept of requests that nobody made for so long. They are analysed anew, should they come again.
-fn forget_requests(session: &Session, age: i128) -> Result<(), Error> {
-    let now = host::clock::now();
+/// The contents that states of requests name, with when the state was of use last. A build for which there is nothing to
+/// do asks the store for no result, so that only the state's time tells that these were of use.
+fn in_use(session: &Session) -> Result<HashMap<Digest, u64>, Error> {
+    let mut contents = HashMap::new();
+    for (file, time) in requests(session)? {
+        let used = u64::try_from(time / 1_000_000_000).unwrap_or(0);
+        for digest in snapshot::State::contents_named(&file) {
+            let known = contents.entry(digest).or_insert(used);
+            *known = used.max(*known);
+        }
+    }
+    Ok(contents)
+}
+
+/// The files of all kept states, with when they were of use last.
+fn requests(session: &Session) -> Result<Vec<(PathBuf, i128)>, Error> {
     let requests = session.store.root().join("requests");
+    let mut found = Vec::new();
     if !host::fs::is_dir(&requests) {
-        return Ok(());
+        return Ok(found);
     }
     for workspace in host::fs::read_dir(&requests)? {
         let workspace = requests.join(workspace.name);
         for request in host::fs::read_dir(&workspace)? {
             let file = workspace.join(request.name);
-            if host::fs::lstat(&file).is_ok_and(|stat| now - stat.mtime > age) {
-                host::fs::remove_file(&file)?;
+            // One that is gone was replaced or removed meanwhile.
+            found.extend(host::fs::lstat(&file).ok().map(|stat| (file, stat.mtime)));
+        }
+    }
+    Ok(found)
+}
+
+/// Removes what was kept of requests that nobody made for so long. They are analysed anew, should they come again.
+fn forget_requests(session: &Session, age: i128) -> Result<(), Error> {
+    let now = host::clock::now();
+    for (file, time) in requests(session)? {
+        if now - time > age {
+            match host::fs::remove_file(&file) {
+                // Somebody else was faster.
+                Err(error) if !error.is_not_found() => return Err(error.into()),
+                _ => {}
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use execution::{Executor, Known, PersistentWorkers};
 use loading::{Loader, Workspace};
-use model::{Cancel, Configuration, Label, Platform, Reporter, TargetKey};
+use model::{Cancel, Configuration, Event, Label, Platform, Reporter, TargetKey};
 use observation::{Observation, Question};
 use store::Store;
 
@@ -44,7 +44,7 @@ impl Session {
         let directory = working_folder(&options)?;
         let root = Workspace::find(&directory).map_err(|error| Error::of(ErrorKind::CommandLine, error))?;
         let package = loading::package_at(&root, &directory);
-        let store = Store::open(&store_folder(&options)?)?;
+        let store = Store::open_telling(&store_folder(&options)?, tell(&reporter))?;
         let exec_platform = Platform::host();
         let configuration = Arc::new(configure(&options, &exec_platform)?);
         let (endpoints, workspace, loader) = Default::default();
@@ -196,6 +196,14 @@ impl Session {
             })),
         })
     }
+}
+
+/// Tells the user of a wait for another process.
+fn tell(reporter: &Arc<dyn Reporter>) -> store::Tell {
+    let reporter = Arc::clone(reporter);
+    Arc::new(move |message| {
+        reporter.report(Event::Progress { phase: Arc::from("store"), message: Arc::from(message) });
+    })
 }
 
 fn configure(options: &Options, exec_platform: &Platform) -> Result<Configuration, Error> {

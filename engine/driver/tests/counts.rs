@@ -235,3 +235,34 @@ fn another_workspace_file_is_noticed() {
     assert_eq!(counted(&workspace, &["//..."]).targets, PACKAGES - 1);
     assert_eq!(counted(&workspace, &["//..."]).targets, 0);
 }
+
+/// A build for which there is nothing to do asks the store for nothing, and writes nothing but the time of its state.
+#[test]
+fn what_only_null_builds_use_stays_longer_than_what_nobody_uses() {
+    for used in ["a", "b"] {
+        let workspace = Workspace::new();
+        workspace.write("WORKSPACE.star", "workspace(name = \"w\")\n");
+        workspace.write("rules/BUILD.star", "");
+        workspace.write("rules/defs.star", RULES);
+        let build = |package: &str| counted(&workspace, &[&format!("//{package}:t")]);
+        for package in ["a", "b"] {
+            workspace.write(&format!("{package}/BUILD.star"), &build_file(0, &package.repeat(100_000)));
+            workspace.write(&format!("{package}/s.txt"), package);
+            let before = workspace.requests();
+            assert_eq!(build(package).ran, 2);
+            let state = workspace.requests().into_iter().find(|file| !before.contains(file)).unwrap();
+            // As if the other one had not been built for two days.
+            if package == used {
+                let later = std::time::SystemTime::now() + std::time::Duration::from_secs(2 * 86_400);
+                std::fs::File::open(&state).unwrap().set_modified(later).unwrap();
+            }
+        }
+        workspace::collect_beyond(&workspace, Some(150_000));
+        workspace.requests().iter().for_each(|file| std::fs::remove_file(file).unwrap());
+        workspace.remove("build-out");
+        for package in ["a", "b"] {
+            let counts = build(package);
+            assert_eq!(counts.ran == 0, package == used, "{package}: {counts:?}");
+        }
+    }
+}

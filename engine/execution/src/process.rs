@@ -39,6 +39,9 @@ pub(crate) fn environment(spawn: &Spawn) -> BTreeMap<&str, &str> {
     env
 }
 
+/// How often a process is run that may have failed over what left the store meanwhile.
+const TRIES: usize = 5;
+
 /// Runs the process of `action` and collects its outputs.
 pub(crate) fn run(
     worker: &Worker,
@@ -49,6 +52,42 @@ pub(crate) fn run(
     if let Some(tool) = Tool::of(worker, spawn, inputs) {
         return persistent::run(worker, action, spawn, inputs, &tool);
     }
+    for _ in 1..TRIES {
+        let mut used = Vec::new();
+        let made = run_once(worker, action, spawn, inputs, &mut used);
+        // Whatever it says, it says nothing of the action if its inputs were not whole to the end.
+        if worker.executor.cancel.is_cancelled() || !matches!(made, Err(Stop::Failure(..))) || are_whole(worker, &used)
+        {
+            return made;
+        }
+    }
+    run_once(worker, action, spawn, inputs, &mut Vec::new())
+}
+
+/// A file or folder of the store that a process was given, and its inode: another one at its place shows that it was lost
+/// meanwhile.
+struct Given(PathBuf, u64);
+
+/// Whether all of it is as it was given. Everything is looked at, so that nothing is believed to be whole because it was
+/// so before.
+fn are_whole(worker: &Worker, used: &[Given]) -> bool {
+    let is_whole = |Given(path, inode): &&Given| worker.executor.store.is_intact(path) && inode_of(path) == *inode;
+    used.iter().filter(is_whole).count() == used.len()
+}
+
+/// The inode at a path; 0 if there is none.
+fn inode_of(path: &Path) -> u64 {
+    host::fs::lstat(path).map_or(0, |stat| stat.inode)
+}
+
+/// Runs it once. `used` holds what it was given of the store.
+fn run_once(
+    worker: &Worker,
+    action: &Action,
+    spawn: &Spawn,
+    inputs: &BTreeMap<RelPath, Content>,
+    used: &mut Vec<Given>,
+) -> Result<(ActionResult, Arc<str>), Stop> {
     let engine = |error: StoreError| Stop::failure(Failure::engine(action, &error));
     let mounts = mounts(worker, action, inputs)?;
     let place = worker.places.take(&worker.executor.store, folders(action, &mounts)).map_err(engine)?;
@@ -60,6 +99,9 @@ pub(crate) fn run(
         inputs[path].on_disk(&worker.executor.store).map_err(|error| Stop::store(action, path, error))
     };
     let command = command(spawn, mounts, &place, &logs, &find)?;
+    let given = command.mounts.iter().map(|mount| &mount.source);
+    let given = given.chain(&command.root).chain(&command.stdin);
+    used.extend(given.map(|path| Given(path.clone(), inode_of(path))));
     let exit = worker.runner.run(&command, &worker.executor.cancel).map_err(|error| {
         let mut failure = Failure::engine(action, &error);
         failure.hints.extend(undeclared::program(worker, action, spawn, inputs));
@@ -183,14 +225,26 @@ fn keep_for_debugging(worker: &Worker, place: &Place, command: &Command, failure
 /// Where the inputs come from and appear.
 fn mounts(worker: &Worker, action: &Action, inputs: &BTreeMap<RelPath, Content>) -> Result<Vec<Mount>, Stop> {
     let store = &worker.executor.store;
-    let mounts = match worker.runner.is_hermetic() {
-        true => mounts::of(store, inputs, &action.outputs),
-        false => mounts::one_by_one(store, inputs),
-    };
-    mounts.map_err(|error| match inputs.iter().find(|(_, content)| error.is_missing() && is_lost(content, store)) {
-        Some((path, _)) => Stop::Lost(path.clone()),
-        None => Stop::failure(Failure::engine(action, &error)),
-    })
+    let mut tries = 1;
+    loop {
+        let mounts = match worker.runner.is_hermetic() {
+            true => mounts::of(store, inputs, &action.outputs),
+            false => mounts::one_by_one(store, inputs),
+        };
+        let error = match mounts {
+            Ok(mounts) => return Ok(mounts),
+            Err(error) => error,
+        };
+        return Err(match inputs.iter().find(|(_, content)| error.is_missing() && is_lost(content, store)) {
+            Some((path, _)) => Stop::Lost(path.clone()),
+            None if error.is_missing() && tries < TRIES => {
+                // Somebody has put it back.
+                tries += 1;
+                continue;
+            }
+            None => Stop::failure(Failure::engine(action, &error)),
+        });
+    }
 }
 
 /// Whether the store cannot give this content, so that it must be made again.

@@ -1,6 +1,6 @@
 //! One action: its inputs, its key, the kept result or a new one. Blocking; many run at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -32,6 +32,8 @@ pub(crate) struct Worker {
     pub places: Places,
     /// Contents of outputs made so far and of sources seen so far.
     contents: RwLock<HashMap<RelPath, Content>>,
+    /// Actions that are carried out although a process that was stopped is at them.
+    taken_over: RwLock<HashSet<NodeIndex>>,
 }
 
 /// A successful action.
@@ -102,7 +104,14 @@ impl Stop {
 
 impl Worker {
     pub(crate) fn new(executor: Executor, runner: Arc<dyn Runner>, graph: Graph) -> Self {
-        Self { executor, runner, graph, places: Places::default(), contents: RwLock::default() }
+        Self {
+            executor,
+            runner,
+            graph,
+            places: Places::default(),
+            contents: RwLock::default(),
+            taken_over: RwLock::default(),
+        }
     }
 
     /// An id for events.
@@ -130,7 +139,7 @@ impl Worker {
     /// waited for before.
     pub(crate) fn carry_out(&self, node: NodeIndex, prepared: &Prepared, id: Option<u64>) -> Result<Carried, Stop> {
         let action = self.graph.action(node);
-        let claim = self.claim(action, prepared);
+        let claim = self.claim(node, prepared);
         if matches!(claim, Claim::Other) {
             let waits = || self.report_start(None, action, "another command is at it: ");
             return Ok(Carried::Elsewhere(id.unwrap_or_else(waits)));
@@ -163,8 +172,13 @@ impl Worker {
     }
 
     /// Takes an action for this process, where that is worth it.
-    fn claim(&self, action: &Action, prepared: &Prepared) -> Claim {
+    fn claim(&self, node: NodeIndex, prepared: &Prepared) -> Claim {
+        let action = self.graph.action(node);
         let Some(key) = &prepared.key else { return Claim::Free };
+        if self.taken_over.read().unwrap_or_else(PoisonError::into_inner).contains(&node) {
+            // Two processes may do the same work, with equal results.
+            return Claim::Free;
+        }
         if !matches!(action.kind, ActionKind::Spawn(_) | ActionKind::Builtin { .. }) {
             // Made in less time than a lock takes.
             return Claim::Free;
@@ -181,6 +195,24 @@ impl Worker {
     pub(crate) fn is_claimed(&self, prepared: &Prepared) -> bool {
         let locked = |key| matches!(self.executor.store.try_lock(key), Ok(None));
         prepared.key.as_ref().is_some_and(locked)
+    }
+
+    /// Looks whom a wait is for, and says so if it has been `long`. If that process was stopped, it may stay so for ever:
+    /// the action is taken over, and `true` returned.
+    pub(crate) fn look_at_holder(&self, node: NodeIndex, prepared: &Prepared, long: bool) -> bool {
+        let Some(holder) = prepared.key.as_ref().and_then(|key| self.executor.store.holder(key)) else { return false };
+        let (pid, what) = (holder.pid, describe(self.graph.action(node)));
+        let message = match holder.is_stopped {
+            false => format!("waiting for process {pid}, which is at it: {what}"),
+            true => format!("process {pid} is stopped (`kill -CONT {pid}` lets it go on); done here instead: {what}"),
+        };
+        if long || holder.is_stopped {
+            self.executor.reporter.report(Event::Progress { phase: Arc::from("wait"), message: Arc::from(message) });
+        }
+        if holder.is_stopped {
+            self.taken_over.write().unwrap_or_else(PoisonError::into_inner).insert(node);
+        }
+        holder.is_stopped
     }
 
     /// Tells that an action starts.

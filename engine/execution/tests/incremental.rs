@@ -151,6 +151,36 @@ fn an_input_lost_during_the_build_is_made_again() {
 }
 
 #[test]
+fn a_process_that_failed_over_an_input_lost_meanwhile_runs_again() {
+    let entries = vec![("t".to_owned(), artifact("out/cfg/p/lost"))];
+    let actions = [
+        spawn("write out/cfg/p/lost lost", &["p/a"], &["out/cfg/p/lost"]),
+        action(ActionKind::Tree { entries }, &["out/cfg/p/lost"], &["out/cfg/q/dir"]),
+        spawn("concat out/cfg/end out/cfg/q/dir/t p/b", &["out/cfg/q/dir", "p/b"], &["out/cfg/end"]),
+    ];
+    for lost in ["source", "file of a tree", "tree"] {
+        let fixture = with_sources();
+        let (outcome, _) = fixture.build(&actions, &["out/cfg/q/dir"]);
+        let Content::Tree(tree) = outcome.contents[artifact("out/cfg/q/dir").path()] else { panic!() };
+        let (store, gone) = (fixture.store.clone(), Mutex::new(false));
+        *fixture.runner.hook.lock().unwrap() = Some(Arc::new(move || {
+            if std::mem::replace(&mut *gone.lock().unwrap(), true) {
+                return;
+            }
+            let folder = store.tree_path(&tree).unwrap();
+            match lost {
+                "source" => fs::remove_file(store.blob_path(&model::Digest::of(b"B"), false).unwrap()).unwrap(),
+                "tree" => fs::remove_dir_all(folder).unwrap(),
+                _ => fs::remove_file(folder.join("t")).unwrap(),
+            }
+        }));
+        let (outcome, counts) = fixture.build(&actions, &["out/cfg/end"]);
+        assert!(outcome.failures.is_empty(), "{lost}: {:?}", outcome.failures);
+        assert_eq!(fixture.text(&outcome, "out/cfg/end"), "lostB", "{lost}: {counts}");
+    }
+}
+
+#[test]
 fn trees_that_lost_a_file_are_made_again() {
     let entries = vec![("t".to_owned(), artifact("out/cfg/p/dir"))];
     let actions = [

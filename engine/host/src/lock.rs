@@ -1,15 +1,49 @@
 //! Locks between processes, as many in one file as there are offsets in it. They end with the process that holds them,
-//! however it ends, and leave nothing behind.
+//! however it ends, and leave nothing behind. Who waits for a lock for long is told whom for.
+
+mod holder;
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use crate::fs::{self, FileError};
+
+pub use holder::{Holder, holder};
+
+/// Longer than anybody needs a lock who does nothing else meanwhile.
+const LONG: Duration = Duration::from_secs(1);
+
+/// Locks a whole file, shared with others or not, and waits for it if need be. Once that takes long, `tell` is told who
+/// has it, as far as that is known.
+pub fn wait(file: &File, path: &Path, shared: bool, tell: impl FnOnce(Option<Holder>) + Send) -> io::Result<()> {
+    let tried = if shared { file.try_lock_shared() } else { file.try_lock() };
+    if tried.is_ok() {
+        return Ok(());
+    }
+    let (locked, changed) = (Mutex::new(false), Condvar::new());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let guard = locked.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = changed.wait_timeout_while(guard, LONG, |locked| !*locked);
+            let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            drop(guard);
+            if timeout.timed_out() {
+                tell(holder(path, None));
+            }
+        });
+        let result = if shared { file.lock_shared() } else { file.lock() };
+        *locked.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        changed.notify_one();
+        result
+    })
+}
 
 /// A held lock. Dropping it gives it back.
 #[derive(Debug)]

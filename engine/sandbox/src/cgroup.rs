@@ -5,6 +5,7 @@
 //! users make groups and others not. What has no group is limited by process (`init::privileges`).
 
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,6 +13,10 @@ use crate::command::{Exceeded, Together};
 
 /// Numbers the groups of this process.
 static NEXT: AtomicU64 = AtomicU64::new(0);
+/// Groups of killed engines are removed once a process.
+static ABANDONED: Once = Once::new();
+/// Controllers that groups are made for.
+const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpuacct"];
 
 /// The groups of one command. They are removed when dropped, which must be after all processes are dead.
 #[derive(Debug, Default)]
@@ -36,6 +41,7 @@ impl Groups {
             return Self::default();
         }
         let hierarchies = Hierarchies::find();
+        ABANDONED.call_once(|| hierarchies.remove_abandoned());
         let memory = limits.memory.and_then(|bytes| {
             let group = hierarchies.group("memory")?;
             let file = if group.unified { "memory.max" } else { "memory.limit_in_bytes" };
@@ -172,6 +178,14 @@ impl Hierarchies {
         })
     }
 
+    /// Removes the groups of engines that were killed before they could do so. The kernel keeps those that somebody uses.
+    fn remove_abandoned(&self) {
+        let folders = CONTROLLERS.iter().flat_map(|controller| self.folders(controller));
+        for (folder, _) in folders {
+            remove_abandoned(&folder, |pid| host::fs::exists(&Path::new("/proc").join(pid)));
+        }
+    }
+
     /// Folders in which a group may be made: the engine's own group, and in version 2 the one around it, since a group
     /// with processes may hand no controllers on.
     fn folders(&self, controller: &str) -> Vec<(PathBuf, bool)> {
@@ -193,9 +207,38 @@ impl Hierarchies {
     }
 }
 
+/// Removes the groups below `folder` whose engine is dead.
+fn remove_abandoned(folder: &Path, is_alive: impl Fn(&str) -> bool) {
+    // Groups that cannot be listed or removed are empty and limit nobody.
+    for entry in host::fs::read_dir(folder).unwrap_or_default() {
+        let maker = entry.name.strip_prefix("build-").and_then(|rest| rest.split_once('-'));
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if let Some((pid, number)) = maker
+            && is_number(pid)
+            && is_number(number)
+            && !is_alive(pid)
+        {
+            let _ = host::fs::remove_dir(&folder.join(&entry.name));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_of_dead_engines_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["build-7-1", "build-8-0", "build-8-0-more", "build-x-1", "build-test-8", "other"] {
+            host::fs::create_dir(&folder.path().join(name)).unwrap();
+        }
+        remove_abandoned(folder.path(), |pid| pid == "7");
+        let mut left: Vec<String> =
+            host::fs::read_dir(folder.path()).unwrap().into_iter().map(|entry| entry.name).collect();
+        left.sort();
+        assert_eq!(left, ["build-7-1", "build-8-0-more", "build-test-8", "build-x-1", "other"]);
+    }
 
     #[test]
     fn groups_are_made_where_the_engine_is() {

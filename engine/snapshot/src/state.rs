@@ -8,6 +8,7 @@ use model::{Artifact, ArtifactRoot, Depset, Digest};
 use store::{RowChanges, Rows, StoreError, TableFile};
 
 use crate::codec::{Reader, Writer};
+use crate::rows::Kept;
 
 /// The tables; ids are per table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -141,6 +142,22 @@ impl State {
         let mut counts = [0; TABLES];
         counts.iter_mut().enumerate().for_each(|(table, count)| *count = file.rows(table as u8));
         Ok(Some(Self { file: Some(file), counts, ..Self::default() }))
+    }
+
+    /// The contents that a state names, whatever its request and whichever program wrote it. What cannot be read names
+    /// nothing.
+    pub fn contents_named(path: &Path) -> Vec<Digest> {
+        let Ok(Some(file)) = TableFile::open(path) else { return Vec::new() };
+        if !file.is_sound(Table::Contents as u8) {
+            return Vec::new();
+        }
+        let mut counts = [0; TABLES];
+        counts[Table::Contents as usize] = file.rows(Table::Contents as u8);
+        let state = Self { file: Some(file), counts, ..Self::default() };
+        let digest = |kept| match kept {
+            Kept::File(digest, ..) | Kept::Tree(digest) => digest,
+        };
+        (0..state.len(Table::Contents)).filter_map(|artifact| state.content(artifact).map(digest)).collect()
     }
 
     /// An empty state.

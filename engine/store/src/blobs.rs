@@ -21,6 +21,7 @@ use crate::gate::Gate;
 use crate::memo::Memo;
 use crate::scratch::{Scratch, TempDir};
 use crate::sources::Sources;
+use crate::waiting::{Tell, Waiting};
 
 /// Seconds since the epoch of 2000-01-01: late enough for every archive format.
 pub(crate) const SEALED: u64 = 946_684_800;
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) damage: Damage,
     pub(crate) memo: Memo,
     pub(crate) epoch: Epoch,
+    pub(crate) waiting: Waiting,
     /// Trees whose folder this process has checked.
     pub(crate) checked_trees: Mutex<HashSet<Digest>>,
 }
@@ -52,12 +54,21 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Opens the store in `root`, which is made if it is missing. The layout's version is a folder below it.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        Ok(Self::open_after_start(root, &host::env::boot_id())?.0)
+        Self::open_telling(root, Arc::new(|_| ()))
+    }
+
+    /// The same for a process that may have to wait for others: then somebody is told whom for.
+    pub fn open_telling(root: &Path, tell: Tell) -> Result<Self, StoreError> {
+        Ok(Self::open_as(root, &host::env::boot_id(), tell)?.0)
     }
 
     /// Opens the store on a machine whose present run has the name `boot`. Under a new name contents that may not have
     /// reached the disk before are looked at.
     pub fn open_after_start(root: &Path, boot: &str) -> Result<(Self, Recovery), StoreError> {
+        Self::open_as(root, boot, Arc::new(|_| ()))
+    }
+
+    fn open_as(root: &Path, boot: &str, tell: Tell) -> Result<(Self, Recovery), StoreError> {
         let root = root.join("v1");
         let new = !fs::exists(&root);
         for folder in ["blobs", "trees", "results"] {
@@ -68,13 +79,14 @@ impl Store {
         if new {
             epoch.begin()?;
         }
-        let gate = Gate::pass(&root)?;
+        let waiting = Waiting::new(tell);
+        let gate = Gate::pass(&root, &waiting)?;
         let scratch = Scratch::open(&root.join("tmp"))?;
         drop(gate);
-        let sources = Sources::new(root.join("sources"));
+        let sources = Sources::new(root.join("sources"), waiting.clone());
         let damage = Damage::new(root.join("damaged"));
-        let memo = Memo::new(&root.join("results"));
-        let shared = Shared { root, scratch, sources, damage, memo, epoch, checked_trees: Mutex::default() };
+        let memo = Memo::new(&root.join("results"), &waiting);
+        let shared = Shared { root, scratch, sources, damage, memo, epoch, waiting, checked_trees: Mutex::default() };
         let store = Self(Arc::new(shared));
         let recovery = store.recover()?;
         Ok((store, recovery))
@@ -220,7 +232,7 @@ impl Store {
         if stat.ctime > self.0.scratch.start() {
             return Ok(Some(stat.size));
         }
-        let _gate = Gate::pass(self.root())?;
+        let _gate = Gate::pass(self.root(), &self.0.waiting)?;
         match fs::open(path) {
             Ok(file) => fs::seal(&file, path, stat.mode, SEALED)?,
             Err(error) if error.is_not_found() => return Ok(None),

@@ -21,7 +21,7 @@ use host::fs::{self, FileError, FileStat};
 use model::Digest;
 use rayon::prelude::*;
 
-use crate::blobs::{Store, failed, hash};
+use crate::blobs::{Store, hash};
 use crate::error::StoreError;
 
 /// Clocks are set, files take time to be made: so long before the moment a birth is doubted.
@@ -100,7 +100,7 @@ impl Store {
         }
         let path = self.root().join("epoch.lock");
         let lock = fs::open_append(&path)?;
-        lock.lock().map_err(|source| failed("lock", &path, source))?;
+        self.0.waiting.lock(&lock, &path)?;
         let (boot, moment) = epoch.read();
         if boot == epoch.boot {
             return Ok(Recovery::default());

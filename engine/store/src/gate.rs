@@ -8,7 +8,7 @@ use std::path::Path;
 
 use host::fs::{self, FileError};
 
-use crate::blobs::failed;
+use crate::waiting::Waiting;
 
 const NAME: &str = "gate";
 
@@ -17,18 +17,18 @@ pub(crate) struct Gate(#[expect(dead_code, reason = "the lock ends with the file
 
 impl Gate {
     /// Waits until no collection runs, and keeps the next one from beginning.
-    pub(crate) fn pass(root: &Path) -> Result<Self, FileError> {
+    pub(crate) fn pass(root: &Path, waiting: &Waiting) -> Result<Self, FileError> {
         let path = root.join(NAME);
         let file = fs::open_append(&path)?;
-        file.lock_shared().map_err(|source| failed("lock", &path, source))?;
+        waiting.lock_shared(&file, &path)?;
         Ok(Self(file))
     }
 
     /// Waits until those who are opening the store have done so, and keeps others from it.
-    pub(crate) fn close(root: &Path) -> Result<Self, FileError> {
+    pub(crate) fn close(root: &Path, waiting: &Waiting) -> Result<Self, FileError> {
         let path = root.join(NAME);
         let file = fs::open_append(&path)?;
-        file.lock().map_err(|source| failed("lock", &path, source))?;
+        waiting.lock(&file, &path)?;
         Ok(Self(file))
     }
 }

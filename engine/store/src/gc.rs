@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use host::fs;
+use host::fs::{self, FileKind};
 use model::Digest;
 use rayon::prelude::*;
 
@@ -83,15 +83,26 @@ struct Victims {
 impl Store {
     /// Removes what the limits do not let stay. Other processes may be at work.
     pub fn gc(&self, limits: &Limits) -> Result<Collected, StoreError> {
+        self.gc_but(limits, &HashMap::new())
+    }
+
+    /// The same when more is known of the use of contents than the store knows itself: when they were of use last, in
+    /// seconds since the epoch. It counts as a use of the results that name them.
+    pub fn gc_but(&self, limits: &Limits, in_use: &HashMap<Digest, u64>) -> Result<Collected, StoreError> {
         self.flush();
-        let gate = Gate::close(self.root())?;
+        let gate = Gate::close(self.root(), &self.0.waiting)?;
         let oldest = self.0.scratch.oldest_other()?;
         // Times of files may be some milliseconds behind the clock.
         let protected = oldest.map(|start| u64::try_from(start / 1_000_000_000).unwrap_or(0).saturating_sub(1));
         // In this order: the manifest of a folder that is found is found too, unless somebody removed it.
         let folders = self.entries("trees")?;
-        let blobs = self.blobs()?;
-        let items = self.items(&blobs, &folders, protected.is_some())?;
+        let (mut blobs, inodes) = self.blobs()?;
+        add_folders(&mut blobs, &inodes, &folders);
+        let mut items = self.items(&blobs, &folders, protected.is_some())?;
+        for item in items.iter_mut().filter(|item| item.key.is_some()) {
+            let uses = item.blobs.iter().filter_map(|digest| in_use.get(digest));
+            item.used = uses.map(|used| used + PRECISION).fold(item.used, u64::max);
+        }
         let victims = choose(items, &blobs, limits, protected);
         let dead: Vec<&Blob> =
             blobs.iter().filter(|(digest, _)| !victims.live.contains(*digest)).map(|(_, blob)| blob).collect();
@@ -121,9 +132,10 @@ impl Store {
         Ok(collected)
     }
 
-    /// All contents with their files.
-    fn blobs(&self) -> Result<HashMap<Digest, Blob>, StoreError> {
+    /// All contents with their files, and the inodes of these.
+    fn blobs(&self) -> Result<(HashMap<Digest, Blob>, HashSet<u64>), StoreError> {
         let mut blobs: HashMap<Digest, Blob> = HashMap::new();
+        let mut inodes = HashSet::new();
         let entries = self.entries("blobs")?;
         let stats: Vec<_> = entries.into_par_iter().map(|(path, name)| (fs::lstat(&path), path, name)).collect();
         for (stat, path, name) in stats {
@@ -132,10 +144,11 @@ impl Store {
             let blob = blobs.entry(digest).or_default();
             let time = stat.ctime.max(stat.born.unwrap_or(0)) / 1_000_000_000;
             blob.files.push(path);
+            inodes.insert(stat.inode);
             blob.bytes += stat.size.max(1).next_multiple_of(BLOCK);
             blob.used = blob.used.max(u64::try_from(time).unwrap_or(0));
         }
-        Ok(blobs)
+        Ok((blobs, inodes))
     }
 
     /// All that stays or goes as a whole; source files as if they were used now if `sources` are to be kept.
@@ -199,6 +212,32 @@ fn remove_unfinished(folder: &Path, left_out: &[&str]) -> Result<(), StoreError>
         }
     }
     Ok(())
+}
+
+/// Counts with a manifest what its folder holds by itself: files that are no links to contents, be it that the contents
+/// were lost or that the file system has no links.
+fn add_folders(blobs: &mut HashMap<Digest, Blob>, inodes: &HashSet<u64>, folders: &[(PathBuf, String)]) {
+    let sizes: Vec<u64> = folders.par_iter().map(|(path, _)| own_bytes(path, inodes)).collect();
+    for ((_, name), bytes) in folders.iter().zip(sizes) {
+        if let Some(blob) = name.parse().ok().and_then(|digest: Digest| blobs.get_mut(&digest)) {
+            blob.bytes += bytes;
+        }
+    }
+}
+
+/// The bytes of files below a folder that are none of the contents.
+fn own_bytes(folder: &Path, inodes: &HashSet<u64>) -> u64 {
+    // What cannot be looked at, somebody is just removing.
+    let entries = fs::read_dir(folder).unwrap_or_default();
+    let bytes = entries.iter().map(|entry| {
+        let path = folder.join(&entry.name);
+        if entry.is_folder {
+            return own_bytes(&path, inodes);
+        }
+        let own = fs::lstat(&path).ok().filter(|stat| stat.kind == FileKind::File && !inodes.contains(&stat.inode));
+        own.map_or(0, |stat| stat.size.max(1).next_multiple_of(BLOCK))
+    });
+    bytes.sum()
 }
 
 /// Folders of trees whose manifest goes.

@@ -21,6 +21,7 @@ mod source_index;
 mod sources;
 mod table_file;
 mod trees;
+mod waiting;
 
 pub use blobs::Store;
 pub use epoch::Recovery;
@@ -31,3 +32,4 @@ pub use lock::KeyLock;
 pub use restore::{Placement, Restored};
 pub use scratch::TempDir;
 pub use table_file::{RowChanges, Rows, TableFile};
+pub use waiting::Tell;

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use crate::blobs::Store;
 use crate::error::StoreError;
 use crate::memo_shard::Shard;
+use crate::waiting::Waiting;
 
 const SHARDS: usize = 64;
 /// Uses that wait in memory for each log.
@@ -25,8 +26,9 @@ pub(crate) const PRECISION: u64 = 24 * 60 * 60;
 pub(crate) struct Memo(Vec<Mutex<Shard>>);
 
 impl Memo {
-    pub(crate) fn new(folder: &Path) -> Self {
-        Self((0..SHARDS).map(|n| Mutex::new(Shard::new(folder.join(format!("{n:02x}.log"))))).collect())
+    pub(crate) fn new(folder: &Path, waiting: &Waiting) -> Self {
+        let shard = |n| Mutex::new(Shard::new(folder.join(format!("{n:02x}.log")), waiting.clone()));
+        Self((0..SHARDS).map(shard).collect())
     }
 
     fn shard(&self, key: &Digest) -> MutexGuard<'_, Shard> {

@@ -15,6 +15,7 @@ use model::Digest;
 use crate::blobs::failed;
 use crate::memo::PRECISION;
 use crate::memo_record::{HEADER, Kind, Record, is_unfinished, scan};
+use crate::waiting::Waiting;
 
 /// A log this much longer than twice what counts in it is rewritten.
 const SLACK: u64 = 256 * 1024;
@@ -22,6 +23,7 @@ const SLACK: u64 = 256 * 1024;
 /// A log and its index.
 pub(crate) struct Shard {
     path: PathBuf,
+    waiting: Waiting,
     log: Option<Log>,
     /// Up to where the log has been read and is whole.
     end: u64,
@@ -49,8 +51,8 @@ struct Entry {
 }
 
 impl Shard {
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, log: None, end: 0, live: 0, gaps: 0, entries: HashMap::new(), used: Vec::new() }
+    pub(crate) fn new(path: PathBuf, waiting: Waiting) -> Self {
+        Self { path, waiting, log: None, end: 0, live: 0, gaps: 0, entries: HashMap::new(), used: Vec::new() }
     }
 
     /// The value of a key. Looks again at the log if the key is not known.
@@ -227,7 +229,7 @@ impl Shard {
                 self.refresh()?;
             }
             let Some(Log { file, inode, .. }) = self.log.clone() else { continue };
-            file.lock().map_err(|source| failed("lock", &self.path, source))?;
+            self.waiting.lock(&file, &self.path)?;
             let result = match self.refresh() {
                 // Replaced while this one waited.
                 Ok(()) if self.log.as_ref().is_none_or(|log| log.inode != inode) => None,

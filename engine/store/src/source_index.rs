@@ -11,7 +11,7 @@ use std::path::Path;
 use host::fs::{self, FileError, FileStat};
 use model::Digest;
 
-use crate::blobs::failed;
+use crate::waiting::Waiting;
 
 const LENGTH: usize = 88;
 const STALE: usize = 4096;
@@ -79,7 +79,7 @@ impl Index {
     }
 
     /// Writes what is new.
-    pub(crate) fn flush(&mut self, path: &Path) -> Result<(), FileError> {
+    pub(crate) fn flush(&mut self, path: &Path, waiting: &Waiting) -> Result<(), FileError> {
         if self.pending.is_empty() {
             return Ok(());
         }
@@ -89,7 +89,7 @@ impl Index {
             self.read = self.records.len();
             return self.rewrite(path);
         }
-        let file = open_locked(path)?;
+        let file = open_locked(path, waiting)?;
         let length = fs::stat_open(&file, path)?.size;
         let whole = length - length % LENGTH as u64;
         fs::set_len(&file, path, whole)?;
@@ -98,10 +98,10 @@ impl Index {
 }
 
 /// Opens and locks the log; again if it was replaced meanwhile.
-fn open_locked(path: &Path) -> Result<File, FileError> {
+fn open_locked(path: &Path, waiting: &Waiting) -> Result<File, FileError> {
     loop {
         let file = fs::open_append(path)?;
-        file.lock().map_err(|source| failed("lock", path, source))?;
+        waiting.lock(&file, path)?;
         if fs::stat(path).is_ok_and(|now| fs::stat_open(&file, path).is_ok_and(|own| own.inode == now.inode)) {
             return Ok(file);
         }

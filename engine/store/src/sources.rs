@@ -12,6 +12,7 @@ use model::Digest;
 use crate::blobs::Store;
 use crate::error::StoreError;
 use crate::source_index::{Index, Record};
+use crate::waiting::Waiting;
 
 /// A file changed less than this before it was read may change again without a new time stamp: it is not recorded.
 const RACY: i128 = 2_000_000_000;
@@ -24,14 +25,15 @@ const FEW: usize = 32;
 /// The index, read when it is first asked.
 pub(crate) struct Sources {
     path: PathBuf,
+    waiting: Waiting,
     index: Mutex<Option<Index>>,
     /// How many small files were asked for so far.
     small: AtomicUsize,
 }
 
 impl Sources {
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, index: Mutex::new(None), small: AtomicUsize::new(0) }
+    pub(crate) fn new(path: PathBuf, waiting: Waiting) -> Self {
+        Self { path, waiting, index: Mutex::new(None), small: AtomicUsize::new(0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Index>> {
@@ -67,14 +69,14 @@ impl Sources {
         let index = guard.get_or_insert_with(|| Index::load(&self.path));
         if index.insert(record) >= FLUSH {
             // The index only saves hashing: what cannot be written is hashed again.
-            let _ = index.flush(&self.path);
+            let _ = index.flush(&self.path, &self.waiting);
         }
     }
 
     fn flush(&self) {
         if let Some(index) = self.lock().as_mut() {
             // As above.
-            let _ = index.flush(&self.path);
+            let _ = index.flush(&self.path, &self.waiting);
         }
     }
 }

@@ -8,7 +8,7 @@ use host::fs::{self, FileKind};
 use model::{Digest, RelPath, Tree, TreeEntry};
 use rayon::prelude::*;
 
-use crate::blobs::{SEALED, Store, failed, hash, is_sealed, link_or_copy};
+use crate::blobs::{SEALED, Store, hash, is_sealed, link_or_copy};
 use crate::error::StoreError;
 
 impl Store {
@@ -73,6 +73,24 @@ impl Store {
         Ok(path)
     }
 
+    /// Whether a path that [`Store::blob_path`] or [`Store::tree_path`] gave still holds its content. A folder that does
+    /// not is looked at again before it is next used.
+    pub fn is_intact(&self, path: &Path) -> bool {
+        match fs::lstat(path) {
+            Ok(stat) if stat.kind == FileKind::Folder => {
+                let digest = path.file_name().and_then(|name| name.to_str()?.parse::<Digest>().ok());
+                let tree = |digest: &Digest| self.tree(digest).is_ok_and(|tree| self.is_sound(&tree, path));
+                let intact = digest.as_ref().is_some_and(tree);
+                if let (false, Some(digest)) = (intact, digest) {
+                    self.0.checked_trees.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+                }
+                intact
+            }
+            Ok(stat) => is_sealed(&stat),
+            Err(_) => false,
+        }
+    }
+
     /// Makes the folder of a tree, unless somebody else was faster.
     fn make_folder(&self, tree: &Tree, path: &Path) -> Result<(), StoreError> {
         let made = self.0.scratch.path();
@@ -91,7 +109,7 @@ impl Store {
     fn mend(&self, tree: &Tree, path: &Path) -> Result<(), StoreError> {
         let lock = self.root().join("mend.lock");
         let file = fs::open_append(&lock)?;
-        file.lock().map_err(|source| failed("lock", &lock, source))?;
+        self.0.waiting.lock(&file, &lock)?;
         if fs::exists(path) && !self.is_sound(tree, path) {
             self.remove_aside(path)?;
         }

@@ -73,6 +73,41 @@ fn a_result_keeps_its_contents_and_the_files_of_its_trees() {
 }
 
 #[test]
+fn what_others_know_to_be_in_use_stays_longer() {
+    for kept in [1, 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        put_result(&store, 1, &[4]);
+        put_result(&store, 2, &[3]);
+        let used = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 1;
+        let in_use = BTreeMap::from([(1, 4), (2, 3)]);
+        let in_use = [(Digest::of(&content(in_use[&kept])), used)].into();
+        let collected = store.gc_but(&size(BLOCK), &in_use).unwrap();
+        assert_eq!((collected.results, collected.kept), (1, BLOCK));
+        assert!(store.memo_get(&key(kept)).unwrap().is_some(), "{kept}");
+    }
+}
+
+#[test]
+fn a_tree_whose_files_were_lost_as_contents_takes_room_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let kept = tree(&store, &[9]);
+    store.memo_put(&key(0), kept.as_bytes()).unwrap();
+    store.tree_path(&kept).unwrap();
+    let once = disk(&store);
+    assert!(store.gc(&size(once)).unwrap().is_empty());
+    // The folder still links to the old file when the content is put again.
+    fs::remove_file(store.blob_path(&Digest::of(&content(9)), false).unwrap()).unwrap();
+    store.put_bytes(&content(9)).unwrap();
+    let twice = once + 3 * BLOCK;
+    assert_eq!(store.gc(&size(twice)).unwrap().kept, twice);
+    let collected = store.gc(&size(twice - 1)).unwrap();
+    assert_eq!((collected.bytes, collected.trees, collected.kept), (twice, 1, 0));
+    assert_eq!(disk(&store), 0);
+}
+
+#[test]
 fn beside_another_process_nothing_goes_that_it_may_use() {
     let folder = tempfile::tempdir().unwrap();
     let other = Store::open(folder.path()).unwrap();

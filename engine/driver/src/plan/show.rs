@@ -15,6 +15,9 @@ use crate::build::BuildReport;
 use crate::error::{Error, ErrorKind};
 use crate::outputs;
 
+/// How often outputs are made again that left the store before they were shown.
+const TRIES: usize = 20;
+
 impl Plan<'_> {
     /// Makes the default outputs of all requested targets and shows them in `build-out/`.
     pub(crate) async fn build(&self, listed: usize) -> Result<BuildReport, Error> {
@@ -32,7 +35,7 @@ impl Plan<'_> {
         };
         let mut report = BuildReport::default();
         // A content that is gone from the store when it is to be shown is made again.
-        for _ in 0..3 {
+        for _ in 0..TRIES {
             let (outcome, needed) = self.make(&wanted).await?;
             report.stats = outcome.stats;
             self.lock().row.wanted.clone_from(&wanted);
@@ -40,7 +43,7 @@ impl Plan<'_> {
                 return Err(Error::reported(ErrorKind::Build));
             }
             let lost = if as_before { self.show_made()? } else { self.show(&wanted)? };
-            if lost.is_empty() {
+            let Some(lost) = lost else {
                 self.session.store.set_mended();
                 let mut kept = self.lock();
                 kept.row.complete = true;
@@ -48,7 +51,7 @@ impl Plan<'_> {
                 drop(kept);
                 report.targets = self.paths(&mut self.lock(), listed);
                 return Ok(report);
-            }
+            };
             self.forget(&lost);
         }
         Err(Error::new(ErrorKind::Environment, "outputs leave the store before they can be shown"))
@@ -131,9 +134,9 @@ impl Plan<'_> {
         (count..kept.state.len(Table::ShownFolders)).for_each(|id| kept.state.put(Table::ShownFolders, id, Vec::new()));
     }
 
-    /// Shows the outputs that were made and those that are not as they were left; gives the paths of those whose content
-    /// is gone.
-    fn show_made(&self) -> Result<Vec<RelPath>, Error> {
+    /// Shows the outputs that were made and those that are not as they were left. If a content was gone, gives the paths of
+    /// those that still are.
+    fn show_made(&self) -> Result<Option<Vec<RelPath>>, Error> {
         let kept = &mut *self.lock();
         let doubtful = self.doubtful(kept);
         let different = self.different(kept, &doubtful);
@@ -154,8 +157,7 @@ impl Plan<'_> {
         let contents = placed.iter().map(|(path, (_, content))| (path.clone(), content)).collect();
         if let Err(error) = outputs::place(&self.session.store, &contents) {
             let rows: Vec<ShownRow> = next.into_iter().map(|(_, row)| row).collect();
-            let lost = if error.is_missing_content { self.missing(kept, &placed, &rows)? } else { Vec::new() };
-            return if lost.is_empty() { Err(error) } else { Ok(lost) };
+            return if error.is_missing_content { self.missing(kept, &placed, &rows).map(Some) } else { Err(error) };
         }
         let mut touched: HashSet<String> = doubtful.into_keys().collect();
         for (id, mut row) in next {
@@ -170,11 +172,11 @@ impl Plan<'_> {
             let (path, now) = (path.to_owned(), observation::folder(&self.session.root, path));
             kept.state.put_shown_folder(id, &path, &now);
         }
-        Ok(Vec::new())
+        Ok(None)
     }
 
-    /// Shows outputs; gives the paths of those whose content is gone.
-    fn show(&self, wanted: &[u32]) -> Result<Vec<RelPath>, Error> {
+    /// Shows outputs. If a content was gone, gives the paths of those that still are.
+    fn show(&self, wanted: &[u32]) -> Result<Option<Vec<RelPath>>, Error> {
         let kept = &mut *self.lock();
         let doubtful = self.doubtful(kept);
         let different = self.different(kept, &doubtful);
@@ -204,8 +206,7 @@ impl Plan<'_> {
         }
         let contents = placed.iter().map(|(path, (_, content))| (path.clone(), content)).collect();
         if let Err(error) = outputs::place(&self.session.store, &contents) {
-            let lost = if error.is_missing_content { self.missing(kept, &placed, &next)? } else { Vec::new() };
-            return if lost.is_empty() { Err(error) } else { Ok(lost) };
+            return if error.is_missing_content { self.missing(kept, &placed, &next).map(Some) } else { Err(error) };
         }
         for (path, (index, _)) in &placed {
             next[*index].fingerprint = observation::shown(path);
@@ -219,7 +220,7 @@ impl Plan<'_> {
         let count = next.len() as u32;
         next.iter().enumerate().for_each(|(index, row)| kept.state.put(Table::Shown, index as u32, row.encode()));
         (count..kept.state.len(Table::Shown)).for_each(|id| kept.state.put(Table::Shown, id, Vec::new()));
-        Ok(Vec::new())
+        Ok(None)
     }
 
     /// Which of the contents to be shown are gone from the store.

@@ -72,7 +72,7 @@ impl Workspace {
 
     /// The files of kept requests.
     pub fn requests(&self) -> Vec<PathBuf> {
-        let folders = fs::read_dir(self.folder.path().join("store/v1/requests")).unwrap();
+        let folders = fs::read_dir(self.folder.path().join("store/v1/requests")).into_iter().flatten();
         let files = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
         files.map(|file| file.unwrap().path()).collect()
     }
@@ -157,8 +157,13 @@ pub fn stopped(workspace: &Workspace, patterns: &[&str]) {
 
 /// Removes what is old from the store.
 pub fn collect(workspace: &Workspace) {
+    collect_beyond(workspace, None);
+}
+
+/// Removes what was used longest ago and is beyond a size.
+pub fn collect_beyond(workspace: &Workspace, size: Option<u64>) {
     let session = workspace.session(Arc::new(Counter::default()), |_| ());
-    driver::gc(&session, &Default::default()).unwrap();
+    driver::gc(&session, &store::Limits { size, ..Default::default() }).unwrap();
 }
 
 /// Builds the patterns with other options.

@@ -9,8 +9,9 @@ use super::{Schedule, State};
 use crate::failure::{Failure, FailureKind};
 use crate::worker::Worker;
 
-/// How often an action is tried again because an input was lost from the store.
-const TRIES: usize = 3;
+/// How often an action is tried again because an input was lost from the store. An end must be, since the store may be on a
+/// disk that keeps nothing.
+const TRIES: usize = 20;
 
 impl Schedule {
     /// The input at `path` is gone from the store: makes it again, then tries the action again.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{ActionKind, Resources};
 use petgraph::graph::NodeIndex;
@@ -19,6 +19,10 @@ use crate::worker::{Carried, Prepared, Stop, Worker};
 const CHUNK: usize = 64;
 /// How often it is asked whether another process is done with an action.
 const ASK: Duration = Duration::from_millis(10);
+/// When it is first looked who that process is; then after twice the time, and so on.
+const LOOK: Duration = Duration::from_millis(500);
+/// From when on a wait is worth a line.
+const LONG: Duration = Duration::from_secs(5);
 
 impl Schedule {
     /// Starts a look-up of the first ready actions.
@@ -82,15 +86,24 @@ impl Schedule {
         }
     }
 
-    /// Waits until no other process is at the action, then has it looked up again. Takes neither a thread nor a job.
+    /// Waits until no other process is at the action, or the one that is was stopped; then has it looked up again. Takes
+    /// neither a thread nor a job.
     pub(super) fn wait_for_other(&mut self, tasks: &mut JoinSet<Ended>, node: NodeIndex, id: u64, prepared: Prepared) {
         self.waited.insert(node, id);
         let (worker, stop) = (Arc::clone(&self.worker), Arc::clone(&self.stop));
         tasks.spawn(async move {
+            let again = prepared.again;
+            let (began, mut look) = (Instant::now(), LOOK);
             while !is_stopped(&worker, &stop) && worker.is_claimed(&prepared) {
                 tokio::time::sleep(ASK).await;
+                if began.elapsed() > look {
+                    look *= 2;
+                    if worker.look_at_holder(node, &prepared, look > LONG) {
+                        break;
+                    }
+                }
             }
-            Ended::Free(node, prepared.again)
+            Ended::Free(node, again)
         });
     }
 

@@ -9,9 +9,13 @@ pub const ALL: &[Row] = &[
     scheduling::ROW,
     keys::ROW,
     reproducible::ROW,
+    races::ROW,
+    kills::ROW,
     crashes::ROW,
     system_errors::ROW,
     damage::ROW,
+    sharing::ROW,
+    collection::ROW,
     clock::ROW,
     hostile_archives::ROW,
     hostile_scripts::ROW,
@@ -19,12 +23,16 @@ pub const ALL: &[Row] = &[
 
 pub mod actions;
 pub mod clock;
+pub mod collection;
 pub mod crashes;
 pub mod damage;
 pub mod edits;
 pub mod hostile_archives;
 pub mod hostile_scripts;
 pub mod keys;
+pub mod kills;
+pub mod races;
 pub mod reproducible;
 pub mod scheduling;
+pub mod sharing;
 pub mod system_errors;

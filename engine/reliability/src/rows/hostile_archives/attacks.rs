@@ -99,7 +99,10 @@ fn escaping_tars(aim: &Aim) -> Vec<(&'static str, Vec<Member>)> {
     let long = format!("{}{}", "./".repeat(60), to("long"));
     vec![
         ("a name that leads up", vec![tar::file(to("escaped"), content)]),
-        ("a name that leads up from a folder", vec![tar::folder("a/"), tar::file(format!("a/../{}", to("escaped")), content)]),
+        (
+            "a name that leads up from a folder",
+            vec![tar::folder("a/"), tar::file(format!("a/../{}", to("escaped")), content)],
+        ),
         ("a name that leads up behind dots", vec![tar::file(format!("./././{}", to("escaped")), content)]),
         ("an absolute name", vec![tar::file(at("escaped"), content)]),
         ("an absolute name of many slashes", vec![tar::file(format!("//{}", at("escaped")), content)]),
@@ -543,12 +546,18 @@ fn bombs() -> Vec<Attack> {
     let streams: [(&str, &'static str, fn() -> Vec<u8>); 5] = [
         ("twenty gigabytes of zeros", "more than", || start(tar::file("zeros", "").declaring(20 << 30))),
         ("six hundred megabytes of zeros", "more than", || start(tar::file("zeros", "").declaring(600 << 20))),
-        ("a long name of gigabytes", "too large", || start(tar::member(b'L', "././@LongLink", "", "").declaring(4 << 30))),
+        ("a long name of gigabytes", "too large", || {
+            start(tar::member(b'L', "././@LongLink", "", "").declaring(4 << 30))
+        }),
         ("an extended header of gigabytes", "too large", || start(tar::member(b'x', "x", "", "").declaring(4 << 30))),
-        ("a million members", "entries", || (0..1_001_000).flat_map(|i| start(tar::file(format!("f{i}"), ""))).collect()),
+        ("a million members", "entries", || {
+            (0..1_001_000).flat_map(|i| start(tar::file(format!("f{i}"), ""))).collect()
+        }),
     ];
     let zips: [(&str, Must, fn() -> Archive); 4] = [
-        ("three hundred megabytes of zeros", Must::Refuse("more than"), || zip::archive(&[zip::file("zeros", vec![0; 300 << 20])])),
+        ("three hundred megabytes of zeros", Must::Refuse("more than"), || {
+            zip::archive(&[zip::file("zeros", vec![0; 300 << 20])])
+        }),
         ("one content for a thousand members", Must::Refuse("shares bytes|more than"), || {
             let members: Vec<_> = (0..1000).map(|i| zip::file(format!("f{:03}", i), vec![0; 1 << 16])).collect();
             Archive { overlapping: true, ..zip::archive(&members) }
