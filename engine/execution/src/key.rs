@@ -11,7 +11,7 @@ use crate::content::Content;
 use crate::process;
 
 /// The version of everything that is not in the action: the sandbox's folders, user and limits, collection of outputs.
-const SEMANTICS: u32 = 2;
+const SEMANTICS: u32 = 3;
 
 /// The key of `action` on these inputs. `version` is the built-in function's.
 pub(crate) fn of(action: &Action, inputs: &BTreeMap<RelPath, Content>, version: Option<u32>) -> Digest {

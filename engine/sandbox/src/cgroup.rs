@@ -1,6 +1,7 @@
 //! Control groups: limits for all processes of a command together, and what they used.
 //!
-//! A group costs processor time, so only a command that declares a limit gets one. Both versions of the interface are
+//! A group costs processor time, so only a command that declares a limit gets one; how many processes there may be of all
+//! others together is limited by one group for all. Both versions of the interface are
 //! spoken: a machine may have one hierarchy for all (version 2), or one for each resource (version 1), and lets some
 //! users make groups and others not. What has no group is limited by process (`init::privileges`).
 
@@ -52,6 +53,13 @@ impl Groups {
         });
         let cpu_time = limits.cpu_time.and_then(|_| hierarchies.group("cpuacct"));
         Self { memory, processes, cpu_time }
+    }
+
+    /// Puts a process into them, and all that it starts from now on. One that cannot be put there is not limited.
+    pub fn add(&self, process: u32) {
+        for folder in self.folders() {
+            let _ = host::fs::write_in_place(&folder.join("cgroup.procs"), process.to_string().as_bytes());
+        }
     }
 
     /// Their folders.
@@ -158,6 +166,7 @@ impl Hierarchies {
     /// A new group that a controller watches.
     fn group(&self, controller: &str) -> Option<Group> {
         self.folders(controller).into_iter().find_map(|(parent, unified)| {
+            sweep(&parent);
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let folder = parent.join(format!("build-{}-{number}", std::process::id()));
             host::fs::create_dir(&folder).ok()?;
@@ -190,6 +199,19 @@ impl Hierarchies {
             folders.insert(0, (folder, mount.unified));
         }
         folders
+    }
+}
+
+/// Removes groups of engines that were killed; one with processes stays by itself.
+fn sweep(parent: &Path) {
+    let entries = host::fs::read_dir(parent).unwrap_or_default();
+    let of_dead = |name: &str| {
+        let process = name.strip_prefix("build-").and_then(|rest| rest.split_once('-')).map(|(process, _)| process);
+        let process = process.and_then(|process| process.parse::<u32>().ok());
+        process.is_some_and(|process| !host::fs::exists(Path::new(&format!("/proc/{process}"))))
+    };
+    for entry in entries.iter().filter(|entry| entry.is_folder && of_dead(&entry.name)) {
+        let _ = host::fs::remove_dir(&parent.join(&entry.name));
     }
 }
 
