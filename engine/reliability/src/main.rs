@@ -11,6 +11,7 @@
 
 mod attempt;
 mod parts;
+mod payload;
 mod place;
 mod program;
 mod report;
@@ -18,6 +19,7 @@ mod results;
 mod row;
 mod rows;
 mod seed;
+mod servers;
 mod trials;
 mod workspace;
 
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
     };
     let figures: Vec<report::Figure> = rows.into_iter().map(|row| measure(row, &arguments, &program)).collect();
     seed::remove();
+    payload::remove();
     print!("\n{}", report::table(&figures));
     if let Some(path) = &arguments.json
         && let Err(error) = std::fs::write(path, report::json(&figures))

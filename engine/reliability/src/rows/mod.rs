@@ -3,6 +3,8 @@
 use crate::row::Row;
 
 /// The rows by number.
-pub const ALL: &[Row] = &[scheduling::ROW];
+pub const ALL: &[Row] = &[undeclared::ROW, scheduling::ROW, escapes::ROW];
 
+mod escapes;
 mod scheduling;
+mod undeclared;
