@@ -5,6 +5,7 @@
 //! give a result a wrong key. Labels are only for people here; no rule and no language is known.
 
 mod admission;
+mod complaint;
 mod compose;
 mod content;
 mod durations;

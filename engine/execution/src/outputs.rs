@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use host::fs::FileKind;
-use model::{Action, Artifact, RelPath, Spawn};
+use model::{Action, Artifact, RelPath, Spawn, Tree, TreeEntry};
 use store::StoreError;
 
 use crate::content::Content;
@@ -74,7 +74,12 @@ fn take(
         }
         (Found::Folder(at), true) => {
             let captured = worker.executor.store.capture_tree(&work.join(at));
-            Ok(captured.map(|(digest, _)| Some(Content::Tree(digest))))
+            match captured {
+                Ok((_, tree)) if let Some(reason) = leaves(&tree) => {
+                    refuse(format!("the output {path} cannot be taken: {reason}"))
+                }
+                captured => Ok(captured.map(|(digest, _)| Some(Content::Tree(digest)))),
+            }
         }
         (Found::File(_) | Found::Input(_), true) => {
             refuse(format!("the output {path} was declared as a folder, but a file was created"))
@@ -83,6 +88,26 @@ fn take(
             refuse(format!("the output {path} was declared as a file, but a folder was created"))
         }
     }
+}
+
+/// Says of a tree with a symbolic link to what is outside of it. What that is depends on where the tree is looked at: a
+/// file of the machine, when its user does.
+fn leaves(tree: &Tree) -> Option<String> {
+    tree.entries.iter().find_map(|(path, entry)| {
+        let TreeEntry::Symlink { target } = entry else { return None };
+        let mut depth = path.as_str().split('/').count() - 1;
+        let stays = !target.starts_with('/')
+            && target.split('/').all(|segment| {
+                match segment {
+                    "" | "." => {}
+                    ".." if depth == 0 => return false,
+                    ".." => depth -= 1,
+                    _ => depth += 1,
+                }
+                true
+            });
+        (!stays).then(|| format!("its {path} is a symbolic link to {target}, outside of it; copy the file instead"))
+    })
 }
 
 fn file(worker: &Worker, path: &Path, executable: bool) -> Result<Content, StoreError> {

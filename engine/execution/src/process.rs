@@ -29,6 +29,9 @@ const FIXED: [(&str, &str); 6] = [
     ("TZ", "UTC"),
 ];
 
+/// The signal that ends a process which writes too large a file (SIGXFSZ).
+const TOO_LARGE: i32 = 25;
+
 /// More of a log than this is not kept in memory.
 const LOG_LIMIT: u64 = 8 << 20;
 
@@ -284,12 +287,21 @@ fn over_limit(action: &Action, spawn: &Spawn, exceeded: Exceeded) -> Failure {
         Exceeded::Memory => ("memory", limits.memory, "were killed: they may use {} MB of memory together"),
         Exceeded::CpuTime => ("cpu_time", limits.cpu_time, "were killed: they may use {} s of processor time together"),
         Exceeded::Processes => ("processes", limits.processes, "could not go on: there may be {} of them at once"),
+        Exceeded::Disk => return no_space(action),
     };
     let message = message.replace("{}", &value.unwrap_or(0).to_string());
     let mut failure = Failure::new(action, FailureKind::OverLimit, format!("its processes {message}"));
     failure
         .hints
         .push(format!("raise `{name}` in `limits` where {} is declared, or let it need less", action.mnemonic));
+    failure
+}
+
+/// The disk was about to be full.
+fn no_space(action: &Action) -> Failure {
+    let message = "its processes were killed: the disk of the store was about to be full";
+    let mut failure = Failure::new(action, FailureKind::OverLimit, message);
+    failure.hints.push(format!("let {} write less, if it wrote much; else make room: build gc", action.mnemonic));
     failure
 }
 
@@ -304,6 +316,9 @@ fn ended_badly(action: &Action, spawn: &Spawn, status: Status) -> Failure {
             (FailureKind::TestTimedOut, format!("the test took longer than {limit} seconds"))
         }
         Status::Code(code) => (FailureKind::ExitCode(code), format!("the process failed with exit code {code}")),
+        Status::Signal(TOO_LARGE) => {
+            (FailureKind::OverLimit, "the process wrote a larger file than an action may: 64 GiB".to_owned())
+        }
         Status::Signal(signal) => (FailureKind::Signal(signal), format!("the process was ended by signal {signal}")),
         Status::Exceeded(exceeded) => return over_limit(action, spawn, exceeded),
         Status::TimedOut | Status::Cancelled => {

@@ -89,6 +89,10 @@ fn an_undeclared_input_fails_and_the_hint_names_it() {
         assert_eq!(failure.hints, [expected]);
         assert_eq!(&*failure.log, &format!("concat: {path}: No such file or directory\n"));
     }
+    let actions = [spawn("concat out/cfg/p/x out/cfg/q/r/unmade.txt", &["p/a"], &[target])];
+    let unmade = "out/cfg/q/r/unmade.txt would be an output, but nothing that //p:x depends on makes it: add a target of \
+                  //q/r that makes unmade.txt to its `deps`, `srcs` or `data`";
+    assert_eq!(fixture.build(&actions, &[target]).0.failures[0].hints, [unmade]);
     let actions = [spawn("concat out/cfg/p/x p/nowhere.txt", &["p/a"], &[target])];
     assert!(fixture.build(&actions, &[target]).0.failures[0].hints.is_empty(), "no hint for what does not exist");
 }

@@ -298,6 +298,17 @@ fn trees_and_links_are_collected_without_leaving_the_folder() {
             outcome.failures[0].message
         );
     }
+    for target in ["/etc/passwd", "../../p/a", "sub/../../../up"] {
+        let words = format!("link out/cfg/p/dir/sub/l {target}");
+        let (outcome, _) = fixture.build(&[spawn(&words, &[], &["out/cfg/p/dir"])], &["out/cfg/p/dir"]);
+        let expected = format!(
+            "the output out/cfg/p/dir cannot be taken: its sub/l is a symbolic link to {target}, outside of it; copy the \
+             file instead"
+        );
+        assert_eq!(outcome.failures[0].message, expected);
+    }
+    let inside = [spawn("link out/cfg/p/dir/sub/l ../x", &[], &["out/cfg/p/dir"])];
+    assert!(fixture.build(&inside, &["out/cfg/p/dir"]).0.failures.is_empty());
 }
 
 #[test]

@@ -122,6 +122,35 @@ pub fn open(path: &Path) -> Result<File, FileError> {
     attempt("open", path, faults::call(Operation::Read, path, || File::open(path)))
 }
 
+/// Bytes of names of attributes that are looked at.
+const ATTRIBUTES: usize = 256;
+
+/// Space of a file system.
+#[derive(Debug, Clone, Copy)]
+pub struct Space {
+    /// All bytes.
+    pub total: u64,
+    /// Bytes that this user may still write.
+    pub free: u64,
+}
+
+/// The space of the file system that holds a path.
+pub fn space(path: &Path) -> Result<Space, FileError> {
+    let stat = attempt("ask for the space at", path, rustix::fs::statvfs(path).map_err(Into::into))?;
+    Ok(Space { total: stat.f_blocks * stat.f_frsize, free: stat.f_bavail * stat.f_frsize })
+}
+
+/// Whether an open file has extended attributes: capabilities, access lists, a user's notes. The label that a machine's
+/// policy gives every file does not count.
+pub fn has_attributes(file: &File) -> bool {
+    let mut names = Vec::with_capacity(ATTRIBUTES);
+    match rustix::fs::flistxattr(file, rustix::buffer::spare_capacity(&mut names)) {
+        // What is longer than the buffer is more than the label.
+        Err(error) => error == rustix::io::Errno::RANGE,
+        Ok(_) => names.split(|byte| *byte == 0).any(|name| !name.is_empty() && name != b"security.selinux"),
+    }
+}
+
 /// The state of an open file.
 pub fn stat_open(file: &File, path: &Path) -> Result<FileStat, FileError> {
     attempt("stat", path, file.metadata()).map(|metadata| to_stat(&metadata))

@@ -19,6 +19,7 @@ mod leavings;
 mod leftovers;
 mod packages;
 mod parts;
+mod payload;
 mod place;
 mod program;
 mod reference;
@@ -31,6 +32,7 @@ mod running;
 mod samples;
 mod scenario;
 mod seed;
+mod servers;
 mod slow_server;
 mod template;
 mod trials;
@@ -104,6 +106,7 @@ fn main() -> ExitCode {
     };
     let figures: Vec<report::Figure> = rows.into_iter().map(|row| measure(row, &arguments, &program)).collect();
     seed::remove();
+    payload::remove();
     print!("\n{}", report::table(&figures));
     if let Some(path) = &arguments.json
         && let Err(error) = std::fs::write(path, report::json(&figures))

@@ -61,6 +61,15 @@ fn run(command: &str, argument: &str) {
             let (command, argument) = line.split_once(' ').unwrap_or((&line, ""));
             run(command, argument);
         }),
+        "fill" => {
+            let mut file = fs::File::create(argument).unwrap();
+            (0..64).for_each(|_| {
+                let _ = file.write_all(&[b'x'; 1 << 20]);
+                std::thread::sleep(Duration::from_millis(20));
+            });
+        }
+        "own-proc" => own_proc(),
+        "look-at-proc" => look_at_proc(),
         "peel" => println!("{}", peel(argument)),
         "relay" => relay(argument),
         "engine" => engine(argument),
@@ -88,7 +97,7 @@ fn identity() -> String {
     };
     format!(
         "host={} uid={} gid={} pid={} umask={} caps={} no_new_privs={} cwd={}",
-        fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim(),
+        nix::unistd::gethostname().unwrap().display(),
         field("Uid:"),
         field("Gid:"),
         std::process::id(),
@@ -151,6 +160,23 @@ fn processes(count: usize) {
     if (0..count).map(start).filter(Result::is_err).count() > 0 {
         std::process::exit(1);
     }
+}
+
+/// Tries with all rights of namespaces of its own to mount a /proc that has the settings of the machine.
+fn own_proc() {
+    use nix::sched::{CloneFlags, unshare};
+    let entered = unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID).is_ok()
+        && fs::write("/proc/self/uid_map", "0 1000 1").is_ok();
+    println!("entered {entered}");
+    // Only a child is in the namespace of processes.
+    Command::new("/bin/probe").args(["look-at-proc", ""]).status().unwrap();
+}
+
+fn look_at_proc() {
+    let flags = nix::mount::MsFlags::empty();
+    let _ = nix::mount::mount(Some("proc"), "/tmp", Some("proc"), flags, None::<&str>);
+    let setting = fs::OpenOptions::new().write(true).open("/tmp/sys/kernel/core_pattern");
+    println!("settings writable {}", setting.is_ok());
 }
 
 /// Tries with all rights of a namespace of its own to take away what is mounted at a path, here and in copies of all

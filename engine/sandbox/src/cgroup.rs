@@ -1,6 +1,7 @@
 //! Control groups: limits for all processes of a command together, and what they used.
 //!
-//! A group costs processor time, so only a command that declares a limit gets one. Both versions of the interface are
+//! A group costs processor time, so only a command that declares a limit gets one; how many processes there may be of all
+//! others together is limited by one group for all. Both versions of the interface are
 //! spoken: a machine may have one hierarchy for all (version 2), or one for each resource (version 1), and lets some
 //! users make groups and others not. What has no group is limited by process (`init::privileges`).
 
@@ -58,6 +59,13 @@ impl Groups {
         });
         let cpu_time = limits.cpu_time.and_then(|_| hierarchies.group("cpuacct"));
         Self { memory, processes, cpu_time }
+    }
+
+    /// Puts a process into them, and all that it starts from now on. One that cannot be put there is not limited.
+    pub fn add(&self, process: u32) {
+        for folder in self.folders() {
+            let _ = host::fs::write_in_place(&folder.join("cgroup.procs"), process.to_string().as_bytes());
+        }
     }
 
     /// Their folders.

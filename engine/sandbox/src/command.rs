@@ -15,6 +15,10 @@ pub(crate) const WORK: &str = "/work";
 /// The user and group that every command runs as, whoever runs the engine.
 const USER: u32 = 1000;
 
+/// Processes and threads that all commands together may have at once, as far as they are not limited themselves. Where
+/// the machine gives the engine no control group, each command may have so many.
+pub(crate) const PROCESSES: u64 = 4096;
+
 /// One process with all that it may see. The process runs in `/work` as user 1000 on host `sandbox`.
 #[derive(Debug, Clone, Default)]
 pub struct Command {
@@ -108,7 +112,7 @@ pub enum Status {
     Cancelled,
 }
 
-/// A limit for all processes together that was reached.
+/// A limit for all processes together that was reached. Only `Disk` is the engine's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exceeded {
     /// Memory: the kernel killed a process.
@@ -117,6 +121,8 @@ pub enum Exceeded {
     CpuTime,
     /// Processes: one could not be started.
     Processes,
+    /// Space: the disk of the working folder was about to be full. Nobody declares that limit.
+    Disk,
 }
 
 impl Status {

@@ -10,6 +10,7 @@ use model::Cancel;
 
 use crate::cgroup::Groups;
 use crate::command::{Command, Status};
+use crate::disk::Disk;
 use crate::error::SandboxError;
 use crate::launcher::Launcher;
 use crate::run::{Watch, follow};
@@ -40,7 +41,8 @@ pub fn enter(launcher: &Launcher, folder: &Path) -> Result<Status, SandboxError>
     spec.limits = Default::default();
     let session = launcher.start_with(&spec, streams().map_err(SandboxError::Lost)?)?;
     let cancel = Cancel::default();
-    let watch = Watch { deadline: None, cancel: &cancel, groups: &Groups::default(), cpu_time: None };
+    let disk = Disk::of(&folder);
+    let watch = Watch { deadline: None, cancel: &cancel, groups: &Groups::default(), disk: &disk, cpu_time: None };
     let ended = follow(&session, &watch);
     session.end();
     ended.map(|exit| exit.status)

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use model::Network;
 use serde::de::IgnoredAny;
 
+use crate::cgroup::Groups;
 use crate::channel::Channel;
+use crate::command::{PROCESSES, Together};
 use crate::error::SandboxError;
 use crate::spec::Spec;
 
@@ -43,6 +45,8 @@ struct Shared {
 struct Forker {
     channel: Channel,
     child: Child,
+    /// Limits for all sandboxes together, so that none of them costs a group of its own.
+    _groups: Groups,
 }
 
 /// A sandbox that was started.
@@ -114,7 +118,9 @@ impl Forker {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .spawn()?;
-        Ok(Self { channel, child })
+        let groups = Groups::new(&Together { processes: Some(PROCESSES), ..Together::default() });
+        groups.add(child.id());
+        Ok(Self { channel, child, _groups: groups })
     }
 }
 

@@ -9,6 +9,7 @@ mod channel;
 mod command;
 mod container;
 mod debug;
+mod disk;
 mod error;
 mod etc;
 mod init;

@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::cgroup::Groups;
 use crate::channel::Channel;
 use crate::command::{Command, Exceeded, Exit, Status};
+use crate::disk::Disk;
 use crate::error::SandboxError;
 use crate::launcher::{Launcher, Session};
 use crate::spec::{ProgramStatus, Report, Usage};
@@ -28,7 +29,8 @@ pub fn run(launcher: &Launcher, command: &Command, cancel: &Cancel) -> Result<Ex
     spec.groups = groups.folders();
     spec.limits.together = groups.without(command.limits.together);
     let session = launcher.start(&spec, stdout, stderr)?;
-    let watch = Watch { deadline, cancel, groups: &groups, cpu_time: command.limits.together.cpu_time };
+    let disk = Disk::of(&command.workdir);
+    let watch = Watch { deadline, cancel, groups: &groups, disk: &disk, cpu_time: command.limits.together.cpu_time };
     let ended = follow(&session, &watch);
     session.end();
     ended
@@ -39,6 +41,7 @@ pub(crate) struct Watch<'a> {
     pub deadline: Option<Instant>,
     pub cancel: &'a Cancel,
     pub groups: &'a Groups,
+    pub disk: &'a Disk,
     pub cpu_time: Option<Duration>,
 }
 
@@ -106,6 +109,9 @@ impl Watch<'_> {
         }
         if self.is_out_of_time() {
             return Some(Status::Exceeded(Exceeded::CpuTime));
+        }
+        if self.disk.is_full() {
+            return Some(Status::Exceeded(Exceeded::Disk));
         }
         self.deadline.filter(|deadline| Instant::now() >= *deadline).map(|_| Status::TimedOut)
     }

@@ -159,12 +159,14 @@ impl Store {
             fs::set_mode(path, stat.mode | 0o400)?;
         }
         let executable = stat.mode & 0o111 != 0;
-        if stat.links > 1 {
-            let stored = self.put_stream(fs::open(path)?, executable)?;
+        let file = fs::open(path)?;
+        // Renamed into place, it would stay what others have by other names, and keep capabilities and other attributes,
+        // which are no content.
+        if stat.links > 1 || fs::has_attributes(&file) {
+            let stored = self.put_stream(file, executable)?;
             fs::remove_file(path)?;
             return Ok(stored);
         }
-        let file = fs::open(path)?;
         let digest = hash(&file, path)?;
         if self.keep_whole(&digest, executable, stat.size)? {
             fs::remove_file(path)?;

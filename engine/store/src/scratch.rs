@@ -22,10 +22,17 @@ pub(crate) struct Scratch {
 #[derive(Debug)]
 pub struct TempDir(PathBuf);
 
+/// The mode of the folder of all scratch folders.
+const PRIVATE: u32 = 0o700;
+
 impl Scratch {
     /// Removes what dead processes left in `tmp` and makes a folder of its own.
     pub(crate) fn open(tmp: &Path) -> Result<Self, FileError> {
         fs::create_dir_all(tmp)?;
+        // What an action makes is its user's until it is taken: no other user may start a program there that sets its user.
+        if fs::lstat(tmp)?.mode & 0o777 != PRIVATE {
+            fs::set_mode(tmp, PRIVATE)?;
+        }
         remove_abandoned(tmp)?;
         let start = host::clock::now();
         let mut attempt = 0;

@@ -510,3 +510,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn attributes_of_a_file_are_not_taken_with_it() {
+    let (folder, store) = open();
+    let path = folder.path().join("made");
+    fs::write(&path, "content").unwrap();
+    // Capabilities are such attributes, but only root can give them.
+    let set = "import os, sys; os.setxattr(sys.argv[1], 'user.note', b'x')";
+    let status = std::process::Command::new("python3").args(["-c", set]).arg(&path).status().unwrap();
+    let (digest, _) = store.put_file(&path).unwrap();
+    let kept = fs::File::open(store.blob_path(&digest, false).unwrap()).unwrap();
+    assert!(!host::fs::has_attributes(&kept), "could be set: {}", status.success());
+    assert!(!path.exists());
+}
+
+#[test]
+fn nobody_else_enters_scratch_folders() {
+    let (_folder, store) = open();
+    let all = store.scratch().unwrap().path().ancestors().nth(2).unwrap().to_owned();
+    assert!(all.ends_with("tmp"), "{}", all.display());
+    assert_eq!(fs::metadata(all).unwrap().permissions().mode() & 0o777, 0o700);
+}

@@ -6,6 +6,7 @@ use crate::row::Row;
 pub const ALL: &[Row] = &[
     edits::ROW,
     actions::ROW,
+    undeclared::ROW,
     scheduling::ROW,
     keys::ROW,
     reproducible::ROW,
@@ -17,6 +18,7 @@ pub const ALL: &[Row] = &[
     sharing::ROW,
     collection::ROW,
     clock::ROW,
+    escapes::ROW,
     hostile_archives::ROW,
     hostile_scripts::ROW,
 ];
@@ -27,6 +29,7 @@ pub mod collection;
 pub mod crashes;
 pub mod damage;
 pub mod edits;
+pub mod escapes;
 pub mod hostile_archives;
 pub mod hostile_scripts;
 pub mod keys;
@@ -36,3 +39,4 @@ pub mod reproducible;
 pub mod scheduling;
 pub mod sharing;
 pub mod system_errors;
+pub mod undeclared;

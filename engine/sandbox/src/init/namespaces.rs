@@ -7,6 +7,7 @@ use model::Network;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid, sethostname};
 
+use super::raw;
 use super::step::Step;
 use crate::spec::{Failure, Spec};
 
@@ -15,6 +16,9 @@ pub(super) const STEP: &str = "make namespaces (user, mount, process, network, i
 
 /// The engine's user and group, as the user namespace of the process that forks has them.
 const OWN: u32 = 1000;
+
+/// The kernel's own name for no domain.
+const NO_DOMAIN: &str = "(none)";
 
 /// Who runs the engine.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +77,9 @@ pub(super) fn flags(spec: &Spec) -> CloneFlags {
 pub(super) fn take(spec: &Spec) -> Result<(), Failure> {
     join(&spec.groups)?;
     map((spec.user, OWN), (spec.group, OWN))?;
-    sethostname(&spec.hostname).step(|| format!("set the host name to {}", spec.hostname))
+    sethostname(&spec.hostname).step(|| format!("set the host name to {}", spec.hostname))?;
+    // A new namespace begins with the names of the machine.
+    raw::set_domain_name(NO_DOMAIN).step(|| "set the domain name")
 }
 
 /// Joins control groups, and makes them the root of what is visible of control groups inside.

@@ -9,6 +9,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, execve, setsid};
 
 use super::privileges;
+use super::raw;
 use super::step::Step;
 use crate::spec::{Failure, Spec};
 
@@ -24,6 +25,10 @@ fn attempt(spec: &Spec) -> Result<Infallible, Failure> {
     setsid().step(|| "start a session")?;
     umask(Mode::from_bits_truncate(0o022));
     chdir(spec.cwd.as_str()).step(|| format!("enter the folder {}", spec.cwd))?;
+    if spec.wire.is_none() {
+        privileges::fix_limits()?;
+        raw::reset_personality().step(|| "reset the personality")?;
+    }
     privileges::limit(&spec.limits)?;
     privileges::reset_signals()?;
     privileges::close_descriptors()?;

@@ -1,4 +1,5 @@
-//! The few calls that the wrapper crates leave unsafe. All `unsafe` of this crate is here and in `last_words.rs`.
+//! The few calls that the wrapper crates leave unsafe. All `unsafe` of this crate is here and in `last_words.rs`;
+//! `engine/reliability/sanitize` names the tests that cover each block, and runs them under AddressSanitizer.
 #![expect(unsafe_code, reason = "system calls without a safe wrapper; each block says why it is sound here")]
 
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -8,6 +9,9 @@ use nix::libc;
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::{ForkResult, Pid};
+
+/// The ordinary personality (personality(2)).
+const PER_LINUX: libc::c_ulong = 0;
 
 /// Bytes of the stack on which the last steps before a program run.
 const STACK: usize = 256 * 1024;
@@ -52,6 +56,18 @@ pub(super) fn bring_up_loopback(socket: BorrowedFd<'_>) -> nix::Result<()> {
     request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP | libc::IFF_LOOPBACK).unwrap_or(0);
     // SAFETY: the request outlives the call, which reads name and flags and writes nothing outside of it.
     Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request) }).map(drop)
+}
+
+/// Makes this process an ordinary one: a personality is inherited, and shows in addresses and names.
+pub(super) fn reset_personality() -> nix::Result<()> {
+    // SAFETY: the call takes a plain number.
+    Errno::result(unsafe { libc::personality(PER_LINUX) }).map(drop)
+}
+
+/// Sets the name of the NIS domain, which no wrapper crate that is used here does.
+pub(super) fn set_domain_name(name: &str) -> nix::Result<()> {
+    // SAFETY: the call reads so many bytes of a text that outlives it.
+    Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }).map(drop)
 }
 
 /// Closes every descriptor but the standard three and one more.

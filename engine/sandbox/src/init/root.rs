@@ -23,8 +23,12 @@ const BASE: &str = "/proc";
 /// Devices that every program may use.
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
-/// Where /proc lets root change the machine.
+/// Where /proc lets root change the machine, if they are there.
 const SETTINGS: [&str; 5] = ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"];
+
+/// What stands over a file of /proc that nobody needs there: while some of a /proc is hidden, no process inside can mount
+/// another one, in namespaces of its own, that has all of the machine in it (mount_namespaces(7)).
+const COVER: (&str, &str) = ("/dev/null", "/proc/1/environ");
 
 /// Descriptors as files, which shells and runtimes expect.
 const DEVICE_LINKS: [(&str, &str); 4] = [
@@ -46,7 +50,7 @@ pub(super) fn build(spec: &Spec) -> Result<Option<Shelf>, Failure> {
     if let Some(root) = &spec.root {
         builder.spread(root, "", &reserved(spec))?;
     }
-    builder.system()?;
+    builder.system(spec.wire.is_none())?;
     for path in &spec.memory {
         builder.folder(path)?;
         mount_memory(&inside(path), "mode=1777").step(|| format!("mount an empty folder at {path}"))?;
@@ -70,6 +74,11 @@ pub(super) fn build(spec: &Spec) -> Result<Option<Shelf>, Failure> {
 
 /// Makes the root itself read-only, and what root could change of the machine through /proc.
 pub(super) fn seal(as_root: bool) -> Result<(), Failure> {
+    if as_root {
+        let (cover, covered) = COVER;
+        mount(Some(cover), covered, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .step(|| format!("cover {covered}"))?;
+    }
     restrict(Path::new("/"), false).step(|| "make the root read-only")?;
     // Settings of the kernel belong to the machine's root user, who the program is when root runs the engine. Others
     // cannot write them anyway, and may need a /proc without mounts on it to make namespaces of their own.
@@ -165,11 +174,15 @@ impl Builder {
         restrict(&target, bind.writable).step(step)
     }
 
-    /// /proc and /dev.
-    fn system(&mut self) -> Result<(), Failure> {
+    /// /proc and /dev. A command finds its own processes in /proc, and nothing of the machine, which would be an input
+    /// that nobody declared; kernels before 5.8 cannot do that.
+    fn system(&mut self, only_processes: bool) -> Result<(), Failure> {
         self.folder("/proc")?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        mount(Some("proc"), &inside("/proc"), Some("proc"), flags, None::<&str>).step(|| "mount /proc")?;
+        let proc = |options: Option<&str>| mount(Some("proc"), &inside("/proc"), Some("proc"), flags, options);
+        if !only_processes || proc(Some("subset=pid")).is_err() {
+            proc(None).step(|| "mount /proc")?;
+        }
         self.folder("/dev")?;
         for device in DEVICES {
             let (source, target) = (Path::new("/dev").join(device), inside(&format!("/dev/{device}")));

@@ -86,6 +86,53 @@ fn the_kernel_cannot_be_configured_from_inside() {
 }
 
 #[test]
+fn proc_tells_of_the_own_processes_only() {
+    let words = ["/proc/uptime", "/proc/meminfo", "/proc/cmdline", "/proc/sys"];
+    let words: Vec<&str> =
+        words.iter().flat_map(|path| ["exists", path]).chain(["exists", "/proc/self/status"]).collect();
+    let outcome = Fixture::new(&words).run();
+    assert_eq!(
+        outcome.stdout,
+        "/proc/uptime false\n/proc/meminfo false\n/proc/cmdline false\n/proc/sys false\n/proc/self/status true\n"
+    );
+}
+
+#[test]
+fn no_proc_of_its_own_lets_the_kernel_be_configured() {
+    assert_eq!(Fixture::new(&["own-proc", ""]).run().stdout, "entered true\nsettings writable false\n");
+}
+
+#[test]
+fn limits_are_not_those_of_the_machine() {
+    let limits = Fixture::new(&["read", "/proc/self/limits"]).run().stdout;
+    let has = |start: &str, value: &str| {
+        let line = limits.lines().find(|line| line.starts_with(start)).unwrap();
+        assert!(line.split_whitespace().any(|word| word == value), "{line}");
+    };
+    has("Max open files", "4096");
+    has("Max processes", "4096");
+    has("Max stack size", "8388608");
+    has("Max core file size", "0");
+}
+
+#[test]
+fn a_command_that_fills_the_disk_is_stopped() {
+    let small = |fixture: &Fixture| {
+        let folder = fixture.folder.path().join("work");
+        let options = Some("size=64m");
+        nix::mount::mount(Some("none"), &folder, Some("tmpfs"), nix::mount::MsFlags::empty(), options).is_ok()
+    };
+    let fixture = Fixture::new(&["fill", "big"]);
+    if !small(&fixture) {
+        // Only root can make a small disk; who else runs the engine is no matter here.
+        return;
+    }
+    let status = fixture.run().exit.status;
+    nix::mount::umount2(&fixture.folder.path().join("work"), nix::mount::MntFlags::MNT_DETACH).unwrap();
+    assert_eq!(status, Status::Exceeded(Exceeded::Disk));
+}
+
+#[test]
 fn network_is_loopback_only_unless_asked_for() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -173,6 +220,8 @@ fn limits_hold_for_all_processes_together() {
     assert_eq!(status(&["processes", "2"], processes), Status::Code(0));
     assert_eq!(status(&["processes", "8"], processes), Status::Exceeded(Exceeded::Processes));
     assert_eq!(status(&["processes", "8"], Together::default()), Status::Code(0));
+    // What nobody declares is bounded all the same.
+    assert_eq!(status(&["processes", "4200"], Together::default()), Status::Code(1));
 }
 
 #[test]
@@ -301,13 +350,15 @@ fn it_works_for_users_without_privileges() {
             "network_is",
             "over_a_limit",
             "entered_again",
+            "no_proc_of",
+            "limits_are",
         ])
         .env("TMPDIR", "/tmp")
         .current_dir("/")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("7 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("9 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
