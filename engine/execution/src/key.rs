@@ -24,7 +24,8 @@
 //! 3. the sequence of all inputs by path, each once (text path, content)
 //! 4. the sequence of outputs as declared (text path, truth whether it is a tree)
 //!
-//! `engine/reliability` holds a second implementation, made from this text alone.
+//! `engine/reliability/src/rows/keys/key.py` is a second implementation, made from this text alone; what changes here changes
+//! there.
 
 use std::collections::BTreeMap;
 

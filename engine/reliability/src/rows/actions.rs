@@ -5,6 +5,7 @@
 //! early cut-off: an action whose inputs come out equal does not run, however they were made.
 
 mod model;
+mod operation;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +16,8 @@ use crate::fresh::{Fresh, Room};
 use crate::row::{Row, Tries};
 use crate::trials::{Control, Trials};
 use crate::workspace::Workspace;
-use model::{Action, Model};
+use model::Model;
+use operation::Action;
 
 /// The row.
 pub const ROW: Row = Row {
@@ -263,7 +265,7 @@ fn build(workspace: &Workspace, model: &Model, actions: &[Action]) -> Result<Bui
     // Only outputs of requested targets are shown, if all of them were made; the last action's always are.
     let requested = |action: &&Action| arguments.last().is_some_and(|only| *only == "//..." || *only == action.label);
     for (path, _, content) in actions.iter().filter(requested).flat_map(|action| &action.outputs) {
-        let shown = model::shown_at(path);
+        let shown = operation::shown_at(path);
         let found = if failed.is_empty() { workspace.read(&format!("build-out/{shown}"))? } else { content.clone() };
         if found != *content {
             let wrong = Some(format!("{shown} holds {found:?} instead of {content:?}"));
