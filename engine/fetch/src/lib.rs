@@ -26,7 +26,7 @@ mod wheel_tags;
 mod zip_archive;
 
 pub use archive::ArchiveError;
-pub use endpoints::{Ecosystem, Endpoints, Registry};
+pub use endpoints::{Ecosystem, Endpoints, Network, Registry};
 pub use error::FetchError;
 pub use repositories::Repositories;
 pub use run::{Fetched, run};
