@@ -10,12 +10,14 @@
 #![allow(dead_code, reason = "each row takes a part of what they share")]
 
 mod attempt;
+mod http_server;
 mod parts;
 mod program;
 mod report;
 mod row;
 mod rows;
 mod trials;
+mod watched;
 mod workspace;
 
 use std::path::PathBuf;

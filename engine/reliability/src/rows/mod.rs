@@ -3,6 +3,7 @@
 use crate::row::Row;
 
 /// The rows by number.
-pub const ALL: &[Row] = &[scheduling::ROW];
+pub const ALL: &[Row] = &[scheduling::ROW, hostile_servers::ROW];
 
+pub mod hostile_servers;
 mod scheduling;
