@@ -3,7 +3,8 @@
 use crate::row::Row;
 
 /// The rows by number.
-pub const ALL: &[Row] = &[scheduling::ROW, hostile_servers::ROW];
+pub const ALL: &[Row] = &[scheduling::ROW, hostile_servers::ROW, secrets::ROW];
 
 pub mod hostile_servers;
 mod scheduling;
+mod secrets;
