@@ -3,8 +3,9 @@
 use crate::row::Row;
 
 /// The rows by number.
-pub const ALL: &[Row] = &[scheduling::ROW, hostile_servers::ROW, secrets::ROW];
+pub const ALL: &[Row] = &[scheduling::ROW, hostile_servers::ROW, secrets::ROW, offline::ROW];
 
 pub mod hostile_servers;
+mod offline;
 mod scheduling;
 mod secrets;
