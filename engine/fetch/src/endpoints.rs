@@ -236,6 +236,10 @@ impl Endpoints {
             let urls = texts.iter().map(|text| parse_url(&origin, text)).collect::<Result<Vec<_>, _>>()?;
             self.configured.entry(ecosystem).or_insert(urls);
         }
+        if [file.network.timeout, file.network.download_limit].contains(&Some(0)) {
+            let reason = "`timeout` and `download_limit` below `[network]` are numbers from 1".to_owned();
+            return Err(FetchError::Configuration { origin, reason });
+        }
         self.network.timeout = self.network.timeout.or(file.network.timeout);
         self.network.download_limit = self.network.download_limit.or(file.network.download_limit);
         for (name, entry) in file.registries {
@@ -355,6 +359,7 @@ mod tests {
         let network = Network { timeout: Duration::from_secs(7), download_limit: 2 << 30 };
         assert_eq!(endpoints.network(), network);
         assert!(endpoints.add_environment(&[set("BUILD_DOWNLOAD_LIMIT", "much")]).is_err());
+        assert!(endpoints.add_file(Path::new("f"), "[network]\ntimeout = 0").is_err());
     }
 
     #[test]
