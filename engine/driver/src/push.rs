@@ -64,6 +64,8 @@ pub(crate) async fn image(
         Error::of(kind, error.to_diagnostic().into())
     };
     let registry = Registry::from_machine(address).map_err(failed)?;
+    // Before it answers, it may have to write a large blob.
+    let registry = registry.with_timeout(session.endpoints()?.network().timeout * 2);
     let request = PushRequest { image: tree, registry: &registry, repository, tags };
     oci::push(&request, &session.store, &session.reporter).await.map_err(failed)
 }

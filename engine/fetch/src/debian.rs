@@ -7,7 +7,7 @@ use crate::deb;
 use crate::endpoints::Ecosystem;
 use crate::error::FetchError;
 use crate::params::{self, Deb};
-use crate::run::{ARCHIVE_LIMIT, Context};
+use crate::run::Context;
 use crate::transport::Request;
 
 pub(crate) fn fetch(package: &Deb, context: &Context<'_>) -> Result<Tree, FetchError> {
@@ -18,7 +18,8 @@ pub(crate) fn fetch(package: &Deb, context: &Context<'_>) -> Result<Tree, FetchE
     let sha256 = [params::sha256(&package.sha256)?];
     let scratch = context.store.scratch()?;
     let file = scratch.path().join("package.deb");
-    let request = Request { what: &what, urls, limit: ARCHIVE_LIMIT, sha256: &sha256, accept: None };
+    let limit = context.endpoints.network().download_limit;
+    let request = Request { what: &what, urls, limit, sha256: &sha256, accept: None };
     context.endpoints.transport()?.download(&request, &file, context.reporter)?;
     deb::unpack(host::fs::open(&file)?, context.store, &package.exclude, context.limits)
         .map_err(|error| FetchError::archive(&what, error))

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use serde::Deserialize;
 use url::Url;
 
 use crate::clients;
 use crate::error::FetchError;
-use crate::transport::Transport;
+use crate::transport::{Patience, Transport};
 
 /// A kind of packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,9 +38,19 @@ pub struct Registry {
     pub insecure: bool,
 }
 
+/// How much is expected of endpoints and taken from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    /// How long an endpoint may be silent, or slower than a kibibyte a second.
+    pub timeout: Duration,
+    /// The most bytes of one download.
+    pub download_limit: u64,
+}
+
 /// The endpoints of this machine.
 #[derive(Debug, Default)]
 pub struct Endpoints {
+    network: NetworkTable,
     configured: BTreeMap<Ecosystem, Vec<Url>>,
     registries: BTreeMap<String, Registry>,
     ask_clients: bool,
@@ -54,6 +65,16 @@ struct ConfigFile {
     endpoints: EndpointTable,
     #[serde(default)]
     registries: BTreeMap<String, RegistryEntry>,
+    #[serde(default)]
+    network: NetworkTable,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetworkTable {
+    /// In seconds.
+    timeout: Option<u64>,
+    download_limit: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -164,6 +185,15 @@ impl Endpoints {
         self.registries.get(name)
     }
 
+    /// How much is expected of endpoints and taken from them.
+    pub fn network(&self) -> Network {
+        let NetworkTable { timeout, download_limit } = self.network;
+        Network {
+            timeout: timeout.map_or(Patience::default().idle, Duration::from_secs),
+            download_limit: download_limit.unwrap_or(2 << 30),
+        }
+    }
+
     /// All registries that are configured.
     pub fn registries(&self) -> impl Iterator<Item = &Registry> {
         self.registries.values()
@@ -184,7 +214,7 @@ impl Endpoints {
     pub(crate) fn transport(&self) -> Result<&Transport, FetchError> {
         if self.transport.get().is_none() {
             // Of two that are made at once, one is dropped.
-            let _ = self.transport.set(Transport::new()?);
+            let _ = self.transport.set(Transport::with(Patience::with_idle(self.network().timeout))?);
         }
         self.transport.get().ok_or_else(|| FetchError::Client("it was not kept".to_owned()))
     }
@@ -206,6 +236,12 @@ impl Endpoints {
             let urls = texts.iter().map(|text| parse_url(&origin, text)).collect::<Result<Vec<_>, _>>()?;
             self.configured.entry(ecosystem).or_insert(urls);
         }
+        if [file.network.timeout, file.network.download_limit].contains(&Some(0)) {
+            let reason = "`timeout` and `download_limit` below `[network]` are numbers from 1".to_owned();
+            return Err(FetchError::Configuration { origin, reason });
+        }
+        self.network.timeout = self.network.timeout.or(file.network.timeout);
+        self.network.download_limit = self.network.download_limit.or(file.network.download_limit);
         for (name, entry) in file.registries {
             let registry = match entry {
                 RegistryEntry::Address(address) => Registry::parse(&name, &address),
@@ -226,6 +262,10 @@ impl Endpoints {
                 let split = value.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
                 let urls = split.map(|text| parse_url(name, text)).collect::<Result<Vec<_>, _>>()?;
                 self.configured.insert(ecosystem, urls);
+            } else if name == "BUILD_NETWORK_TIMEOUT" {
+                self.network.timeout = Some(number(name, value)?);
+            } else if name == "BUILD_DOWNLOAD_LIMIT" {
+                self.network.download_limit = Some(number(name, value)?);
             } else if let Some(registry) = name.strip_prefix("BUILD_REGISTRY_") {
                 let wanted = registry.to_lowercase().replace('_', "-");
                 let known = self.registries.keys().find(|key| key.to_lowercase().replace('_', "-") == wanted);
@@ -256,6 +296,13 @@ impl Registry {
 fn configuration_files() -> Vec<PathBuf> {
     let user = host::env::config_home().map(|folder| folder.join("build/config.toml"));
     user.into_iter().chain([PathBuf::from("/etc/build/config.toml")]).collect()
+}
+
+fn number(name: &str, value: &str) -> Result<u64, FetchError> {
+    value.parse().ok().filter(|number| *number > 0).ok_or_else(|| FetchError::Configuration {
+        origin: name.to_owned(),
+        reason: format!("`{value}` is not a number from 1"),
+    })
 }
 
 /// Line and message; never the text itself, which may hold a token.
@@ -299,6 +346,7 @@ mod tests {
             set("BUILD_PYPI_ENDPOINT", "https://env/simple, https://second/simple"),
             set("BUILD_REGISTRY_STAGING", "http://localhost:5001"),
             set("BUILD_REGISTRY_OF_TEST", "t:1"),
+            set("BUILD_NETWORK_TIMEOUT", "7"),
         ];
         endpoints.add_environment(&variables).unwrap();
         assert_eq!(shown(&endpoints, Ecosystem::Go), ["https://user/go/"]);
@@ -308,6 +356,10 @@ mod tests {
         assert_eq!(endpoints.registry("staging").unwrap().endpoint(), "http://localhost:5001");
         assert_eq!(endpoints.registry("local").unwrap().endpoint(), "http://l:1");
         assert_eq!(endpoints.registry("of-test").unwrap().endpoint(), "t:1");
+        let network = Network { timeout: Duration::from_secs(7), download_limit: 2 << 30 };
+        assert_eq!(endpoints.network(), network);
+        assert!(endpoints.add_environment(&[set("BUILD_DOWNLOAD_LIMIT", "much")]).is_err());
+        assert!(endpoints.add_file(Path::new("f"), "[network]\ntimeout = 0").is_err());
     }
 
     #[test]

@@ -62,18 +62,32 @@ pub enum FetchError {
         got: String,
     },
     /// A download is larger than allowed.
-    #[error("{what} is larger than {limit} bytes")]
+    #[error("{what} from {endpoint} is larger than {limit} bytes")]
     TooLarge {
         /// The package, for people.
         what: String,
+        /// The endpoint, without credentials.
+        endpoint: String,
         /// The limit in bytes.
         limit: u64,
     },
+    /// An index cannot be understood.
+    #[error("{what} from {endpoint} cannot be understood: {reason}")]
+    Index {
+        /// The index, for people.
+        what: String,
+        /// The endpoint, without credentials.
+        endpoint: String,
+        /// Why.
+        reason: String,
+    },
     /// No file of a Python package fits.
-    #[error("no wheel of {what} fits {wanted}; the index offers {}", list(offered))]
+    #[error("no wheel of {what} fits {wanted}; the index at {endpoint} offers {}", list(offered))]
     NoWheel {
         /// The package, for people.
         what: String,
+        /// The endpoint, without credentials.
+        endpoint: String,
         /// What was looked for.
         wanted: String,
         /// Files that are in the index.
@@ -84,6 +98,17 @@ pub enum FetchError {
     Archive {
         /// The package, for people.
         what: String,
+        /// Why.
+        #[source]
+        source: ArchiveError,
+    },
+    /// What an endpoint sent is no archive, before its digest could be told.
+    #[error("{what} from {endpoint} cannot be unpacked; nothing of it was kept")]
+    Unpack {
+        /// The package, for people.
+        what: String,
+        /// The endpoint, without credentials.
+        endpoint: String,
         /// Why.
         #[source]
         source: ArchiveError,
@@ -138,8 +163,22 @@ impl FetchError {
             Self::WrongDigest { .. } => {
                 vec!["if the package was published anew, update the lockfile; else do not trust that endpoint".into()]
             }
+            Self::Index { .. } | Self::NoWheel { .. } => {
+                vec![
+                    "check that the endpoint is a simple index of Python packages, and that it has this version".into(),
+                ]
+            }
+            Self::TooLarge { .. } => {
+                vec![
+                    "if it has to be so large, set `download_limit` (bytes) below `[network]` in build/config.toml"
+                        .into(),
+                ]
+            }
             Self::Unreachable { .. } => {
-                vec!["check the network and the endpoint; what the store already has needs no network".into()]
+                vec![
+                    "check the network and the endpoint; what the store already has needs no network".into(),
+                    "`build fetch //...`, while there is one, brings all that builds need from outside".into(),
+                ]
             }
             Self::Refused { status: 401 | 403, .. } => {
                 vec!["check the credentials of that endpoint in your configuration".into()]

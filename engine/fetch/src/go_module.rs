@@ -15,12 +15,15 @@ use crate::archive::{ArchiveError, Limits};
 use crate::endpoints::Ecosystem;
 use crate::error::FetchError;
 use crate::params::{self, GoModule};
-use crate::run::{ARCHIVE_LIMIT, Context};
-use crate::transport::{Request, shown};
-use crate::zip_archive::{self, Entry, Place, Unpacked};
+use crate::run::Context;
+use crate::transport::Request;
+use crate::zip_archive::{self, Entry, Place};
 
 /// The module whose zip files hold Go distributions.
 const TOOLCHAIN: &str = "golang.org/toolchain";
+
+/// The most bytes of a module's zip file, and of what it unpacks to: `MaxZipFile` of `golang.org/x/mod/zip`.
+const LIMIT: u64 = 500 << 20;
 
 pub(crate) fn fetch(module: &GoModule, context: &Context<'_>) -> Result<Tree, FetchError> {
     let what = format!("{}@{}", module.package, module.version);
@@ -31,18 +34,24 @@ pub(crate) fn fetch(module: &GoModule, context: &Context<'_>) -> Result<Tree, Fe
     let scratch = context.store.scratch()?;
     let zip = scratch.path().join("module.zip");
     let pinned: Vec<String> = sha256.into_iter().collect();
-    let request = Request { what: &what, urls, limit: ARCHIVE_LIMIT, sha256: &pinned, accept: None };
+    let limit = context.endpoints.network().download_limit.min(LIMIT);
+    let request = Request { what: &what, urls, limit, sha256: &pinned, accept: None };
     let downloaded = context.endpoints.transport()?.download(&request, &zip, context.reporter)?;
 
-    let file = host::fs::open(&zip)?;
-    let unpacked = unpack((&module.package, &module.version), file, context.store, &module.exclude, context.limits)
-        .map_err(|error| FetchError::archive(&what, error))?;
-    let got = h1(unpacked.sums);
+    let limits = Limits { bytes: context.limits.bytes.min(LIMIT), ..context.limits };
+    let failed = |error: ArchiveError| FetchError::Unpack {
+        what: what.clone(),
+        endpoint: downloaded.asked.clone(),
+        source: error,
+    };
+    // Before anything of it is written: what is not the module must not fill the store.
+    let got = h1(zip_archive::sums(host::fs::open(&zip)?, limits).map_err(failed)?);
     if got != module.h1 {
-        let endpoint = shown(&downloaded.url);
+        let endpoint = downloaded.asked;
         return Err(FetchError::WrongDigest { what, endpoint, expected: module.h1.clone(), got });
     }
-    Ok(unpacked.tree)
+    unpack((&module.package, &module.version), host::fs::open(&zip)?, context.store, &module.exclude, limits)
+        .map_err(failed)
 }
 
 /// Unpacks the zip file of a module, given by name and version.
@@ -52,7 +61,7 @@ pub(crate) fn unpack(
     store: &Store,
     exclude: &[String],
     limits: Limits,
-) -> Result<Unpacked, ArchiveError> {
+) -> Result<Tree, ArchiveError> {
     let prefix = format!("{name}@{version}/");
     let place = |entry: &Entry<'_>| place(entry, &prefix, name == TOOLCHAIN);
     zip_archive::unpack(file, store, exclude, limits, &place)

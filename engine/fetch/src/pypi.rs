@@ -1,5 +1,6 @@
 //! A wheel from a simple index (PEP 503 as HTML, PEP 691 as JSON), chosen by digest and platform tags (PEP 425).
 
+use std::borrow::Cow;
 use std::fs::File;
 
 use model::Tree;
@@ -11,7 +12,7 @@ use crate::archive::{ArchiveError, Limits};
 use crate::endpoints::Ecosystem;
 use crate::error::FetchError;
 use crate::params::{self, Wheel};
-use crate::run::{ARCHIVE_LIMIT, Context};
+use crate::run::Context;
 use crate::transport::{Downloaded, Request};
 use crate::wheel_tags;
 use crate::zip_archive::{self, Entry, Place};
@@ -42,10 +43,20 @@ pub(crate) fn fetch(wheel: &Wheel, context: &Context<'_>) -> Result<Tree, FetchE
             let request =
                 Request { what: &name, urls: vec![index], limit: INDEX_LIMIT, sha256: &[], accept: Some(ACCEPT) };
             let (text, from) = transport.text(&request, &scratch.path().join("index"), context.reporter)?;
-            let chosen = choose(wheel, &pinned, parse_index(&name, &text, &from)?)?;
+            // The others of a package are not even kept: an index may list very many.
+            let wanted = |name: &str, sum: Option<&str>| {
+                is_of(name, &wheel.version) || sum.is_some_and(|sum| pinned.iter().any(|pin| pin.as_str() == sum))
+            };
+            let files = parse_index(&name, &text, &from, &wanted)?;
+            let chosen = choose(wheel, &pinned, files, &from.asked)?;
             let file = scratch.path().join("wheel");
-            let urls = vec![chosen.url.clone()];
-            let request = Request { what: &what, urls, limit: ARCHIVE_LIMIT, sha256: &pinned, accept: None };
+            let what = match chosen.url.origin() == base.origin() {
+                true => what.clone(),
+                false => format!("{what}, which {} lists,", from.asked),
+            };
+            let urls = vec![with_credentials(chosen.url, base)];
+            let limit = context.endpoints.network().download_limit;
+            let request = Request { what: &what, urls, limit, sha256: &pinned, accept: None };
             transport.download(&request, &file, context.reporter)?;
             Ok((file, chosen.name))
         };
@@ -62,7 +73,7 @@ pub(crate) fn fetch(wheel: &Wheel, context: &Context<'_>) -> Result<Tree, FetchE
 
 /// Unpacks a wheel.
 pub(crate) fn unpack(file: File, store: &Store, exclude: &[String], limits: Limits) -> Result<Tree, ArchiveError> {
-    zip_archive::unpack(file, store, exclude, limits, &place).map(|unpacked| unpacked.tree)
+    zip_archive::unpack(file, store, exclude, limits, &place)
 }
 
 /// The name as indexes and labels write it (PEP 503).
@@ -79,15 +90,28 @@ pub(crate) fn normalised(name: &str) -> Result<String, FetchError> {
     Ok(result)
 }
 
+/// A file of the index's own host, scheme and port is asked for with the index's credentials, and no other.
+fn with_credentials(mut url: Url, index: &Url) -> Url {
+    if url.origin() == index.origin() && url.username().is_empty() && url.password().is_none() {
+        // Both have a host, so both can have a user.
+        let _ = url.set_username(index.username());
+        let _ = url.set_password(index.password());
+    }
+    url
+}
+
+fn is_of(file: &str, version: &str) -> bool {
+    wheel_tags::parse(file).is_some_and(|tags| tags.version == version || tags.version == version.replace('-', "_"))
+}
+
 /// The pinned file that fits best. Files without a digest in the index are not considered.
-fn choose(wheel: &Wheel, pinned: &[String], files: Vec<IndexFile>) -> Result<IndexFile, FetchError> {
+fn choose(wheel: &Wheel, pinned: &[String], files: Vec<IndexFile>, index: &str) -> Result<IndexFile, FetchError> {
     let what = format!("{}=={}", wheel.package, wheel.version);
     let mut offered = Vec::new();
     let mut best: Option<(wheel_tags::Rank, IndexFile)> = None;
     for file in files {
         let Some(tags) = wheel_tags::parse(&file.name) else { continue };
-        let same_version = tags.version == wheel.version || tags.version == wheel.version.replace('-', "_");
-        if same_version && offered.len() < 8 {
+        if is_of(&file.name, &wheel.version) && offered.len() < 8 {
             let sum = file.sha256.as_deref().unwrap_or("without a digest");
             offered.push(format!("{} (sha256 {sum})", file.name));
         }
@@ -102,34 +126,55 @@ fn choose(wheel: &Wheel, pinned: &[String], files: Vec<IndexFile>) -> Result<Ind
     }
     let pins: Vec<&str> = pinned.iter().map(AsRef::as_ref).take(8).collect();
     let wanted = format!("CPython {} on {} with sha256 {}", wheel.python, wheel.platform, pins.join(" or "));
-    best.map(|(_, file)| file).ok_or(FetchError::NoWheel { what, wanted, offered })
+    best.map(|(_, file)| file).ok_or_else(|| FetchError::NoWheel { what, endpoint: index.to_owned(), wanted, offered })
 }
 
 #[derive(Deserialize)]
-struct JsonIndex {
-    files: Vec<JsonFile>,
+struct JsonIndex<'a> {
+    #[serde(borrow)]
+    files: Vec<JsonFile<'a>>,
 }
 
+/// Borrows from the page where it can: an index may list very many files.
 #[derive(Deserialize)]
-struct JsonFile {
-    filename: String,
-    url: String,
-    #[serde(default)]
-    hashes: std::collections::BTreeMap<String, String>,
+struct JsonFile<'a> {
+    #[serde(borrow)]
+    filename: Cow<'a, str>,
+    #[serde(borrow)]
+    url: Cow<'a, str>,
+    #[serde(default, borrow)]
+    hashes: JsonHashes<'a>,
 }
 
-/// The files of an index page, whichever form the endpoint answers in.
-pub(crate) fn parse_index(what: &str, text: &str, from: &Downloaded) -> Result<Vec<IndexFile>, FetchError> {
-    let file = |name: String, address: &str, sha256: Option<String>| {
-        let mut url = from.url.join(address).ok()?;
+#[derive(Default, Deserialize)]
+struct JsonHashes<'a> {
+    #[serde(default, borrow)]
+    sha256: Option<Cow<'a, str>>,
+}
+
+/// The files of an index page whose names are wanted, whichever form the endpoint answers in. An index of the network
+/// cannot name files of this machine.
+pub(crate) fn parse_index(
+    what: &str,
+    text: &str,
+    from: &Downloaded,
+    wanted: &dyn Fn(&str, Option<&str>) -> bool,
+) -> Result<Vec<IndexFile>, FetchError> {
+    let file = |name: &str, address: &str, sha256: Option<&str>| {
+        let sha256 = sha256.map(str::to_lowercase);
+        let mut url = wanted(name, sha256.as_deref()).then(|| from.url.join(address).ok()).flatten()?;
         url.set_fragment(None);
-        Some(IndexFile { name, url, sha256: sha256.map(|sum| sum.to_lowercase()) })
+        let reachable = url.scheme() == from.url.scheme() || matches!(url.scheme(), "http" | "https");
+        reachable.then(|| IndexFile { name: name.to_owned(), url, sha256 })
     };
     if from.content_type.contains("json") || text.trim_start().starts_with('{') {
-        let index: JsonIndex = serde_json::from_str(text)
-            .map_err(|error| FetchError::archive(what, ArchiveError::Damaged(error.to_string())))?;
-        let files = index.files.into_iter();
-        return Ok(files.filter_map(|mut each| file(each.filename, &each.url, each.hashes.remove("sha256"))).collect());
+        let index: JsonIndex<'_> = serde_json::from_str(text).map_err(|error| FetchError::Index {
+            what: what.to_owned(),
+            endpoint: from.asked.clone(),
+            reason: error.to_string(),
+        })?;
+        let files = index.files.iter();
+        return Ok(files.filter_map(|each| file(&each.filename, &each.url, each.hashes.sha256.as_deref())).collect());
     }
     let mut files = Vec::new();
     for anchor in text.split("<a ").skip(1) {
@@ -137,8 +182,8 @@ pub(crate) fn parse_index(what: &str, text: &str, from: &Downloaded) -> Result<V
         let Some((name, _)) = rest.split_once("</a") else { continue };
         let Some(href) = attribute(attributes, "href") else { continue };
         let href = unescape(href);
-        let sha256 = href.split_once("#sha256=").map(|(_, sum)| sum.split('&').next().unwrap_or(sum).to_owned());
-        files.extend(file(unescape(name.trim()), &href, sha256));
+        let sha256 = href.split_once("#sha256=").map(|(_, sum)| sum.split('&').next().unwrap_or(sum));
+        files.extend(file(&unescape(name.trim()), &href, sha256));
     }
     Ok(files)
 }
@@ -171,7 +216,7 @@ mod tests {
 
     fn from(content_type: &str) -> Downloaded {
         let url = Url::parse("https://index/simple/x/").unwrap();
-        Downloaded { url, content_type: content_type.to_owned() }
+        Downloaded { asked: url.to_string(), url, content_type: content_type.to_owned() }
     }
 
     #[test]
@@ -179,15 +224,29 @@ mod tests {
         let html = "<!DOCTYPE html><html><body><h1>Links</h1>\n\
             <a href=\"../../files/x-1.0-py3-none-any.whl#sha256=AB\" data-requires-python=\"&gt;=3.8\">x-1.0-py3-none-any.whl</a><br/>\n\
             <a  href='https://files/y&amp;z.tar.gz'>x-1.0.tar.gz</a></body></html>";
-        let files = parse_index("x", html, &from("text/html")).unwrap();
+        let parse_index = |text: &str, from: &Downloaded| parse_index("x", text, from, &|_, _| true);
+        let files = parse_index(html, &from("text/html")).unwrap();
         assert_eq!(files[0].url.as_str(), "https://index/files/x-1.0-py3-none-any.whl");
         assert_eq!(files[0].sha256.as_deref(), Some("ab"));
         assert_eq!(files[1].url.as_str(), "https://files/y&z.tar.gz");
         let json =
             r#"{"meta":{},"files":[{"filename":"x-1.0-py3-none-any.whl","url":"f/x.whl","hashes":{"sha256":"ab"}}]}"#;
-        let files = parse_index("x", json, &from("application/vnd.pypi.simple.v1+json")).unwrap();
+        let files = parse_index(json, &from("application/vnd.pypi.simple.v1+json")).unwrap();
         assert_eq!(files[0].url.as_str(), "https://index/simple/x/f/x.whl");
-        assert!(parse_index("x", "{", &from("")).is_err());
+        let error = parse_index("{", &from("")).unwrap_err().to_string();
+        assert!(error.starts_with("x from https://index/simple/x/ cannot be understood: EOF"), "{error}");
+        let local = r#"{"files":[{"filename":"x-1.0-py3-none-any.whl","url":"file:///dev/zero","hashes":{}}]}"#;
+        assert_eq!(parse_index(local, &from("")).unwrap(), []);
+    }
+
+    #[test]
+    fn credentials_stay_with_their_origin() {
+        let index = Url::parse("https://me:secret@index:8443/simple/").unwrap();
+        let url = |text: &str| with_credentials(Url::parse(text).unwrap(), &index).to_string();
+        assert_eq!(url("https://index:8443/f"), "https://me:secret@index:8443/f");
+        for other in ["https://files/f", "https://index/f", "http://index:8443/f", "https://index.other:8443/f"] {
+            assert_eq!(url(other), other);
+        }
     }
 
     #[test]
@@ -215,7 +274,9 @@ mod tests {
             exclude: vec![],
         };
         let pinned = |sums: &str| sums.chars().map(String::from).collect::<Vec<_>>();
-        let chosen = |sums, platform| choose(&wheel(platform), &pinned(sums), files()).map(|file| file.sha256.unwrap());
+        let chosen = |sums, platform| {
+            choose(&wheel(platform), &pinned(sums), files(), "https://i/").map(|file| file.sha256.unwrap())
+        };
         assert_eq!(chosen("abcde", "linux/amd64").unwrap(), "b");
         assert_eq!(chosen("abcde", "linux/arm64").unwrap(), "c");
         assert_eq!(chosen("abcde", "darwin/arm64").unwrap(), "a");

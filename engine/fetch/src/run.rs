@@ -33,9 +33,6 @@ pub(crate) struct Context<'a> {
     pub limits: Limits,
 }
 
-/// The most bytes of one archive.
-pub(crate) const ARCHIVE_LIMIT: u64 = 2 << 30;
-
 /// Fetches what `params` describe, unless the store has it. Blocks; may be called on any thread.
 pub fn run(
     params: &serde_json::Value,

@@ -9,8 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use host::pace::Pace;
 use model::{Event, Reporter};
 use reqwest::StatusCode;
 use sha2::{Digest as _, Sha256};
@@ -34,6 +35,8 @@ pub(crate) struct Request<'a> {
 
 /// What came.
 pub(crate) struct Downloaded {
+    /// Where it was asked for, for people.
+    pub asked: String,
     /// Where from, after redirects.
     pub url: Url,
     /// The type that the endpoint declares.
@@ -44,6 +47,7 @@ pub(crate) struct Downloaded {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
     pub connect: Duration,
+    /// For the head of an answer, redirects included, and between two judgements of a body's pace.
     pub idle: Duration,
     pub attempts: u32,
     pub pause: Duration,
@@ -69,8 +73,14 @@ enum Fault {
     Absent,
     Refused(StatusCode),
     Passing(String),
+    /// Another attempt would end in the same way.
+    Misled(String),
     Fatal(FetchError),
 }
+
+/// How often a request is sent elsewhere.
+const REDIRECTS: usize = 10;
+const SILENT: &str = "no answer in time";
 
 /// Transfers of this crate count from here, so that their ids differ from those of image pushes.
 static NEXT_TRANSFER: AtomicU64 = AtomicU64::new(1 << 40);
@@ -86,11 +96,15 @@ impl Default for Patience {
     }
 }
 
-impl Transport {
-    pub(crate) fn new() -> Result<Self, FetchError> {
-        Self::with(Patience::default())
+impl Patience {
+    /// The same for endpoints that may be silent for so long.
+    pub(crate) fn with_idle(idle: Duration) -> Self {
+        let usual = Self::default();
+        Self { connect: usual.connect.min(idle), idle, ..usual }
     }
+}
 
+impl Transport {
     pub(crate) fn with(patience: Patience) -> Result<Self, FetchError> {
         // Fails when a provider was installed before, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -98,7 +112,8 @@ impl Transport {
         let client = reqwest::Client::builder()
             .user_agent(concat!("build/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(patience.connect)
-            .read_timeout(patience.idle)
+            .redirect(reqwest::redirect::Policy::custom(redirected))
+            .referer(false)
             .build()
             .map_err(|error| failed(error.without_url().to_string()))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -141,7 +156,9 @@ impl Transport {
         reporter: &dyn Reporter,
     ) -> Result<(String, Downloaded), FetchError> {
         let downloaded = self.download(request, scratch, reporter)?;
-        Ok((String::from_utf8_lossy(&host::fs::read(scratch)?).into_owned(), downloaded))
+        // Copied only if it has to be changed.
+        let text = String::from_utf8(host::fs::read(scratch)?);
+        Ok((text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()), downloaded))
     }
 
     fn try_one(
@@ -164,7 +181,7 @@ impl Transport {
                         || *status == StatusCode::TOO_MANY_REQUESTS
                         || *status == StatusCode::REQUEST_TIMEOUT
                 }
-                Fault::Absent | Fault::Fatal(_) => false,
+                Fault::Absent | Fault::Misled(_) | Fault::Fatal(_) => false,
             };
             if !passing || attempt >= self.patience.attempts {
                 return Err(fault.into_error(request.what, url, attempt));
@@ -191,7 +208,7 @@ impl Transport {
                 get = get.header(reqwest::header::ACCEPT, accept);
             }
             let runtime = self.runtime.as_ref().ok_or_else(|| Fault::Passing("the client has ended".to_owned()))?;
-            runtime.spawn(pump(get, sender));
+            runtime.spawn(pump(get, sender, self.patience));
         }
         receive(request, url, &receiver, to, reporter)
     }
@@ -212,17 +229,20 @@ impl Fault {
         match self {
             Self::Absent => FetchError::NotFound { what, tried: vec![endpoint] },
             Self::Refused(status) => FetchError::Refused { what, endpoint, status: status.as_u16() },
-            Self::Passing(reason) => FetchError::Unreachable { what, endpoint, reason, attempts },
+            Self::Passing(reason) | Self::Misled(reason) => {
+                FetchError::Unreachable { what, endpoint, reason, attempts }
+            }
             Self::Fatal(error) => error,
         }
     }
 }
 
 /// Sends the response's head and body. Ends quietly when the receiver is gone.
-async fn pump(get: reqwest::RequestBuilder, sender: SyncSender<Message>) {
-    let mut response = match get.send().await {
-        Ok(response) => response,
-        Err(error) => return send(&sender, Message::Failed(Fault::Passing(reason(error)))),
+async fn pump(get: reqwest::RequestBuilder, sender: SyncSender<Message>, patience: Patience) {
+    let mut response = match tokio::time::timeout(patience.connect + patience.idle, get.send()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => return send(&sender, Message::Failed(fault(error))),
+        Err(_) => return send(&sender, Message::Failed(Fault::Passing(SILENT.to_owned()))),
     };
     let status = response.status();
     if status == StatusCode::NOT_FOUND || status == StatusCode::GONE {
@@ -235,16 +255,55 @@ async fn pump(get: reqwest::RequestBuilder, sender: SyncSender<Message>) {
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
     let total = response.content_length();
     send(&sender, Message::Head { total, url: response.url().clone(), content_type });
+    let mut pace = Pace::new(patience.idle);
     loop {
-        match response.chunk().await {
+        match chunk(&mut response, &mut pace).await {
             Ok(Some(chunk)) => {
-                if tokio::task::block_in_place(|| sender.send(Message::Chunk(chunk.into()))).is_err() {
+                if tokio::task::block_in_place(|| sender.send(Message::Chunk(chunk))).is_err() {
                     return;
                 }
             }
             Ok(None) => return send(&sender, Message::End),
-            Err(error) => return send(&sender, Message::Failed(Fault::Passing(reason(error)))),
+            Err(fault) => return send(&sender, Message::Failed(fault)),
         }
+    }
+}
+
+/// The next piece of a body. Only the time in which it is waited for counts, not that in which it is written.
+async fn chunk(response: &mut reqwest::Response, pace: &mut Pace) -> Result<Option<Vec<u8>>, Fault> {
+    loop {
+        let began = Instant::now();
+        let came = tokio::time::timeout(pace.rest(), response.chunk()).await;
+        let chunk = came.as_ref().ok().and_then(|came| came.as_ref().ok()?.as_ref());
+        let judged = pace.count(chunk.map_or(0, |chunk| chunk.len() as u64), began.elapsed());
+        match came {
+            Ok(came) => return came.map(|chunk| chunk.map(Into::into)).map_err(fault),
+            Err(_) => judged.map_err(|slow| Fault::Passing(slow.to_string()))?,
+        }
+    }
+}
+
+/// Follows a redirect, but not without end and never away from TLS: what is asked for need not be everybody's to see.
+/// Credentials do not go along to another host, scheme or port; the client sees to that.
+fn redirected(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
+    let from = attempt.previous().last().map_or("", Url::scheme);
+    if attempt.previous().len() > REDIRECTS {
+        return attempt.error("it redirects without end");
+    }
+    match may_follow(from, attempt.url().scheme()) {
+        true => attempt.follow(),
+        false => attempt.error("it redirects to an address that is not one of https"),
+    }
+}
+
+fn may_follow(from: &str, to: &str) -> bool {
+    to == "https" || (to == "http" && from == "http")
+}
+
+fn fault(error: reqwest::Error) -> Fault {
+    match error.is_redirect() || error.is_builder() {
+        true => Fault::Misled(reason(error)),
+        false => Fault::Passing(reason(error)),
     }
 }
 
@@ -256,7 +315,7 @@ fn send(sender: &SyncSender<Message>, message: Message) {
 /// The innermost cause, which says more than "error sending request"; without the URL, which may hold credentials.
 fn reason(error: reqwest::Error) -> String {
     if error.is_timeout() {
-        return "no answer in time".to_owned();
+        return SILENT.to_owned();
     }
     let error = error.without_url();
     let mut cause: &dyn std::error::Error = &error;
@@ -317,7 +376,10 @@ fn receive(
         Message::Failed(fault) => return Err(fault),
         Message::Chunk(_) | Message::End => return Err(ended()),
     };
-    let too_large = || Fault::Fatal(FetchError::TooLarge { what: request.what.to_owned(), limit: request.limit });
+    let too_large = || {
+        let (what, endpoint) = (request.what.to_owned(), shown(asked));
+        Fault::Fatal(FetchError::TooLarge { what, endpoint, limit: request.limit })
+    };
     if total.is_some_and(|total| total > request.limit) {
         return Err(too_large());
     }
@@ -351,7 +413,7 @@ fn receive(
             got: sha256,
         }));
     }
-    Ok(Downloaded { url, content_type })
+    Ok(Downloaded { asked: shown(asked), url, content_type })
 }
 
 /// Lower-case hexadecimal digits.

@@ -25,8 +25,6 @@ pub fn unpack(kind: PackageKind<'_>, file: File, store: &Store) -> Result<Tree, 
     match kind {
         PackageKind::Debian => deb::unpack(file, store, &[], limits),
         PackageKind::Wheel => pypi::unpack(file, store, &[], limits),
-        PackageKind::GoModule(name, version) => {
-            go_module::unpack((name, version), file, store, &[], limits).map(|unpacked| unpacked.tree)
-        }
+        PackageKind::GoModule(name, version) => go_module::unpack((name, version), file, store, &[], limits),
     }
 }

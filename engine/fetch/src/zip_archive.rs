@@ -1,7 +1,7 @@
 //! Zip files: Go modules and wheels.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 
 use model::Tree;
 use sha2::{Digest as _, Sha256};
@@ -24,33 +24,37 @@ pub(crate) struct Entry<'a> {
 /// Where an entry goes: a path and whether it is executable.
 pub(crate) type Place = (String, bool);
 
-/// The tree and, for each file in the archive, its name and SHA-256.
-pub(crate) struct Unpacked {
-    pub tree: Tree,
-    pub sums: Vec<(String, String)>,
+/// The name and the SHA-256 of each file. Nothing is written.
+pub(crate) fn sums(file: File, limits: Limits) -> Result<Vec<(String, String)>, ArchiveError> {
+    let mut archive = open(file, limits)?;
+    let too_large = || ArchiveError::TooLarge(format!("{} bytes", limits.bytes));
+    let (mut sums, mut left) = (Vec::new(), limits.bytes);
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(damaged)?;
+        let name = name(&entry)?;
+        if name.ends_with('/') {
+            continue;
+        }
+        let mut sum = Sum(Sha256::new());
+        left = left.checked_sub(std::io::copy(&mut (&mut entry).take(left + 1), &mut sum)?).ok_or_else(too_large)?;
+        sums.push((name, hex(&sum.0.finalize())));
+    }
+    Ok(sums)
 }
 
 /// Unpacks, placing each file where `place` says; folders are implied by files.
 pub(crate) fn unpack(
-    mut file: File,
+    file: File,
     store: &Store,
     exclude: &[String],
     limits: Limits,
     place: &dyn Fn(&Entry<'_>) -> Result<Place, ArchiveError>,
-) -> Result<Unpacked, ArchiveError> {
-    let declared = zip_directory::check(&mut file, limits)?;
-    let mut archive = ZipArchive::new(file).map_err(damaged)?;
-    // The library keeps the last of two entries with one name without a word.
-    if declared != archive.len() {
-        return Err(ArchiveError::Layout("its directory lists a name twice".to_owned()));
-    }
+) -> Result<Tree, ArchiveError> {
+    let mut archive = open(file, limits)?;
     let mut unpacker = Unpacker::new(store, exclude, limits);
-    let mut sums = Vec::new();
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(damaged)?;
-        let name = std::str::from_utf8(entry.name_raw())
-            .map_err(|_| ArchiveError::Damaged(format!("the name {:?} is not UTF-8", entry.name())))?
-            .to_owned();
+        let name = name(&entry)?;
         let mode = entry.unix_mode().unwrap_or(0);
         if mode & KIND == LINK {
             return Err(ArchiveError::Special(name, "symbolic link"));
@@ -61,26 +65,40 @@ pub(crate) fn unpack(
         let (to, executable) = place(&Entry { name: &name, executable: mode & 0o111 != 0 })?;
         let path = unpacker.path(&to)?;
         let declared = entry.size();
-        let mut hashing = Hashing { inner: &mut entry, hash: Sha256::new() };
-        unpacker.file(path, declared, &mut hashing, executable)?;
-        sums.push((name, hex(&hashing.hash.finalize())));
+        unpacker.file(path, declared, &mut entry, executable)?;
     }
-    Ok(Unpacked { tree: unpacker.finish()?, sums })
+    unpacker.finish()
+}
+
+fn open(mut file: File, limits: Limits) -> Result<ZipArchive<File>, ArchiveError> {
+    let declared = zip_directory::check(&mut file, limits)?;
+    let archive = ZipArchive::new(file).map_err(damaged)?;
+    // The library keeps the last of two entries with one name without a word.
+    if declared != archive.len() {
+        return Err(ArchiveError::Layout("its directory lists a name twice".to_owned()));
+    }
+    Ok(archive)
+}
+
+fn name(entry: &zip::read::ZipFile<'_, File>) -> Result<String, ArchiveError> {
+    let name = std::str::from_utf8(entry.name_raw());
+    let name = name.map_err(|_| ArchiveError::Damaged(format!("the name {:?} is not UTF-8", entry.name())))?;
+    Ok(name.to_owned())
 }
 
 fn damaged(error: zip::result::ZipError) -> ArchiveError {
     ArchiveError::Damaged(error.to_string())
 }
 
-struct Hashing<R> {
-    inner: R,
-    hash: Sha256,
-}
+struct Sum(Sha256);
 
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.hash.update(&buffer[..count]);
-        Ok(count)
+impl Write for Sum {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use base64::Engine as _;
-use oci_client::secrets::RegistryAuth;
 use serde_json::Value;
 
 use crate::error::OciError;
@@ -39,6 +38,20 @@ impl fmt::Debug for Auth {
 }
 
 impl Auth {
+    /// A text of somebody else without the password or token in it, as far as it is said plainly.
+    pub(crate) fn redacted(&self, text: &str) -> String {
+        let engine = base64::engine::general_purpose::STANDARD;
+        let secrets = match self {
+            Self::Anonymous => Vec::new(),
+            Self::Basic { user, password } => {
+                vec![engine.encode(format!("{user}:{password}")), engine.encode(password), password.clone()]
+            }
+            Self::Bearer(token) => vec![token.clone()],
+        };
+        let secrets = secrets.iter().filter(|secret| !secret.is_empty());
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "..."))
+    }
+
     /// The machine's credentials for `registry`: `$REGISTRY_AUTH_FILE`, `$DOCKER_CONFIG/config.json`, `~/.docker/config.json`,
     /// with the credential helpers that they name. Anonymous when none knows the registry.
     pub fn from_machine(registry: &str) -> Result<Self, OciError> {
@@ -70,14 +83,6 @@ impl Auth {
             (Some((_, entry)), _) if has_secret(entry) => from_entry(entry).map_err(refuse),
             (Some((key, _)), Some(helper)) => ask_helper(helper, key).map_err(refuse),
             _ => Ok(Self::Anonymous),
-        }
-    }
-
-    pub(crate) fn to_client(&self) -> RegistryAuth {
-        match self {
-            Self::Anonymous => RegistryAuth::Anonymous,
-            Self::Basic { user, password } => RegistryAuth::Basic(user.clone(), password.clone()),
-            Self::Bearer(token) => RegistryAuth::Bearer(token.clone()),
         }
     }
 }
@@ -149,5 +154,19 @@ fn ask_helper(helper: &str, registry: &str) -> Result<Auth, String> {
         (Some("<token>"), Some(_)) => Err("identity tokens are not supported".into()),
         (Some(user), Some(secret)) => Ok(Auth::Basic { user: user.into(), password: secret.into() }),
         _ => Err(format!("`{program} get` gave no user and secret")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_registry_repeats_is_told_without_the_password() {
+        let basic = Auth::Basic { user: "robot".into(), password: "hunter2-secret".into() };
+        let said = "no Basic cm9ib3Q6aHVudGVyMi1zZWNyZXQ= of robot:hunter2-secret";
+        assert_eq!(basic.redacted(said), "no Basic ... of robot:...");
+        assert_eq!(Auth::Bearer("t0ken".into()).redacted("Bearer t0ken?"), "Bearer ...?");
+        assert_eq!(Auth::Basic { user: String::new(), password: String::new() }.redacted("x"), "x");
     }
 }

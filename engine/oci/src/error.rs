@@ -1,10 +1,12 @@
 //! What can go wrong with images and registries, and what to do next. No message holds a credential or a URL's query.
 
+use std::time::Duration;
+
 use host::fs::FileError;
 use model::{Diagnostic, RelPath, TreeError};
-use oci_client::errors::{DigestError, OciDistributionError, OciErrorCode};
 use store::StoreError;
 
+use crate::client::{BodyError, printable};
 use crate::digest::Sha256;
 
 /// A failed operation on an image or a registry.
@@ -117,6 +119,14 @@ pub enum OciError {
         /// The registry's words.
         reason: String,
     },
+    /// A registry names a place for logins that is not its own.
+    #[error("the registry {registry} wants logins at {reason}; nothing was sent there")]
+    Realm {
+        /// Its address.
+        registry: String,
+        /// Where, and why not.
+        reason: String,
+    },
     /// Credentials on the machine cannot be used.
     #[error("cannot use the credentials for {registry}: {reason}")]
     Credentials {
@@ -138,6 +148,7 @@ impl OciError {
                 | Self::Failing { .. }
                 | Self::Refused { .. }
                 | Self::Credentials { .. }
+                | Self::Realm { .. }
         )
     }
 
@@ -153,6 +164,7 @@ impl OciError {
                 return vec![
                     format!("check that `{registry}` is up and the address is right: curl -i http(s)://{registry}/v2/"),
                     "a registry that speaks plain http must be on this machine or be marked `insecure`".into(),
+                    "to build without a network later, type `build fetch //...` while there is one".into(),
                 ];
             }
             Self::Denied { registry, .. } => {
@@ -166,6 +178,11 @@ impl OciError {
             }
             Self::BasePlatform { .. } => {
                 "choose a base for the platform, or build with `--platforms=<os>/<arch>` of the base".into()
+            }
+            Self::Realm { registry, .. } => {
+                format!(
+                    "if that is right, log in there yourself and put the token as `registrytoken` of `{registry}` in docker's config.json"
+                )
             }
             Self::Entries(_) => "give one of the two another target path".into(),
             Self::Credentials { registry, .. } => format!("log in again with `docker login {registry}`"),
@@ -200,43 +217,36 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// The client's error in our terms.
-    pub(crate) fn failed(&self, error: OciDistributionError) -> OciError {
+    /// No answer, or none that can be read.
+    pub(crate) fn unreachable(&self, error: reqwest::Error) -> OciError {
+        // The address may hold a token of an upload.
+        OciError::Unreachable { registry: self.registry.into(), reason: innermost(&error.without_url()) }
+    }
+
+    /// No answer for so long.
+    pub(crate) fn silent(&self, time: Duration) -> OciError {
+        let reason = format!("no answer for {} came in {} s", self.what, time.as_secs_f64());
+        OciError::Unreachable { registry: self.registry.into(), reason }
+    }
+
+    /// A small answer that ended early or is not small.
+    pub(crate) fn broken(&self, error: BodyError, limit: u64) -> OciError {
         match error {
-            OciDistributionError::RequestError(error) => match error.status().map(|status| status.as_u16()) {
-                Some(code) => self.answered(code, String::new()),
-                None => {
-                    OciError::Unreachable { registry: self.registry.into(), reason: innermost(&error.without_url()) }
-                }
-            },
-            OciDistributionError::ServerError { code, message, .. } => self.answered(code, message),
-            OciDistributionError::UnauthorizedError { .. } => self.answered(401, String::new()),
-            OciDistributionError::AuthenticationFailure(_) => self.answered(401, String::new()),
-            OciDistributionError::RegistryError { envelope, .. } => {
-                let reason: Vec<&str> = envelope.errors.iter().map(|error| error.message.as_str()).collect();
-                let code = match envelope.errors.first().map(|error| &error.code) {
-                    Some(OciErrorCode::Unauthorized) => 401,
-                    Some(OciErrorCode::Denied) => 403,
-                    Some(
-                        OciErrorCode::ManifestUnknown
-                        | OciErrorCode::BlobUnknown
-                        | OciErrorCode::NameUnknown
-                        | OciErrorCode::NotFound,
-                    ) => 404,
-                    _ => 400,
-                };
-                self.answered(code, reason.join("; "))
+            BodyError::Broken(reason) => {
+                let reason = format!("{} broke off: {reason}", self.what);
+                OciError::Unreachable { registry: self.registry.into(), reason }
             }
-            OciDistributionError::DigestError(DigestError::VerificationError { expected, actual }) => {
-                OciError::Mismatch { what: format!("{} from {}", self.what, self.registry), expected, actual }
-            }
-            other => self.refused(other.to_string()),
+            BodyError::TooLong => self.refused(format!("its answer is longer than {limit} bytes")),
         }
     }
 
-    fn answered(&self, code: u16, message: String) -> OciError {
+    /// An answer of failure, with its body.
+    pub(crate) fn answered(&self, code: u16, body: &str) -> OciError {
         let (registry, repository) = (self.registry.to_owned(), self.repository.to_owned());
+        let (name, message) = envelope(body);
+        let unknown = matches!(name.as_str(), "MANIFEST_UNKNOWN" | "BLOB_UNKNOWN" | "NAME_UNKNOWN" | "NOT_FOUND");
         match code {
+            _ if unknown => OciError::NotFound { registry, repository, what: self.what.clone() },
             401 => {
                 let reason = "not logged in, or the credentials are wrong (401)".into();
                 OciError::Denied { registry, repository, reason }
@@ -244,32 +254,39 @@ impl Attempt<'_> {
             403 => OciError::Denied { registry, repository, reason: "the account lacks the right (403)".into() },
             404 => OciError::NotFound { registry, repository, what: self.what.clone() },
             429 | 500..=599 => {
-                let reason = format!("{code} {}", summary(&message)).trim_end().to_owned();
+                let reason = format!("{code} {message}").trim_end().to_owned();
                 OciError::Failing { registry, repository, what: self.what.clone(), reason }
             }
-            code => self.refused(format!("{code} {}", summary(&message))),
+            code => self.refused(format!("{code} {message}")),
         }
     }
 
-    fn refused(&self, reason: String) -> OciError {
+    /// An answer that is none of those that are expected.
+    pub(crate) fn refused(&self, reason: String) -> OciError {
         let (registry, repository) = (self.registry.to_owned(), self.repository.to_owned());
         OciError::Refused { registry, repository, what: self.what.clone(), reason: reason.trim_end().to_owned() }
     }
 
-    /// A download that broke off.
-    pub(crate) fn interrupted(&self, done: u64, size: u64, error: &std::io::Error) -> OciError {
-        let reason = format!("{} broke off after {done} of {size} bytes: {}", self.what, innermost(error));
-        OciError::Unreachable { registry: self.registry.to_owned(), reason }
+    /// A download that broke off, or that does not end where it should.
+    pub(crate) fn interrupted(&self, done: u64, size: u64, error: BodyError) -> OciError {
+        match error {
+            BodyError::Broken(reason) => {
+                let reason = format!("{} broke off after {done} of {size} bytes: {reason}", self.what);
+                OciError::Unreachable { registry: self.registry.to_owned(), reason }
+            }
+            BodyError::TooLong => self.refused(format!("it sends more than the {size} bytes that its manifest tells")),
+        }
     }
 
     /// An answer that has the wrong content.
     pub(crate) fn mismatch(&self, expected: &Sha256, actual: &Sha256) -> OciError {
-        let what = format!("{} from {}", self.what, self.registry);
+        let what = format!("{} of `{}` from {}", self.what, self.repository, self.registry);
         OciError::Mismatch { what, expected: expected.to_string(), actual: actual.to_string() }
     }
 }
 
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+/// The innermost cause, which says more than "error sending request".
+pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
@@ -277,7 +294,14 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     cause.to_string()
 }
 
-/// The first line of a body, without the rest of an HTML page.
-fn summary(body: &str) -> String {
-    body.trim().lines().next().unwrap_or("").chars().take(200).collect()
+/// The code and the words of an error's body: those of the specification's envelope, or the first line of whatever came.
+fn envelope(body: &str) -> (String, String) {
+    let value: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    let errors = value["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let field = |error: &serde_json::Value, name: &str| error[name].as_str().unwrap_or_default().to_owned();
+    if let Some(first) = errors.first() {
+        let words: Vec<String> = errors.iter().take(5).map(|error| field(error, "message")).collect();
+        return (field(first, "code"), printable(&words.join("; ")));
+    }
+    (String::new(), printable(body.trim().lines().next().unwrap_or("")))
 }

@@ -4,6 +4,7 @@
 //! is cached and is shipped like any other tree. Equal contents give equal bytes: nothing here reads a clock or a name.
 
 mod auth;
+mod client;
 mod config;
 mod digest;
 mod error;
@@ -15,6 +16,7 @@ mod pull;
 mod push;
 mod registry;
 mod tar;
+mod token;
 
 pub use auth::Auth;
 pub use config::{Configuration, ContainerConfig, Overrides, RootFs};

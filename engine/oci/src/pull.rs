@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use model::{Digest, Event, Platform, Reporter, Tree};
-use oci_client::Client;
-use oci_client::manifest::OciDescriptor;
 use store::Store;
 
+use crate::client::Client;
 use crate::digest::{HashingWriter, Sha256};
 use crate::error::OciError;
 use crate::image::Image;
@@ -18,13 +17,6 @@ use crate::registry::{Registry, check_repository};
 
 /// How many blobs are fetched at once.
 const PARALLEL: usize = 4;
-
-const ACCEPTED: [&str; 4] = [
-    MANIFEST_MEDIA_TYPE,
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-];
 
 /// What to pull.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,11 +37,10 @@ pub async fn pull(
     reporter: &Arc<dyn Reporter>,
 ) -> Result<Image, OciError> {
     check_repository(&request.repository)?;
-    let client = registry.client()?;
-    client.store_auth_if_needed(&registry.address, &registry.auth.to_client()).await;
-    let puller = Puller { client, request, registry, store, reporter };
+    let client = Client::new(registry, &request.repository)?;
+    let puller = Puller { client, request, store, reporter };
     let (digest, bytes) = puller.manifest().await?;
-    let manifest: Manifest = layout::parse(&bytes, "the manifest")?;
+    let manifest: Manifest = layout::parse(&bytes, &puller.named(&digest))?;
 
     let mut tree = Tree::default();
     let mut blobs: Vec<&Descriptor> = manifest.layers.iter().chain([&manifest.config]).collect();
@@ -71,7 +62,6 @@ pub async fn pull(
 struct Puller<'a> {
     client: Client,
     request: &'a PullRequest,
-    registry: &'a Registry,
     store: &'a Store,
     reporter: &'a Arc<dyn Reporter>,
 }
@@ -79,28 +69,22 @@ struct Puller<'a> {
 impl Puller<'_> {
     /// The manifest and its digest; through a list of manifests, the one for the platform.
     async fn manifest(&self) -> Result<(Sha256, Vec<u8>), OciError> {
-        let bytes = self.manifest_bytes(&self.request.digest).await?;
-        let value: serde_json::Value = layout::parse(&bytes, "the manifest")?;
+        let bytes = self.client.manifest(&self.request.digest).await?;
+        let named = self.named(&self.request.digest);
+        let value: serde_json::Value = layout::parse(&bytes, &named)?;
         if value.get("manifests").is_none() {
             return Ok((self.request.digest.clone(), bytes));
         }
-        let list: Index = layout::parse(&bytes, "the list of manifests")?;
+        let list: Index = layout::parse(&bytes, &named)?;
         let chosen = list.select(self.request.platform.as_ref())?.digest.clone();
-        let bytes = self.manifest_bytes(&chosen).await?;
+        let bytes = self.client.manifest(&chosen).await?;
         Ok((chosen, bytes))
     }
 
-    async fn manifest_bytes(&self, digest: &Sha256) -> Result<Vec<u8>, OciError> {
-        let attempt = self.registry.attempt(&self.request.repository, format!("the manifest {}", digest.short()));
-        let reference = self.registry.by_digest(&self.request.repository, digest);
-        let auth = self.registry.auth.to_client();
-        let pulled = self.client.pull_manifest_raw(&reference, &auth, &ACCEPTED).await;
-        let (bytes, _) = pulled.map_err(|error| attempt.failed(error))?;
-        let actual = Sha256::of(&bytes);
-        if actual != *digest {
-            return Err(attempt.mismatch(digest, &actual));
-        }
-        Ok(bytes.to_vec())
+    /// A manifest for errors.
+    fn named(&self, digest: &Sha256) -> String {
+        let registry = &self.client.registry().address;
+        format!("the manifest {} of `{}` from {registry}", digest.short(), self.request.repository)
     }
 
     async fn blob(&self, blob: &Descriptor) -> Result<(Sha256, Digest, u64), OciError> {
@@ -114,22 +98,15 @@ impl Puller<'_> {
     }
 
     async fn download(&self, blob: &Descriptor, id: u64) -> Result<(Digest, u64), OciError> {
-        let attempt = self.registry.attempt(&self.request.repository, format!("the blob {}", blob.digest.short()));
-        let reference = self.registry.by_digest(&self.request.repository, &blob.digest);
-        let descriptor = OciDescriptor { digest: blob.digest.to_string(), ..OciDescriptor::default() };
-        let response = self.client.pull_blob_stream(&reference, &descriptor).await;
-        let mut pieces = response.map_err(|error| attempt.failed(error))?.stream;
+        let attempt = self.client.attempt(format!("the blob {}", blob.digest.short()));
+        let mut pieces = self.client.blob(&blob.digest, blob.size).await?;
         let scratch = self.store.scratch()?;
         let path = scratch.path().join("blob");
         let mut file = HashingWriter::new(io::BufWriter::new(host::fs::Output::create(&path)?));
         let mut done = 0;
-        while let Some(piece) = pieces.next().await {
-            let piece = match piece {
-                Ok(piece) => piece,
-                Err(error) if done < blob.size => return Err(attempt.interrupted(done, blob.size, &error)),
-                // The client checks the digest as well, but its error carries no digests; ours, below, does.
-                Err(_) => break,
-            };
+        loop {
+            let piece = pieces.next().await.map_err(|error| attempt.interrupted(done, blob.size, error))?;
+            let Some(piece) = piece else { break };
             file.write_all(&piece).map_err(OciError::Write)?;
             done += piece.len() as u64;
             self.reporter.report(Event::TransferProgress { id, done });
@@ -137,6 +114,10 @@ impl Puller<'_> {
         let (file, actual, size) = file.finish();
         if actual != blob.digest {
             return Err(attempt.mismatch(&blob.digest, &actual));
+        }
+        // Others go by the size in the manifest, and would refuse what is built on it.
+        if size != blob.size {
+            return Err(attempt.refused(format!("it has {size} bytes, and its manifest tells {}", blob.size)));
         }
         file.into_inner().map_err(|error| OciError::Write(error.into_error()))?;
         let (content, _) = self.store.put_file(&path)?;

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use model::{Digest, Event, KeyBuilder, Reporter, Tree};
-use oci_client::Client;
-use oci_client::errors::OciDistributionError;
 use store::Store;
 use tokio::io::AsyncReadExt;
 
+use crate::client::Client;
 use crate::digest::{Hasher, Sha256};
 use crate::error::OciError;
-use crate::layout::{self, Descriptor, MANIFEST_MEDIA_TYPE};
+use crate::layout::{self, Descriptor};
 use crate::registry::{Registry, check_repository};
 
 /// How many blobs are sent at once.
@@ -62,16 +61,15 @@ pub async fn push(
     check_repository(repository)?;
     let (manifest, manifest_bytes) = layout::read_manifest(image, store)?;
     let digest = layout::digest_of(image, store)?;
-    let client = registry.client()?;
-    client.store_auth_if_needed(&registry.address, &registry.auth.to_client()).await;
+    let client = Client::new(registry, repository)?;
     let pusher = &Pusher { client, request, store, reporter };
 
     let mut blobs: Vec<&Descriptor> = manifest.layers.iter().chain([&manifest.config]).collect();
     blobs.sort_by(|a, b| a.digest.cmp(&b.digest));
     blobs.dedup_by(|a, b| a.digest == b.digest);
     let mut report = PushReport { digest: digest.clone(), uploaded: 0, skipped: 0, bytes: 0, manifest_sent: false };
-    let by_digest = registry.by_digest(repository, &digest);
-    if retried(|| pusher.current(&by_digest)).await? == Some(digest.clone()) {
+    let client = &pusher.client;
+    if retried(|| client.manifest_digest(digest.as_str())).await? == Some(digest.clone()) {
         report.skipped = blobs.len();
     } else {
         let ensure = |blob| retried(move || pusher.ensure_blob(blob));
@@ -79,13 +77,12 @@ pub async fn push(
         report.uploaded = sent.iter().flatten().count();
         report.skipped = sent.len() - report.uploaded;
         report.bytes = sent.iter().flatten().sum();
-        retried(|| pusher.put_manifest(&by_digest, &manifest_bytes)).await?;
+        retried(|| client.put_manifest(digest.as_str(), &manifest_bytes)).await?;
         report.manifest_sent = true;
     }
     for tag in tags {
-        let reference = registry.by_tag(repository, tag);
-        if retried(|| pusher.current(&reference)).await?.as_ref() != Some(&digest) {
-            retried(|| pusher.put_manifest(&reference, &manifest_bytes)).await?;
+        if retried(|| client.manifest_digest(tag)).await?.as_ref() != Some(&digest) {
+            retried(|| client.put_manifest(tag, &manifest_bytes)).await?;
             report.manifest_sent = true;
         }
     }
@@ -114,32 +111,9 @@ struct Pusher<'a> {
 }
 
 impl Pusher<'_> {
-    fn failed(&self, what: impl Into<String>, error: OciDistributionError) -> OciError {
-        self.request.registry.attempt(self.request.repository, what).failed(error)
-    }
-
-    /// The digest of the manifest that the registry has under a name.
-    async fn current(&self, reference: &oci_client::Reference) -> Result<Option<Sha256>, OciError> {
-        let found = self.client.fetch_manifest_digest(reference, &self.request.registry.auth.to_client()).await;
-        match found.map_err(|error| self.failed("the manifest", error)) {
-            Ok(digest) => Ok(digest.parse().ok()),
-            Err(OciError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn put_manifest(&self, reference: &oci_client::Reference, bytes: &[u8]) -> Result<(), OciError> {
-        let media_type = MANIFEST_MEDIA_TYPE.parse().expect("a media type is a header's value");
-        let sent = self.client.push_manifest_raw(reference, bytes.to_vec(), media_type).await;
-        sent.map(drop).map_err(|error| self.failed("the manifest", error))
-    }
-
     /// Sends the blob if it is missing, and says how many bytes were sent.
     async fn ensure_blob(&self, blob: &Descriptor) -> Result<Option<u64>, OciError> {
-        let reference = self.request.registry.by_digest(self.request.repository, &blob.digest);
-        let what = format!("the blob {}", blob.digest.short());
-        let there = self.client.blob_exists(&reference, blob.digest.as_str()).await;
-        if there.map_err(|error| self.failed(&what, error))? {
+        if self.client.has_blob(&blob.digest).await? {
             return Ok(None);
         }
         let (content, size) = layout::file(self.request.image, &layout::blob_path(&blob.digest))?;
@@ -148,7 +122,7 @@ impl Pusher<'_> {
         self.reporter.report(Event::TransferStarted { id, what: label.into(), total: Some(size) });
         let upload = Upload::open(content, size, &blob.digest, self.store, (id, Arc::clone(self.reporter))).await?;
         let damaged = Arc::clone(&upload.damaged);
-        let sent = self.client.push_blob_stream(&reference, upload.stream(), blob.digest.as_str(), Some(size)).await;
+        let sent = self.client.put_blob(&blob.digest, size, upload.stream().boxed()).await;
         self.reporter.report(Event::TransferFinished { id });
         match (sent, damaged.get()) {
             (_, Some(actual)) => {
@@ -156,7 +130,7 @@ impl Pusher<'_> {
                 Err(OciError::Mismatch { what: "a blob in the store".into(), expected, actual: actual.to_string() })
             }
             (Ok(_), None) => Ok(Some(size)),
-            (Err(error), None) => Err(self.failed(&what, error)),
+            (Err(error), None) => Err(error),
         }
     }
 }
@@ -185,11 +159,8 @@ impl Upload {
         Ok(Self { file, hasher, done: 0, size, expected: expected.clone(), damaged, progress })
     }
 
-    fn stream<B: From<Vec<u8>>>(self) -> impl Stream<Item = Result<B, OciDistributionError>> + Send + 'static {
-        stream::try_unfold(self, |mut upload| async move {
-            let piece = upload.next().await.map_err(OciDistributionError::IoError)?;
-            Ok(piece.map(|piece| (B::from(piece), upload)))
-        })
+    fn stream(self) -> impl Stream<Item = io::Result<Vec<u8>>> + Send + 'static {
+        stream::try_unfold(self, |mut upload| async move { Ok(upload.next().await?.map(|piece| (piece, upload))) })
     }
 
     async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {

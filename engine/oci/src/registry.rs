@@ -1,12 +1,8 @@
-//! A registry and the client that speaks to it.
+//! A registry: its address, how to log in, and what is expected of it.
 
 use std::time::Duration;
 
-use oci_client::client::{ClientConfig, ClientProtocol};
-use oci_client::{Client, Reference};
-
 use crate::auth::Auth;
-use crate::digest::Sha256;
 use crate::error::{Attempt, OciError};
 
 /// Where to push to or pull from.
@@ -18,38 +14,26 @@ pub struct Registry {
     pub insecure: bool,
     /// How to log in.
     pub auth: Auth,
+    /// For how long it may be silent, or slower than a kibibyte a second.
+    pub timeout: Duration,
 }
 
 impl Registry {
+    /// How long a registry may be silent if nothing else is said; it may have to write a large blob before it answers.
+    pub const TIMEOUT: Duration = Duration::from_secs(120);
+
     /// A registry with the machine's credentials. One on this machine itself speaks plain http, like every local registry.
     pub fn from_machine(address: &str) -> Result<Self, OciError> {
         let address = address.trim_end_matches('/');
         let (scheme, address) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
         let insecure = scheme == "http" || (scheme.is_empty() && is_loopback(address));
-        Ok(Self { address: address.to_owned(), insecure, auth: Auth::from_machine(address)? })
+        Ok(Self { address: address.to_owned(), insecure, auth: Auth::from_machine(address)?, timeout: Self::TIMEOUT })
     }
 
-    pub(crate) fn client(&self) -> Result<Client, OciError> {
-        // The process may have chosen a provider already; any will do.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let config = ClientConfig {
-            protocol: if self.insecure { ClientProtocol::Http } else { ClientProtocol::Https },
-            use_monolithic_push: true,
-            connect_timeout: Some(Duration::from_secs(10)),
-            read_timeout: Some(Duration::from_secs(120)),
-            user_agent: concat!("build/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        };
-        let attempt = Attempt { registry: &self.address, repository: "", what: "a connection".into() };
-        Client::try_from(config).map_err(|error| attempt.failed(error))
-    }
-
-    pub(crate) fn by_digest(&self, repository: &str, digest: &Sha256) -> Reference {
-        Reference::with_digest(self.address.clone(), repository.to_owned(), digest.to_string())
-    }
-
-    pub(crate) fn by_tag(&self, repository: &str, tag: &str) -> Reference {
-        Reference::with_tag(self.address.clone(), repository.to_owned(), tag.to_owned())
+    /// The same that may be silent, or slower than a kibibyte a second, for so long.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     pub(crate) fn attempt<'a>(&'a self, repository: &'a str, what: impl Into<String>) -> Attempt<'a> {

@@ -48,7 +48,7 @@ impl Server {
     }
 
     fn registry(&self) -> Registry {
-        Registry { address: self.address.clone(), insecure: true, auth: Auth::Anonymous }
+        Registry { address: self.address.clone(), insecure: true, auth: Auth::Anonymous, timeout: Registry::TIMEOUT }
     }
 }
 
@@ -185,7 +185,7 @@ async fn what_is_not_there_is_said_so() {
     assert_eq!(error.to_string(), expected);
 
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let registry = Registry { address: format!("127.0.0.1:{port}"), insecure: true, auth: Auth::Anonymous };
+    let registry = Registry { address: format!("127.0.0.1:{port}"), ..server.registry() };
     let error = try_push(&made.tree, &registry, &store, &[]).await.unwrap_err();
     assert!(error.is_environment());
     let shown = error.to_diagnostic().to_string();

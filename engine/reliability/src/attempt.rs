@@ -1,6 +1,6 @@
 //! One try: its own random numbers, its own folder, and the program to test.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
 use tempfile::TempDir;
@@ -44,6 +44,11 @@ impl Attempt {
     /// An empty workspace `name` of this try with a store of its own.
     pub fn workspace(&self, name: &str) -> Workspace {
         let store = self.folder().join(format!("{name}.store"));
+        Workspace::new(self.folder().join(name), store, self.program.clone())
+    }
+
+    /// An empty workspace `name` of this try with a store that outlives it.
+    pub fn workspace_with_store(&self, name: &str, store: PathBuf) -> Workspace {
         Workspace::new(self.folder().join(name), store, self.program.clone())
     }
 

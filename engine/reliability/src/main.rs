@@ -15,6 +15,7 @@ mod engine;
 mod faulty;
 mod files;
 mod fresh;
+mod http_server;
 mod leavings;
 mod leftovers;
 mod packages;
@@ -37,6 +38,7 @@ mod slow_server;
 mod template;
 mod trials;
 mod twins;
+mod watched;
 mod workspace;
 
 use std::path::PathBuf;

@@ -6,8 +6,11 @@ use std::process::ExitCode;
 type Part = (&'static str, fn(&[String]) -> ExitCode);
 
 /// All parts, by name.
-const ALL: &[Part] =
-    &[(crate::engine::PART, crate::engine::part), ("unpack", crate::rows::hostile_archives::unpack::part)];
+const ALL: &[Part] = &[
+    (crate::engine::PART, crate::engine::part),
+    ("naive", crate::rows::hostile_servers::naive),
+    ("unpack", crate::rows::hostile_archives::unpack::part),
+];
 
 /// Runs a part, if this process was started to be one.
 pub fn run_if_requested() -> Option<ExitCode> {

@@ -55,11 +55,12 @@ impl Builtin for Pull {
         let params: PullParams = parameters(call)?;
         let configured = self.endpoints.registry("images").ok_or(NO_REGISTRY)?;
         let registry = Registry::from_machine(&configured.endpoint()).map_err(|error| chain(&error))?;
+        let registry = registry.with_timeout(self.endpoints.network().timeout);
         let PullParams { repository, digest, platform } = params;
         let request = PullRequest { repository, digest, platform };
         // Built-in actions run on threads that may block, beside the runtime.
         let pull = oci::pull(&request, &registry, call.store, &self.reporter);
-        let image = tokio::runtime::Handle::current().block_on(pull).map_err(|error| chain(&error))?;
+        let image = tokio::runtime::Handle::current().block_on(pull).map_err(|error| explain(&error))?;
         image_outputs(call, &image)
     }
 
@@ -70,6 +71,11 @@ impl Builtin for Pull {
 
 const NO_REGISTRY: &str = "no registry is configured to pull base images from; set BUILD_REGISTRY_IMAGES=host:port, or \
     `images` under [registries] in build/config.toml";
+
+/// A failure of a registry with its hints.
+fn explain(error: &oci::OciError) -> String {
+    error.hints().iter().fold(chain(error), |text, hint| format!("{text}\n  hint: {hint}"))
+}
 
 fn image_outputs(call: &BuiltinCall<'_>, image: &oci::Image) -> Outputs {
     Ok(vec![(path(call, 0)?, Content::Tree(image.content)), output(call, 1, image.digest.to_string().as_bytes())?])

@@ -166,7 +166,7 @@ fn unzipped(bytes: &[u8]) -> Result<Vec<String>, String> {
     let place = |entry: &zip_archive::Entry<'_>| Ok((entry.name.to_owned(), entry.executable));
     outcome(
         |path| std::fs::write(path, bytes).unwrap(),
-        |file, store| zip_archive::unpack(file, store, &[], SMALL, &place).map(|unpacked| unpacked.tree),
+        |file, store| zip_archive::unpack(file, store, &[], SMALL, &place),
     )
 }
 

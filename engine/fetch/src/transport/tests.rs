@@ -32,6 +32,25 @@ impl Server {
         Self { base, requests }
     }
 
+    /// Answers each request with whatever `serve` writes.
+    fn answering(serve: impl Fn(&mut std::net::TcpStream) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let serve = Arc::new(serve);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let serve = Arc::clone(&serve);
+                std::thread::spawn(move || {
+                    let mut stream = stream.unwrap();
+                    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                    while lines.next().and_then(Result::ok).is_some_and(|line| !line.is_empty()) {}
+                    serve(&mut stream);
+                });
+            }
+        });
+        Self { base, requests: Arc::default() }
+    }
+
     fn url(&self, path: &str) -> Url {
         self.base.join(path).unwrap()
     }
@@ -135,7 +154,7 @@ fn truncated_and_silent_answers() {
     assert!(error.starts_with("cannot download x@1 from <server>/a: "), "{error}");
     assert!(error.ends_with("(tried 3 times)"), "{error}");
     let server = Server::start(|_, _| {
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(Duration::from_secs(10));
         Vec::new()
     });
     let error = download(vec![server.url("a")], &[], 10).unwrap_err();
@@ -166,10 +185,10 @@ fn an_unreachable_endpoint() {
 #[test]
 fn too_much_is_stopped() {
     let server = Server::start(|_, _| response("200 OK", "eleven bytes"));
-    assert_eq!(download(vec![server.url("a")], &[], 10).unwrap_err(), "x@1 is larger than 10 bytes");
+    assert_eq!(download(vec![server.url("a")], &[], 10).unwrap_err(), "x@1 from <server>/a is larger than 10 bytes");
     let endless = |_: &str, _| b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nwithout any declared length".to_vec();
     let server = Server::start(endless);
-    assert_eq!(download(vec![server.url("a")], &[], 10).unwrap_err(), "x@1 is larger than 10 bytes");
+    assert_eq!(download(vec![server.url("a")], &[], 10).unwrap_err(), "x@1 from <server>/a is larger than 10 bytes");
     assert_eq!(server.requests(), 1);
 }
 
@@ -197,4 +216,37 @@ fn callers_inside_another_runtime_may_block() {
     let url = server.url("a");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     assert_eq!(runtime.block_on(async { download(vec![url], &[], 10) }).unwrap(), "x");
+}
+
+#[test]
+fn a_drip_is_given_up() {
+    let server = Server::answering(|stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+        while stream.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let error = download(vec![server.url("a")], &[], 1000).unwrap_err();
+    assert!(error.contains(" bytes came in 0.3 s (tried 3 times)"), "{error}");
+    let server = Server::answering(|stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+        while stream.write_all(b"X: y\r\n").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    let error = download(vec![server.url("a")], &[], 1000).unwrap_err();
+    assert!(error.contains("no answer in time") || error.contains("too large"), "{error}");
+}
+
+#[test]
+fn redirects_end_and_keep_to_tls() {
+    let away = |path: &str| format!("HTTP/1.1 302 Found\r\nLocation: {path}\r\nContent-Length: 0\r\n\r\n").into_bytes();
+    let server = Server::start(move |_, _| away("/a"));
+    let error = download(vec![server.url("a")], &[], 10).unwrap_err();
+    assert_eq!(error, "cannot download x@1 from <server>/a: it redirects without end (tried 1 times)");
+    let server = Server::start(move |_, _| away("file:///etc/hostname"));
+    let error = download(vec![server.url("a")], &[], 10).unwrap_err();
+    assert_eq!(error, "<server>/a answered 302 when asked for x@1");
+    assert!(may_follow("http", "https") && may_follow("http", "http") && may_follow("https", "https"));
+    assert!(!may_follow("https", "http") && !may_follow("http", "file"));
 }

@@ -20,7 +20,10 @@ pub const ALL: &[Row] = &[
     clock::ROW,
     escapes::ROW,
     hostile_archives::ROW,
+    hostile_servers::ROW,
     hostile_scripts::ROW,
+    secrets::ROW,
+    offline::ROW,
 ];
 
 pub mod actions;
@@ -32,11 +35,14 @@ pub mod edits;
 pub mod escapes;
 pub mod hostile_archives;
 pub mod hostile_scripts;
+pub mod hostile_servers;
 pub mod keys;
 pub mod kills;
+pub mod offline;
 pub mod races;
 pub mod reproducible;
 pub mod scheduling;
+pub mod secrets;
 pub mod sharing;
 pub mod system_errors;
 pub mod undeclared;
