@@ -146,7 +146,8 @@ fn engine(argument: &str) {
     let command = sandbox::Command {
         argv: ["/bin/probe", "background", milliseconds, "sleep", milliseconds].map(str::to_owned).to_vec(),
         root: Some(root.into()),
-        workdir: "/tmp".into(),
+        // A folder in which nobody mounts anything meanwhile, as another test does below /tmp.
+        workdir: root.into(),
         stdout: "/dev/null".into(),
         stderr: "/dev/null".into(),
         ..sandbox::Command::default()
