@@ -87,10 +87,8 @@ fn is_live(line: &CommandLine, surroundings: Surroundings) -> bool {
 }
 
 fn in_workspace(line: &CommandLine, terminal: &Arc<Terminal>, watcher: watch::Screen) -> Result<Ending, Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::caused(ErrorKind::Environment, &error))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| cannot_start(&error))?;
     let events = line.global.event_file.as_deref().map(EventFile::create).transpose()?.map(Arc::new);
     let cancel = Cancel::default();
     let ending = runtime.block_on(async {
@@ -107,6 +105,12 @@ fn in_workspace(line: &CommandLine, terminal: &Arc<Terminal>, watcher: watch::Sc
     // Threads that still block on the network must not hold up the end.
     runtime.shutdown_background();
     ending
+}
+
+/// The process may not even have threads and a few open files.
+fn cannot_start(error: &std::io::Error) -> Error {
+    let failed = Error::new(ErrorKind::Environment, format!("cannot start the threads of `build`: {error}"));
+    host::remedy::of_system(error).into_iter().fold(failed, Error::hint)
 }
 
 /// The first Ctrl-C asks everything to stop, and what has no state of its own outside is given a moment for it; the

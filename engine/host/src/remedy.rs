@@ -24,7 +24,7 @@ pub fn of(error: &dyn Error) -> Option<&'static str> {
 }
 
 /// The same for an error of the system.
-fn of_system(error: &io::Error) -> Option<&'static str> {
+pub fn of_system(error: &io::Error) -> Option<&'static str> {
     match (error.kind(), error.raw_os_error()) {
         (ErrorKind::StorageFull, _) => Some(FULL),
         (ErrorKind::QuotaExceeded, _) => Some(

@@ -270,7 +270,12 @@ fn a_tree_that_somebody_else_mends_is_not_moved_away() {
 fn many_files_are_put_in_place_by_links() {
     let (folder, store) = open();
     let to = |n: u8| folder.path().join("out").join((n % 3).to_string()).join(format!("d/{n}"));
-    let file = |n: u8| Placement { digest: store.put_bytes(&[n]).unwrap(), size: 1, executable: n % 2 == 0, to: to(n) };
+    let file = |n: u8| Placement {
+        digest: store.put_bytes(&[n]).unwrap(),
+        size: 1,
+        executable: n.is_multiple_of(2),
+        to: to(n),
+    };
     let files: Vec<_> = (0..60).map(file).collect();
     let restored = |linked, present| store::Restored { linked, present };
     assert_eq!(store.materialise_files(&files).unwrap(), restored(60, 0));
