@@ -160,7 +160,9 @@ impl Store {
                 if !self.has(digest, *size)? {
                     return Err(self.missing(digest));
                 }
-                Ok(link_or_copy(&self.blob_path(digest, *executable)?, path)?)
+                let blob = self.blob_path(digest, *executable)?;
+                link_or_copy(&blob, path)
+                    .map_err(|error| if fs::exists(&blob) { error.into() } else { self.lost(digest, error) })
             }
             TreeEntry::Symlink { target } => Ok(fs::symlink(target, path)?),
             TreeEntry::EmptyFolder => Ok(()),
