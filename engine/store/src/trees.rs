@@ -161,8 +161,7 @@ impl Store {
                     return Err(self.missing(digest));
                 }
                 let blob = self.blob_path(digest, *executable)?;
-                link_or_copy(&blob, path)
-                    .map_err(|error| if fs::exists(&blob) { error.into() } else { self.lost(digest, error) })
+                link_or_copy(&blob, path).map_err(|error| self.lost(digest, error))
             }
             TreeEntry::Symlink { target } => Ok(fs::symlink(target, path)?),
             TreeEntry::EmptyFolder => Ok(()),
