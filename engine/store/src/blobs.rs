@@ -271,7 +271,7 @@ impl Store {
         let file = fs::open(&other).map_err(|error| self.lost(digest, error))?;
         let (copied, _) = self.put_stream(file, executable)?;
         if copied == *digest {
-            let stat = fs::lstat(&wanted)?;
+            let stat = fs::lstat(&wanted).map_err(|error| self.lost(digest, error))?;
             return Ok((wanted, stat));
         }
         self.discard(&other)?;
