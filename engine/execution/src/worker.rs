@@ -1,11 +1,11 @@
 //! One action: its inputs, its key, the kept result or a new one. Blocking; many run at once.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use model::{Action, ActionKind, Artifact, ArtifactRoot, Digest, Event, Network, RelPath};
+use model::{Action, ActionKind, Artifact, ArtifactRoot, Digest, Event, KeyBuilder, Network, RelPath};
 use petgraph::graph::NodeIndex;
 use store::{KeyLock, StoreError};
 
@@ -32,8 +32,8 @@ pub(crate) struct Worker {
     pub places: Places,
     /// Contents of outputs made so far and of sources seen so far.
     contents: RwLock<HashMap<RelPath, Content>>,
-    /// Actions that are carried out although a process that was stopped is at them.
-    taken_over: RwLock<HashSet<NodeIndex>>,
+    /// Actions that are carried out although processes that were stopped are at them: how many such processes.
+    taken_over: RwLock<HashMap<NodeIndex, u64>>,
 }
 
 /// A successful action.
@@ -174,16 +174,12 @@ impl Worker {
     /// Takes an action for this process, where that is worth it.
     fn claim(&self, node: NodeIndex, prepared: &Prepared) -> Claim {
         let action = self.graph.action(node);
-        let Some(key) = &prepared.key else { return Claim::Free };
-        if self.taken_over.read().unwrap_or_else(PoisonError::into_inner).contains(&node) {
-            // Two processes may do the same work, with equal results.
-            return Claim::Free;
-        }
+        let Some(key) = self.lock_key(node, prepared) else { return Claim::Free };
         if !matches!(action.kind, ActionKind::Spawn(_) | ActionKind::Builtin { .. }) {
             // Made in less time than a lock takes.
             return Claim::Free;
         }
-        match self.executor.store.try_lock(key) {
+        match self.executor.store.try_lock(&key) {
             Ok(Some(lock)) => Claim::Own(lock),
             Ok(None) => Claim::Other,
             // A file system without locks: two processes may do the same work, with equal results.
@@ -192,15 +188,25 @@ impl Worker {
     }
 
     /// Whether another process is at an action just now.
-    pub(crate) fn is_claimed(&self, prepared: &Prepared) -> bool {
-        let locked = |key| matches!(self.executor.store.try_lock(key), Ok(None));
-        prepared.key.as_ref().is_some_and(locked)
+    pub(crate) fn is_claimed(&self, node: NodeIndex, prepared: &Prepared) -> bool {
+        let locked = |key: Digest| matches!(self.executor.store.try_lock(&key), Ok(None));
+        self.lock_key(node, prepared).is_some_and(locked)
+    }
+
+    /// What is locked by whoever carries an action out. Those who take it over from a stopped process have another lock
+    /// than that one, so that one of them does it and not all.
+    fn lock_key(&self, node: NodeIndex, prepared: &Prepared) -> Option<Digest> {
+        let key = prepared.key?;
+        let stopped = self.taken_over.read().unwrap_or_else(PoisonError::into_inner).get(&node).copied();
+        Some(stopped.map_or(key, |count| KeyBuilder::new("taken over", 1).digest(&key).number(count).finish()))
     }
 
     /// Looks whom a wait is for, and says so if it has been `long`. If that process was stopped, it may stay so for ever:
     /// the action is taken over, and `true` returned.
     pub(crate) fn look_at_holder(&self, node: NodeIndex, prepared: &Prepared, long: bool) -> bool {
-        let Some(holder) = prepared.key.as_ref().and_then(|key| self.executor.store.holder(key)) else { return false };
+        let Some(holder) = self.lock_key(node, prepared).and_then(|key| self.executor.store.holder(&key)) else {
+            return false;
+        };
         let (pid, what) = (holder.pid, describe(self.graph.action(node)));
         let message = match holder.is_stopped {
             false => format!("waiting for process {pid}, which is at it: {what}"),
@@ -210,7 +216,7 @@ impl Worker {
             self.executor.reporter.report(Event::Progress { phase: Arc::from("wait"), message: Arc::from(message) });
         }
         if holder.is_stopped {
-            self.taken_over.write().unwrap_or_else(PoisonError::into_inner).insert(node);
+            *self.taken_over.write().unwrap_or_else(PoisonError::into_inner).entry(node).or_default() += 1;
         }
         holder.is_stopped
     }

@@ -29,7 +29,7 @@ pub fn wait(file: &File, path: &Path, shared: bool, tell: impl FnOnce(Option<Hol
     }
     let (locked, changed) = (Mutex::new(false), Condvar::new());
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let say = || {
             let guard = locked.lock().unwrap_or_else(PoisonError::into_inner);
             let waited = changed.wait_timeout_while(guard, LONG, |locked| !*locked);
             let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -37,7 +37,9 @@ pub fn wait(file: &File, path: &Path, shared: bool, tell: impl FnOnce(Option<Hol
             if timeout.timed_out() {
                 tell(holder(path, None));
             }
-        });
+        };
+        // Without a thread to say it the wait is silent.
+        let _ = std::thread::Builder::new().spawn_scoped(scope, say);
         let result = if shared { file.lock_shared() } else { file.lock() };
         *locked.lock().unwrap_or_else(PoisonError::into_inner) = true;
         changed.notify_one();

@@ -247,7 +247,7 @@ impl Store {
     /// [`StoreError::Corrupt`].
     pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
         let (path, _) = self.find(digest)?.ok_or_else(|| self.missing(digest))?;
-        let bytes = fs::read(&path)?;
+        let bytes = fs::read(&path).map_err(|error| self.lost(digest, error))?;
         if Digest::of(&bytes) == *digest {
             return Ok(bytes);
         }
@@ -258,7 +258,7 @@ impl Store {
     /// Opens the content for reading, without hashing it.
     pub fn open_blob(&self, digest: &Digest) -> Result<File, StoreError> {
         let (path, _) = self.find(digest)?.ok_or_else(|| self.missing(digest))?;
-        Ok(fs::open(&path)?)
+        fs::open(&path).map_err(|error| self.lost(digest, error))
     }
 
     /// The size of a content that is there.
@@ -303,9 +303,10 @@ impl Store {
         if self.sound(&other, digest)?.is_none() {
             return Err(self.missing(digest));
         }
-        let (copied, _) = self.put_stream(fs::open(&other)?, executable)?;
+        let file = fs::open(&other).map_err(|error| self.lost(digest, error))?;
+        let (copied, _) = self.put_stream(file, executable)?;
         if copied == *digest {
-            let stat = fs::lstat(&wanted)?;
+            let stat = fs::lstat(&wanted).map_err(|error| self.lost(digest, error))?;
             return Ok((wanted, stat));
         }
         self.discard(&other)?;

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use host::fs;
+use host::fs::{self, FileError};
 use model::Digest;
 
 use crate::blobs::Store;
@@ -55,6 +55,11 @@ impl Store {
             // Without the note the next process finds the damage itself, as this one did.
             let _ = fs::write(&self.0.damage.note, b"");
         }
+    }
+
+    /// The error of using the file of a content that was there a moment ago.
+    pub(crate) fn lost(&self, digest: &Digest, error: FileError) -> StoreError {
+        if error.is_not_found() { self.missing(digest) } else { error.into() }
     }
 
     /// The error for content that somebody relied on.

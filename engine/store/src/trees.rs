@@ -158,7 +158,8 @@ impl Store {
     fn fill_entry(&self, path: &Path, entry: &TreeEntry) -> Result<(), StoreError> {
         match entry {
             TreeEntry::File { digest, executable, size } => {
-                Ok(link_or_copy(&self.sized_blob_path(digest, *executable, *size)?, path)?)
+                let blob = self.sized_blob_path(digest, *executable, *size)?;
+                link_or_copy(&blob, path).map_err(|error| self.lost(digest, error))
             }
             TreeEntry::Symlink { target } => Ok(fs::symlink(target, path)?),
             TreeEntry::EmptyFolder => Ok(()),

@@ -94,7 +94,7 @@ impl Schedule {
         tasks.spawn(async move {
             let again = prepared.again;
             let (began, mut look) = (Instant::now(), LOOK);
-            while !is_stopped(&worker, &stop) && worker.is_claimed(&prepared) {
+            while !is_stopped(&worker, &stop) && worker.is_claimed(node, &prepared) {
                 tokio::time::sleep(ASK).await;
                 if began.elapsed() > look {
                     look *= 2;

@@ -177,10 +177,10 @@ impl Crowd {
         }
     }
 
-    /// How often each action ran, over all commands.
-    pub fn ran(&self) -> BTreeMap<String, usize> {
+    /// How often each action ran, over these commands.
+    pub fn ran(&self, commands: &[usize]) -> BTreeMap<String, usize> {
         let mut ran = BTreeMap::new();
-        for member in &self.members {
+        for member in commands.iter().map(|n| &self.members[*n]) {
             for event in member.running.events() {
                 let event = &event["ActionFinished"];
                 if event["outcome"] == "Ran" {

@@ -8,8 +8,6 @@
 mod crowd;
 mod work;
 
-use std::collections::BTreeMap;
-
 use nix::sys::signal::Signal;
 
 use crate::attempt::{Attempt, Outcome};
@@ -96,6 +94,9 @@ fn disturbed(attempt: &mut Attempt, shared: &Shared) -> Outcome {
     if was_stopped && state_and_parent(pid).map(|(state, _)| state) != Some('T') {
         return Err("the stopped command was not stopped to the end, so that this says nothing".to_owned());
     }
+    if let Some((action, count)) = crowd.ran(&others).into_iter().find(|(_, count)| *count > 1) {
+        return Err(format!("{action} ran {count} times, apart from the stopped and the killed command"));
+    }
     crowd.signal(stopped, if end == End::Killed { Signal::SIGKILL } else { Signal::SIGCONT });
     for n in blocked.into_iter().chain(others) {
         crowd.is_right(n)?;
@@ -144,8 +145,8 @@ fn wrong_output(attempt: &mut Attempt, shared: &Shared) -> Outcome {
 fn undisturbed(attempt: &mut Attempt, shared: &Shared) -> Outcome {
     let mut crowd = Crowd::start(attempt, &shared.mirror, &shared.template, COMMANDS as usize)?;
     (0..crowd.len()).try_for_each(|n| crowd.is_right(n))?;
-    let ran: BTreeMap<String, usize> = crowd.ran();
-    match ran.iter().find(|(_, count)| **count > 1) {
+    let all: Vec<usize> = (0..crowd.len()).collect();
+    match crowd.ran(&all).into_iter().find(|(_, count)| *count > 1) {
         Some((action, count)) => Err(format!("{action} ran {count} times")),
         None => crowd.is_whole(),
     }
