@@ -28,7 +28,7 @@ fn not_text() -> Vec<Hostile> {
             .with("WORKSPACE.star", bytes(&[b"workspace(name = \"w\")\n\n", &[0x80]])).at("WORKSPACE.star:3"),
         Hostile::build("a lockfile that is no UTF-8", "filegroup(name = \"x\", srcs = [\"@pip//a\"])\n")
             .with("WORKSPACE.star", "workspace(name = \"w\")\npip_lock(name = \"pip\", lock = \"//:lock\")\n")
-            .with("lock", bytes(&[b"a==1.0 \\\n", &[0xfe, 0xff]])).by(&["build", "//:x"]).at("lock:2"),
+            .with("lock", bytes(&[b"a==1.0 \\\n", &[0xfe, 0xff]])).by(&["build", "//:x"]).says("line 2, column 1"),
         Hostile::build("UTF-16", utf16),
         Hostile::build("UTF-16 without a mark", wide),
         Hostile::build("an overlong encoding", bytes(&[b"x = \"", &[0xc0, 0xaf], b"\"\n"])).at("BUILD.star:1"),
