@@ -15,7 +15,8 @@ pub(crate) struct Header {
 
 /// Reads a block. An error says what is wrong.
 pub(crate) fn parse(block: &[u8; BLOCK]) -> Result<Header, &'static str> {
-    let sum: u64 = block.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) }).sum();
+    let sum: u64 =
+        block.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) }).sum();
     if number(&block[148..156]) != Some(sum) {
         return Err("its header has a wrong checksum");
     }
@@ -60,7 +61,9 @@ mod tests {
         assert_eq!(number(b"\0\0\0\0\0\0\0\0"), Some(0));
         assert_eq!(number(&[0x80, 0, 0, 0, 0, 0, 1, 2]), Some(258));
         assert_eq!(number(&[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]), None, "more than 64 bits");
-        for bad in [&b"-0000012"[..], b"0o12\0\0\0\0", b"0000089\0", b"1_2\0\0\0\0\0", b"\xff\xff\xff\xff\xff\xff\xff\xff"] {
+        for bad in
+            [&b"-0000012"[..], b"0o12\0\0\0\0", b"0000089\0", b"1_2\0\0\0\0\0", b"\xff\xff\xff\xff\xff\xff\xff\xff"]
+        {
             assert_eq!(number(bad), None, "{bad:?}");
         }
     }

@@ -71,7 +71,14 @@ mod tests {
         assert_eq!(records, "its extended header is damaged");
         let records = parse(b"12 path=a\nb\n9 size=7\n13 comment=x\n").unwrap();
         assert_eq!((records.path.as_deref(), records.size), (Some(&b"a\nb"[..]), Some(7)));
-        for bad in [&b"9 path=a\n10 path=b\n"[..], b"99999999999999999999 a=b\n", b"3 \n", b"10 path=a\n", b"5 a=b", b"+9 path=\n"] {
+        for bad in [
+            &b"9 path=a\n10 path=b\n"[..],
+            b"99999999999999999999 a=b\n",
+            b"3 \n",
+            b"10 path=a\n",
+            b"5 a=b",
+            b"+9 path=\n",
+        ] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
         assert!(parse(b"22 GNU.sparse.major=1\n").unwrap_err().contains("sparse"));

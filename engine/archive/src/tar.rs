@@ -314,7 +314,9 @@ mod tests {
         let file = || member(b'0', "a", b"content");
         let error = |parts: &[Vec<u8>]| listing(parts).unwrap_err();
         assert!(error(&[member(b'x', "x", b"9 size=3\n"), file()]).contains("two sizes"));
-        assert!(error(&[member(b'x', "x", b"10 path=b\n"), member(b'L', "L", b"c\0"), file()]).contains("different names"));
+        assert!(
+            error(&[member(b'x', "x", b"10 path=b\n"), member(b'L', "L", b"c\0"), file()]).contains("different names")
+        );
         assert!(error(&[member(b'x', "x", b"10 path=b\n")]).contains("does not come"));
         assert!(error(&[member(b'g', "g", b"10 path=b\n"), file()]).contains("for all members"));
         assert!(error(&[member(b'5', "d", b"content")]).contains("is no file"));

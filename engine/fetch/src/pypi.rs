@@ -61,12 +61,7 @@ pub(crate) fn fetch(wheel: &Wheel, context: &Context<'_>) -> Result<Tree, FetchE
 }
 
 /// Unpacks a wheel.
-pub(crate) fn unpack(
-    file: File,
-    store: &Store,
-    exclude: &[String],
-    limits: Limits,
-) -> Result<Tree, ArchiveError> {
+pub(crate) fn unpack(file: File, store: &Store, exclude: &[String], limits: Limits) -> Result<Tree, ArchiveError> {
     zip_archive::unpack(file, store, exclude, limits, &place).map(|unpacked| unpacked.tree)
 }
 

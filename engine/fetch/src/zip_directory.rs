@@ -36,7 +36,8 @@ pub(crate) fn check(file: &mut File, limits: Limits) -> Result<usize, ArchiveErr
     let mut sizes: u64 = 0;
     for entry in &entries {
         let name = String::from_utf8_lossy(&entry.name);
-        let wrong = |reason: &str| Err(ArchiveError::Ambiguous(format!("the entry `{name}` cannot be trusted: {reason}")));
+        let wrong =
+            |reason: &str| Err(ArchiveError::Ambiguous(format!("the entry `{name}` cannot be trusted: {reason}")));
         if entry.flags & UNREADABLE != 0 {
             return wrong("it is encrypted or a patch");
         }

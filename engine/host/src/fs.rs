@@ -143,7 +143,8 @@ pub fn read_text(path: &Path) -> Result<String, FileError> {
 }
 
 fn text(path: &Path) -> io::Result<String> {
-    let wrong = |line, column, reason: String| io::Error::new(io::ErrorKind::InvalidData, TextError { line, column, reason });
+    let wrong =
+        |line, column, reason: String| io::Error::new(io::ErrorKind::InvalidData, TextError { line, column, reason });
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(wrong(1, 1, "it is not a regular file".to_owned()));

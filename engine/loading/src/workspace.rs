@@ -38,7 +38,8 @@ impl Workspace {
 
     /// Reads the WORKSPACE.star of the folder `root`.
     pub fn open(root: &Path) -> Result<Self, Diagnostics> {
-        let text = host::fs::read_text(&root.join(WORKSPACE_FILE)).map_err(|error| text_error(error, WORKSPACE_FILE))?;
+        let text =
+            host::fs::read_text(&root.join(WORKSPACE_FILE)).map_err(|error| text_error(error, WORKSPACE_FILE))?;
         let label = PackageId::root().label(WORKSPACE_FILE).map_err(|e| Diagnostic::error(e.to_string()))?;
         let source = Source { label, path: Arc::from(WORKSPACE_FILE), text: Arc::from(text) };
         Ok(Self { root: root.to_owned(), decl: script::eval_workspace(&source)? })

@@ -134,13 +134,7 @@ impl Files {
     }
 
     /// The content of an entry; `None` for a folder that is there already, and for devices, which have no place here.
-    fn content(
-        &self,
-        path: &str,
-        member: &Member,
-        content: impl Read,
-        store: &Store,
-    ) -> io::Result<Option<TreeEntry>> {
+    fn content(&self, path: &str, member: &Member, content: impl Read, store: &Store) -> io::Result<Option<TreeEntry>> {
         match member.kind {
             Kind::File { executable } => {
                 let (digest, size) = keep(content, store)?;
@@ -262,7 +256,10 @@ fn inside(name: &str) -> io::Result<String> {
     for segment in name.split('/') {
         match segment {
             "" | "." => {}
-            ".." => depth = depth.checked_sub(1).ok_or_else(|| io::Error::other(format!("`{name}` leads out of the image")))?,
+            ".." => {
+                depth =
+                    depth.checked_sub(1).ok_or_else(|| io::Error::other(format!("`{name}` leads out of the image")))?
+            }
             _ => depth += 1,
         }
     }

@@ -213,8 +213,7 @@ proptest::proptest! {
 fn a_link_that_climbs_by_way_of_another() {
     let folder = EntryType::Directory;
     let link = EntryType::Symlink;
-    let members: [Member<'_>; 3] =
-        [(folder, "a/b/", b""), (link, "a/b/c", b"../.."), (link, "l", b"a/b/c/../outside")];
+    let members: [Member<'_>; 3] = [(folder, "a/b/", b""), (link, "a/b/c", b"../.."), (link, "l", b"a/b/c/../outside")];
     assert_eq!(
         deb_of(&members, true).unwrap_err(),
         "the entry `l` leads out of the archive: it links to `a/b/c/../outside`, by way of another link"

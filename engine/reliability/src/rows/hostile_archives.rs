@@ -28,8 +28,12 @@ use self::attacks::{Aim, Attack, Must};
 use self::package::Package;
 
 /// The row.
-pub const ROW: Row =
-    Row { number: 16, title: "hostile archives, wheels, modules, image layers", tries: Tries { small: 270, full: 1500 }, run };
+pub const ROW: Row = Row {
+    number: 16,
+    title: "hostile archives, wheels, modules, image layers",
+    tries: Tries { small: 270, full: 1500 },
+    run,
+};
 
 /// What unpacking one package may take.
 const BOUNDS: Bounds = Bounds { seconds: 120, megabytes: 700 };
@@ -164,7 +168,11 @@ fn controls(trials: &mut Trials) {
             compare(&refused, &one, Must::Accept),
             compare(&refused, &one, Must::Refuse("another reason")),
         ];
-        if noticed.iter().all(Result::is_err) && compare(&one, &one, Must::Agree).is_ok() { Ok(()) } else { Err(format!("{noticed:?}")) }
+        if noticed.iter().all(Result::is_err) && compare(&one, &one, Must::Agree).is_ok() {
+            Ok(())
+        } else {
+            Err(format!("{noticed:?}"))
+        }
     });
 }
 

@@ -48,7 +48,11 @@ fn run(trials: &mut Trials) {
     });
     let (seconds, slow, megabytes, large) = slowest.into_inner().expect("no panic in it");
     let tries = trials.tries();
-    trials.note(format!("{} files written by hand, {} sets of mutated ones", count.min(tries), tries.saturating_sub(count)));
+    trials.note(format!(
+        "{} files written by hand, {} sets of mutated ones",
+        count.min(tries),
+        tries.saturating_sub(count)
+    ));
     trials.note(format!("the slowest took {seconds:.1} s ({slow}), the largest {megabytes} MB ({large})"));
     controls(trials);
 }
@@ -70,7 +74,16 @@ fn command(attempt: &Attempt, workspace: &Workspace, arguments: &[&str]) -> Resu
 
 /// Whether a run ended as it should: with an error that has a place, or well; never by a panic or a signal.
 fn verdict(run: &Bounded, expected: &Expected) -> Outcome {
-    let said = || format!("exit code {}, {} MB, {:.1} s\n{}{}", run.code, run.megabytes, run.time.as_secs_f64(), run.stdout, run.stderr);
+    let said = || {
+        format!(
+            "exit code {}, {} MB, {:.1} s\n{}{}",
+            run.code,
+            run.megabytes,
+            run.time.as_secs_f64(),
+            run.stdout,
+            run.stderr
+        )
+    };
     if ![0, 1, 2, 7].contains(&run.code) || run.stderr.contains("panicked at") {
         return Err(format!("the program died: {}", said()));
     }
@@ -96,7 +109,13 @@ fn has_place(text: &str, place: &str) -> bool {
 
 fn controls(trials: &mut Trials) {
     trials.control(Control::Positive, "an error without its place is noticed", |attempt| {
-        let run = Bounded { code: 1, stdout: String::new(), stderr: "error: wrong".into(), time: Default::default(), megabytes: 1 };
+        let run = Bounded {
+            code: 1,
+            stdout: String::new(),
+            stderr: "error: wrong".into(),
+            time: Default::default(),
+            megabytes: 1,
+        };
         expect_error(verdict(&run, &Expected::At("BUILD.star")))?;
         expect_error(verdict(&Bounded { code: 134, ..run }, &Expected::At("BUILD.star")))?;
         // A file that does no harm counts as a failure where an error is expected.

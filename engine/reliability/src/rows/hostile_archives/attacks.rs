@@ -99,7 +99,10 @@ fn escaping_tars(aim: &Aim) -> Vec<(&'static str, Vec<Member>)> {
     let long = format!("{}{}", "./".repeat(60), to("long"));
     vec![
         ("a name that leads up", vec![tar::file(to("escaped"), content)]),
-        ("a name that leads up from a folder", vec![tar::folder("a/"), tar::file(format!("a/../{}", to("escaped")), content)]),
+        (
+            "a name that leads up from a folder",
+            vec![tar::folder("a/"), tar::file(format!("a/../{}", to("escaped")), content)],
+        ),
         ("a name that leads up behind dots", vec![tar::file(format!("./././{}", to("escaped")), content)]),
         ("an absolute name", vec![tar::file(at("escaped"), content)]),
         ("an absolute name of many slashes", vec![tar::file(format!("//{}", at("escaped")), content)]),
@@ -112,7 +115,13 @@ fn escaping_tars(aim: &Aim) -> Vec<(&'static str, Vec<Member>)> {
         ("a link through a link", vec![tar::link("l", up), tar::link("l/escaped", "x")]),
         (
             "a link that climbs by way of another",
-            vec![tar::folder("a/"), tar::folder("a/b/"), tar::link("a/b/c", "../.."), tar::link("l", format!("a/b/c/{up}")), tar::file("l/escaped", content)],
+            vec![
+                tar::folder("a/"),
+                tar::folder("a/b/"),
+                tar::link("a/b/c", "../.."),
+                tar::link("l", format!("a/b/c/{up}")),
+                tar::file("l/escaped", content),
+            ],
         ),
         ("a file over a link", vec![tar::link("l", to("escaped")), tar::file("l", content)]),
         ("a file over an absolute link", vec![tar::link("l", at("escaped")), tar::file("l", content)]),
@@ -120,7 +129,10 @@ fn escaping_tars(aim: &Aim) -> Vec<(&'static str, Vec<Member>)> {
         ("a file over an absolute hard link", vec![tar::hard("h", at("canary")), tar::file("h", content)]),
         ("an extended header with a path", vec![tar::file("harmless", content).pax("path", to("escaped"))]),
         ("an extended header with an absolute path", vec![tar::file("harmless", content).pax("path", at("escaped"))]),
-        ("an extended header with a target", vec![tar::link("l", "harmless").pax("linkpath", up), tar::file("l/escaped", content)]),
+        (
+            "an extended header with a target",
+            vec![tar::link("l", "harmless").pax("linkpath", up), tar::file("l/escaped", content)],
+        ),
         ("a long name", vec![tar::file("harmless", content).long_name(&long)]),
         ("a long target", vec![tar::link("l", "harmless").long_link(up), tar::file("l/escaped", content)]),
         ("a prefix", vec![Member { prefix: up.clone().into_bytes(), ..tar::file("escaped", content) }]),
@@ -132,13 +144,30 @@ fn escaping_zips(aim: &Aim) -> Vec<(&'static str, Vec<zip::Member>)> {
     let content = "written outside";
     // One folder deeper, as a module's folder is one.
     vec![
-        ("a name that leads up", vec![zip::file(format!("{up}/escaped"), content), zip::file(format!("../{up}/escaped"), content)]),
-        ("a name that leads up from a folder", vec![zip::file(format!("a/../{up}/escaped"), content), zip::file(format!("a/../../{up}/escaped"), content)]),
+        (
+            "a name that leads up",
+            vec![zip::file(format!("{up}/escaped"), content), zip::file(format!("../{up}/escaped"), content)],
+        ),
+        (
+            "a name that leads up from a folder",
+            vec![zip::file(format!("a/../{up}/escaped"), content), zip::file(format!("a/../../{up}/escaped"), content)],
+        ),
         ("an absolute name", vec![zip::file(format!("{absolute}/escaped"), content)]),
-        ("a name with backslashes", vec![zip::file(up.replace('/', "\\") + "\\escaped", content), zip::file("..\\".to_owned() + &up.replace('/', "\\") + "\\escaped", content)]),
+        (
+            "a name with backslashes",
+            vec![
+                zip::file(up.replace('/', "\\") + "\\escaped", content),
+                zip::file("..\\".to_owned() + &up.replace('/', "\\") + "\\escaped", content),
+            ],
+        ),
         (
             "a file through a link",
-            vec![zip::link("l", up), zip::file("l/escaped", content), zip::link("k", format!("../{up}")), zip::file("k/escaped", content)],
+            vec![
+                zip::link("l", up),
+                zip::file("l/escaped", content),
+                zip::link("k", format!("../{up}")),
+                zip::file("k/escaped", content),
+            ],
         ),
     ]
 }
@@ -149,21 +178,62 @@ fn odd_members() -> Vec<Attack> {
     let long = "n".repeat(70_000);
     let mut all: Vec<(&str, Must, Vec<Member>)> = vec![
         ("ordinary members", Must::Accept, ordinary()),
-        ("a path twice in an extended header", refuse("twice"), vec![tar::file("a", "1").pax("path", "b").pax("path", "c")]),
-        ("a path in GNU's and in POSIX's way", refuse("different names"), vec![tar::file("a", "1").pax("path", "b").long_name("c")]),
-        ("a size that hides a member", refuse("two sizes"), vec![tar::file("a", tar::archive(&[tar::file("hidden", "x")])).declaring(0).pax("size", "2048")]),
-        ("a size that shows a hidden member", refuse("two sizes"), vec![tar::file("a", tar::archive(&[tar::file("hidden", "x")])).pax("size", "0")]),
+        (
+            "a path twice in an extended header",
+            refuse("twice"),
+            vec![tar::file("a", "1").pax("path", "b").pax("path", "c")],
+        ),
+        (
+            "a path in GNU's and in POSIX's way",
+            refuse("different names"),
+            vec![tar::file("a", "1").pax("path", "b").long_name("c")],
+        ),
+        (
+            "a size that hides a member",
+            refuse("two sizes"),
+            vec![tar::file("a", tar::archive(&[tar::file("hidden", "x")])).declaring(0).pax("size", "2048")],
+        ),
+        (
+            "a size that shows a hidden member",
+            refuse("two sizes"),
+            vec![tar::file("a", tar::archive(&[tar::file("hidden", "x")])).pax("size", "0")],
+        ),
         ("an extended size that is no number", refuse("size"), vec![tar::file("a", "1").pax("size", "-1")]),
         ("a size of many digits", refuse("size"), vec![tar::file("a", "1").pax("size", "99999999999999999999999999")]),
         ("a size of eight exabytes", Must::Agree, vec![tar::file("a", "1").declaring(u64::MAX / 2)]),
-        ("a size beyond all numbers", refuse("size"), vec![tar::file("a", "1").patched(124, [0x80, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255])]),
+        (
+            "a size beyond all numbers",
+            refuse("size"),
+            vec![tar::file("a", "1").patched(124, [0x80, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255])],
+        ),
         ("a negative size", refuse("size"), vec![tar::file("a", "1").patched(124, [0xff; 12])]),
         ("a size that is no number", refuse("size"), vec![tar::file("a", "1").patched(124, b"0x000000001\0")]),
         ("a mode that is no number", refuse("mode"), vec![tar::file("a", "1").patched(100, b"rwxr-xr\0")]),
-        ("a wrong checksum", refuse("checksum"), vec![Member { patch: Some((0, b"b".to_vec(), false)), ..tar::file("a", "1") }]),
-        ("a sparse file of eight exabytes", refuse("sparse"), vec![Member { kind: b'S', ..tar::file("a", "1").patched(257, b"ustar  \0") }]),
-        ("a sparse file of POSIX", refuse("sparse"), vec![tar::file("a", "1").pax("GNU.sparse.major", "1").pax("GNU.sparse.minor", "0").pax("GNU.sparse.realsize", "999999999999")]),
-        ("an extended header of another encoding", refuse("encoding"), vec![tar::file("a", "1").pax("hdrcharset", "BINARY")]),
+        (
+            "a wrong checksum",
+            refuse("checksum"),
+            vec![Member { patch: Some((0, b"b".to_vec(), false)), ..tar::file("a", "1") }],
+        ),
+        (
+            "a sparse file of eight exabytes",
+            refuse("sparse"),
+            vec![Member { kind: b'S', ..tar::file("a", "1").patched(257, b"ustar  \0") }],
+        ),
+        (
+            "a sparse file of POSIX",
+            refuse("sparse"),
+            vec![
+                tar::file("a", "1")
+                    .pax("GNU.sparse.major", "1")
+                    .pax("GNU.sparse.minor", "0")
+                    .pax("GNU.sparse.realsize", "999999999999"),
+            ],
+        ),
+        (
+            "an extended header of another encoding",
+            refuse("encoding"),
+            vec![tar::file("a", "1").pax("hdrcharset", "BINARY")],
+        ),
         ("a path with a zero byte", refuse("zero byte"), vec![tar::file("a", "1").pax("path", "a\0b")]),
         ("a path with a line break", Must::Agree, vec![tar::file("a", "1").pax("path", "a\nb")]),
         ("a path with an escape sequence", Must::Agree, vec![tar::file("a\x1b[2Jb", "1")]),
@@ -180,7 +250,11 @@ fn odd_members() -> Vec<Attack> {
         ("a folder with content", refuse("content"), vec![Member { content: b"x".repeat(600), ..tar::folder("a/") }]),
         ("a link with content", refuse("content"), vec![Member { content: b"x".repeat(600), ..tar::link("a", "b") }]),
         ("a folder of the oldest format", Must::Agree, vec![tar::member(0, "a/", "", ""), tar::file("a/b", "1")]),
-        ("a prefix in a header of GNU", refuse("differently"), vec![Member { prefix: b"p".to_vec(), ..tar::file("a", "1").patched(257, b"ustar  \0") }]),
+        (
+            "a prefix in a header of GNU",
+            refuse("differently"),
+            vec![Member { prefix: b"p".to_vec(), ..tar::file("a", "1").patched(257, b"ustar  \0") }],
+        ),
         ("a file and a folder of one name", Must::Agree, vec![tar::file("a", "1"), tar::file("a/b", "2")]),
         ("a folder that becomes a file", Must::Agree, vec![tar::file("a/b", "1"), tar::file("a", "2")]),
         ("a name twice", Must::Agree, vec![tar::file("a", "1"), tar::file("a", "2")]),
@@ -191,23 +265,59 @@ fn odd_members() -> Vec<Attack> {
         ("a name with dots inside", Must::Agree, vec![tar::file("a/./b", "1")]),
         ("a hard link to nothing", refuse("is not a file before it|no file before it"), vec![tar::hard("a", "b")]),
         ("a hard link to itself", refuse("is not a file before it|no file before it"), vec![tar::hard("a", "a")]),
-        ("a hard link to a folder", refuse("is not a file before it|no file before it"), vec![tar::folder("b/"), tar::hard("a", "b")]),
-        ("a hard link to what comes later", refuse("is not a file before it|no file before it"), vec![tar::hard("a", "b"), tar::file("b", "1")]),
+        (
+            "a hard link to a folder",
+            refuse("is not a file before it|no file before it"),
+            vec![tar::folder("b/"), tar::hard("a", "b")],
+        ),
+        (
+            "a hard link to what comes later",
+            refuse("is not a file before it|no file before it"),
+            vec![tar::hard("a", "b"), tar::file("b", "1")],
+        ),
         ("hard links in a row", Must::Accept, vec![tar::file("a", "1"), tar::hard("b", "a"), tar::hard("c", "b")]),
         ("links in a circle", Must::Accept, vec![tar::link("a", "b"), tar::link("b", "a")]),
-        ("a file through links in a circle", Must::Agree, vec![tar::link("a", "b"), tar::link("b", "a"), tar::file("a/x", "1")]),
+        (
+            "a file through links in a circle",
+            Must::Agree,
+            vec![tar::link("a", "b"), tar::link("b", "a"), tar::file("a/x", "1")],
+        ),
         ("a link to nothing", refuse("nothing"), vec![tar::link("a", "")]),
         ("a device", Must::Agree, vec![tar::member(b'4', "sda", "", "")]),
         ("a terminal", Must::Agree, vec![tar::member(b'3', "tty", "", "")]),
         ("a pipe", Must::Agree, vec![tar::member(b'6', "pipe", "", "")]),
         ("an unknown kind", refuse("unknown"), vec![tar::member(b'Z', "a", "1", "")]),
         ("a volume header", refuse("unknown"), vec![tar::member(b'V', "a", "", "")]),
-        ("a header for all that sets a path", refuse("for all"), vec![tar::member(b'g', "g", tar::record("path", b"x"), ""), tar::file("a", "1")]),
-        ("a header for all with a comment", Must::Accept, vec![tar::member(b'g', "g", tar::record("comment", b"x"), ""), tar::file("a", "1")]),
-        ("a header that announces nothing", refuse("announces"), vec![tar::file("a", "1"), tar::member(b'x', "x", tar::record("path", b"b"), "")]),
-        ("two headers that announce one member", refuse("two headers"), vec![tar::member(b'x', "x", tar::record("path", b"b"), ""), tar::file("a", "1").pax("path", "c")]),
-        ("an extended header that is cut off", refuse("damaged"), vec![tar::member(b'x', "x", b"20 path=a\n", ""), tar::file("a", "1")]),
-        ("bits for other users", Must::Accept, vec![Member { mode: 0o6755, ..tar::file("a", "1") }, Member { mode: 0o4644, ..tar::file("b", "1") }]),
+        (
+            "a header for all that sets a path",
+            refuse("for all"),
+            vec![tar::member(b'g', "g", tar::record("path", b"x"), ""), tar::file("a", "1")],
+        ),
+        (
+            "a header for all with a comment",
+            Must::Accept,
+            vec![tar::member(b'g', "g", tar::record("comment", b"x"), ""), tar::file("a", "1")],
+        ),
+        (
+            "a header that announces nothing",
+            refuse("announces"),
+            vec![tar::file("a", "1"), tar::member(b'x', "x", tar::record("path", b"b"), "")],
+        ),
+        (
+            "two headers that announce one member",
+            refuse("two headers"),
+            vec![tar::member(b'x', "x", tar::record("path", b"b"), ""), tar::file("a", "1").pax("path", "c")],
+        ),
+        (
+            "an extended header that is cut off",
+            refuse("damaged"),
+            vec![tar::member(b'x', "x", b"20 path=a\n", ""), tar::file("a", "1")],
+        ),
+        (
+            "bits for other users",
+            Must::Accept,
+            vec![Member { mode: 0o6755, ..tar::file("a", "1") }, Member { mode: 0o4644, ..tar::file("b", "1") }],
+        ),
     ];
     let mut cut = tar::archive(&[tar::file("a", "x".repeat(5000))]);
     cut.truncate(2000);
@@ -243,7 +353,15 @@ pub fn ordinary() -> Vec<Member> {
 }
 
 fn odd_whiteouts() -> Vec<Attack> {
-    let below = || vec![tar::file("a/x", "1"), tar::file("a/y", "1"), tar::file("b", "1"), tar::link("l", "a"), tar::link("up", "/")];
+    let below = || {
+        vec![
+            tar::file("a/x", "1"),
+            tar::file("a/y", "1"),
+            tar::file("b", "1"),
+            tar::link("l", "a"),
+            tar::link("up", "/"),
+        ]
+    };
     let of = |name: &str, must, above: Vec<Member>| Attack {
         name: name.to_owned(),
         kind: "layer",
@@ -271,7 +389,11 @@ fn odd_whiteouts() -> Vec<Attack> {
         of("a whiteout that is a folder", Must::Agree, vec![tar::folder("a/.wh.x/")]),
         of("a whiteout that is a link", Must::Agree, vec![tar::link("a/.wh.x", "/etc")]),
         of("a whiteout and its file in one layer", Must::Accept, vec![tar::file("b", "2"), hide(".wh.b")]),
-        of("a hard link to what a whiteout hid", Must::Refuse("no file before it"), vec![hide(".wh.b"), tar::hard("c", "b")]),
+        of(
+            "a hard link to what a whiteout hid",
+            Must::Refuse("no file before it"),
+            vec![hide(".wh.b"), tar::hard("c", "b")],
+        ),
     ]
 }
 
@@ -281,36 +403,97 @@ fn odd_zips() -> Vec<Attack> {
     let plain = zip::archive(&[file("a", "1"), file("b/c", "2")]);
     let hidden = zip::archive(&[file("hidden", "x")]);
     let mut all: Vec<(&str, Must, Archive)> = vec![
-        ("ordinary members", Must::Accept, zip::archive(&[file("a", "1"), zip::Member { mode: 0o100_755, ..file("b/c", "2") }, file("x-1.data/purelib/p/q", "3"), file("x-1.data/scripts/s", "4")])),
+        (
+            "ordinary members",
+            Must::Accept,
+            zip::archive(&[
+                file("a", "1"),
+                zip::Member { mode: 0o100_755, ..file("b/c", "2") },
+                file("x-1.data/purelib/p/q", "3"),
+                file("x-1.data/scripts/s", "4"),
+            ]),
+        ),
         ("a name twice", refuse("twice"), zip::archive(&[file("a", "1"), file("a", "2")])),
-        ("a name twice, undeclared", refuse("declares"), Archive { count: Some(1), ..zip::archive(&[file("a", "1"), file("a", "2")]) }),
-        ("a name twice, behind zip64", refuse("zip64"), Archive { count: Some(0xffff), ..zip::archive(&[file("a", "1"), file("a", "2")]) }),
+        (
+            "a name twice, undeclared",
+            refuse("declares"),
+            Archive { count: Some(1), ..zip::archive(&[file("a", "1"), file("a", "2")]) },
+        ),
+        (
+            "a name twice, behind zip64",
+            refuse("zip64"),
+            Archive { count: Some(0xffff), ..zip::archive(&[file("a", "1"), file("a", "2")]) },
+        ),
         ("more members than there are", refuse("declares"), Archive { count: Some(9), ..plain.clone() }),
-        ("another name before the content", refuse("two names"), zip::archive(&[zip::Member { local: Some(b"z".to_vec()), ..file("a", "1") }])),
-        ("something before the archive", refuse("directory"), Archive { before: b"#!/bin/sh\n".to_vec(), ..plain.clone() }),
+        (
+            "another name before the content",
+            refuse("two names"),
+            zip::archive(&[zip::Member { local: Some(b"z".to_vec()), ..file("a", "1") }]),
+        ),
+        (
+            "something before the archive",
+            refuse("directory"),
+            Archive { before: b"#!/bin/sh\n".to_vec(), ..plain.clone() },
+        ),
         ("an archive before the archive", refuse("directory"), Archive { before: hidden.bytes(), ..plain.clone() }),
         ("an archive in the comment", Must::Agree, Archive { comment: hidden.bytes(), ..plain.clone() }),
-        ("an end record in the comment", refuse("end"), Archive { comment: b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0x".to_vec(), ..plain.clone() }),
+        (
+            "an end record in the comment",
+            refuse("end"),
+            Archive { comment: b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0x".to_vec(), ..plain.clone() },
+        ),
         ("a comment", Must::Accept, Archive { comment: b"a comment".to_vec(), ..plain.clone() }),
-        ("members that share bytes", refuse("cannot be trusted"), Archive { overlapping: true, ..zip::archive(&[file("a", "1"), file("b", "1")]) }),
+        (
+            "members that share bytes",
+            refuse("cannot be trusted"),
+            Archive { overlapping: true, ..zip::archive(&[file("a", "1"), file("b", "1")]) },
+        ),
         ("an encrypted member", refuse("encrypted"), zip::archive(&[zip::Member { flags: 1, ..file("a", "1") }])),
         ("an unknown method", refuse("not supported"), zip::archive(&[zip::Member { method: 99, ..file("a", "1") }])),
-        ("a smaller size than the content", Must::Agree, zip::archive(&[zip::Member { declared: Some(1), ..file("a", "1234567890") }])),
-        ("a larger size than the content", Must::Agree, zip::archive(&[zip::Member { declared: Some(1000), ..file("a", "1234567890") }])),
+        (
+            "a smaller size than the content",
+            Must::Agree,
+            zip::archive(&[zip::Member { declared: Some(1), ..file("a", "1234567890") }]),
+        ),
+        (
+            "a larger size than the content",
+            Must::Agree,
+            zip::archive(&[zip::Member { declared: Some(1000), ..file("a", "1234567890") }]),
+        ),
         ("a wrong checksum", Must::Agree, zip::archive(&[zip::Member { crc: Some(1), ..file("a", "1") }])),
         ("a folder with content", refuse("folder"), zip::archive(&[file("a/", "1")])),
-        ("a folder", Must::Accept, zip::archive(&[zip::Member { mode: 0o040_755, method: 0, ..file("a/", "") }, file("a/b", "1")])),
+        (
+            "a folder",
+            Must::Accept,
+            zip::archive(&[zip::Member { mode: 0o040_755, method: 0, ..file("a/", "") }, file("a/b", "1")]),
+        ),
         ("a symbolic link", refuse("symbolic link"), zip::archive(&[zip::link("a", "/etc/passwd")])),
         ("a name with a zero byte", Must::Agree, zip::archive(&[file("a\0b", "1")])),
         ("a name of a drive", Must::Agree, zip::archive(&[file("C:/a", "1")])),
         ("a name of nothing", Must::Agree, zip::archive(&[file("", "1")])),
-        ("a name that is no UTF-8", refuse("UTF-8"), zip::archive(&[zip::Member { flags: 0, ..zip::file([b'a', 0xff], "1") }])),
+        (
+            "a name that is no UTF-8",
+            refuse("UTF-8"),
+            zip::archive(&[zip::Member { flags: 0, ..zip::file([b'a', 0xff], "1") }]),
+        ),
         ("a name with a line break", Must::Agree, zip::archive(&[file("a\nb", "1")])),
-        ("a file and a folder of one name", refuse("both a file and a folder"), zip::archive(&[file("a", "1"), file("a/b", "2")])),
-        ("another name in a further field", Must::Agree, zip::archive(&[zip::Member { extra: unicode_path(b"a", b"../../outside/escaped"), ..file("a", "1") }])),
+        (
+            "a file and a folder of one name",
+            refuse("both a file and a folder"),
+            zip::archive(&[file("a", "1"), file("a/b", "2")]),
+        ),
+        (
+            "another name in a further field",
+            Must::Agree,
+            zip::archive(&[zip::Member { extra: unicode_path(b"a", b"../../outside/escaped"), ..file("a", "1") }]),
+        ),
         ("a long name", refuse("too long"), zip::archive(&[file(&"n".repeat(60_000), "1")])),
         ("nothing", Must::Agree, zip::archive(&[])),
-        ("many members", Must::Accept, zip::archive(&(0..2000).map(|i| file(&format!("f{i}"), "")).collect::<Vec<_>>())),
+        (
+            "many members",
+            Must::Accept,
+            zip::archive(&(0..2000).map(|i| file(&format!("f{i}"), "")).collect::<Vec<_>>()),
+        ),
     ];
     let only_wheel = ["scripts out of their folder", "scripts over a program"];
     all.push((only_wheel[0], Must::Agree, zip::archive(&[file("x.data/scripts/../../escaped", "1")])));
@@ -322,8 +505,18 @@ fn odd_zips() -> Vec<Attack> {
             attacks.push(of_zip(name, "module", must, below(archive)));
         }
     }
-    attacks.push(of_zip("a member that is not below the module", "module", refuse("not below"), zip::archive(&[file("other/a", "1")])));
-    attacks.push(of_zip("a member beside the module", "module", Must::Agree, zip::archive(&[file("m@v1/../m@v2/a", "1")])));
+    attacks.push(of_zip(
+        "a member that is not below the module",
+        "module",
+        refuse("not below"),
+        zip::archive(&[file("other/a", "1")]),
+    ));
+    attacks.push(of_zip(
+        "a member beside the module",
+        "module",
+        Must::Agree,
+        zip::archive(&[file("m@v1/../m@v2/a", "1")]),
+    ));
     attacks
 }
 
@@ -353,12 +546,18 @@ fn bombs() -> Vec<Attack> {
     let streams: [(&str, &'static str, fn() -> Vec<u8>); 5] = [
         ("twenty gigabytes of zeros", "more than", || start(tar::file("zeros", "").declaring(20 << 30))),
         ("six hundred megabytes of zeros", "more than", || start(tar::file("zeros", "").declaring(600 << 20))),
-        ("a long name of gigabytes", "too large", || start(tar::member(b'L', "././@LongLink", "", "").declaring(4 << 30))),
+        ("a long name of gigabytes", "too large", || {
+            start(tar::member(b'L', "././@LongLink", "", "").declaring(4 << 30))
+        }),
         ("an extended header of gigabytes", "too large", || start(tar::member(b'x', "x", "", "").declaring(4 << 30))),
-        ("two hundred thousand members", "entries", || (0..201_000).flat_map(|i| start(tar::file(format!("f{i}"), ""))).collect()),
+        ("two hundred thousand members", "entries", || {
+            (0..201_000).flat_map(|i| start(tar::file(format!("f{i}"), ""))).collect()
+        }),
     ];
     let zips: [(&str, Must, fn() -> Archive); 4] = [
-        ("three hundred megabytes of zeros", Must::Refuse("more than"), || zip::archive(&[zip::file("zeros", vec![0; 300 << 20])])),
+        ("three hundred megabytes of zeros", Must::Refuse("more than"), || {
+            zip::archive(&[zip::file("zeros", vec![0; 300 << 20])])
+        }),
         ("one content for a thousand members", Must::Refuse("cannot be trusted|more than"), || {
             let members: Vec<_> = (0..1000).map(|i| zip::file(format!("f{:03}", i), vec![0; 1 << 16])).collect();
             Archive { overlapping: true, ..zip::archive(&members) }

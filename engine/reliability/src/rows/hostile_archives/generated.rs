@@ -15,8 +15,30 @@ use super::{Site, compare, reference};
 const ARCHIVES: usize = 20;
 
 const NAMES: [&str; 24] = [
-    "a", "b", "a/b", "a/b/c", "./a", "a/", "a//b", "/a", "../a", "a/../b", ".", "..", "", "l", "l/x", "l/../x", ".wh.a", "a/.wh..wh..opq", "é", "A",
-    "a\\b", "a b", "usr/lib/x", "usr/bin/program",
+    "a",
+    "b",
+    "a/b",
+    "a/b/c",
+    "./a",
+    "a/",
+    "a//b",
+    "/a",
+    "../a",
+    "a/../b",
+    ".",
+    "..",
+    "",
+    "l",
+    "l/x",
+    "l/../x",
+    ".wh.a",
+    "a/.wh..wh..opq",
+    "é",
+    "A",
+    "a\\b",
+    "a b",
+    "usr/lib/x",
+    "usr/bin/program",
 ];
 
 /// Makes archives, unpacks them, and compares: what each was.
@@ -49,7 +71,10 @@ pub fn batch(attempt: &mut Attempt) -> Result<Vec<&'static str>, String> {
 fn archive(dice: &mut Rng) -> (&'static str, Vec<Vec<u8>>) {
     match dice.u8(..4) {
         0 => ("deb", vec![debian(dice)]),
-        1 => ("layer", (0..dice.usize(1..4)).map(|_| package::gzip(&flipped(tar::archive(&members(dice)), dice, 512))).collect()),
+        1 => (
+            "layer",
+            (0..dice.usize(1..4)).map(|_| package::gzip(&flipped(tar::archive(&members(dice)), dice, 512))).collect(),
+        ),
         2 => ("wheel", vec![zipped(dice, "")]),
         _ => ("module", vec![zipped(dice, "m@v1/")]),
     }
@@ -114,7 +139,10 @@ fn zipped(dice: &mut Rng, prefix: &str) -> Vec<u8> {
             4 => member.declared = Some(dice.u32(..100)),
             5 => member.crc = Some(dice.u32(..)),
             6 => member.extra = (0..dice.usize(..30)).map(|_| dice.u8(..)).collect(),
-            7 => member.name = format!("{prefix}x-1.data/{}/{name}", ["purelib", "scripts", "data"][dice.usize(..3)]).into_bytes(),
+            7 => {
+                member.name =
+                    format!("{prefix}x-1.data/{}/{name}", ["purelib", "scripts", "data"][dice.usize(..3)]).into_bytes()
+            }
             _ => {}
         }
         archive.members.push(member);

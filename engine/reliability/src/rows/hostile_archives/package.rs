@@ -52,7 +52,10 @@ impl Package {
 
 /// A Debian package with this member for its data.
 pub fn debian(name: &str, data: &[u8]) -> Vec<u8> {
-    let control = gzip(&tar::archive(&[tar::file("./control", "Package: p\nVersion: 1\nArchitecture: all\nMaintainer: m\nDescription: d\n")]));
+    let control = gzip(&tar::archive(&[tar::file(
+        "./control",
+        "Package: p\nVersion: 1\nArchitecture: all\nMaintainer: m\nDescription: d\n",
+    )]));
     let mut bytes = b"!<arch>\n".to_vec();
     for (name, content) in [("debian-binary", b"2.0\n".as_slice()), ("control.tar.gz", &control), (name, data)] {
         bytes.extend(format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", content.len()).as_bytes());
@@ -88,7 +91,9 @@ pub fn plain(carrier: &Carrier) -> Carrier {
             let mut members = layers[0].clone();
             members.retain(|member| matches!(member.kind, b'0' | b'5'));
             for (index, member) in members.iter_mut().enumerate() {
-                let fix = |name: &[u8]| String::from_utf8_lossy(name).replace("a/../", "a/").replace("./././", "./").replace("//", "");
+                let fix = |name: &[u8]| {
+                    String::from_utf8_lossy(name).replace("a/../", "a/").replace("./././", "./").replace("//", "")
+                };
                 member.name = format!("{}-{index}", fix(&member.name).trim_end_matches('/')).into_bytes();
                 member.gnu.0 = member.gnu.0.as_deref().map(|name| fix(name).into_bytes());
             }
@@ -99,7 +104,8 @@ pub fn plain(carrier: &Carrier) -> Carrier {
             let mut archive = archive.clone();
             archive.members.retain(|member| member.mode >> 12 == 0o10);
             for (index, member) in archive.members.iter_mut().enumerate() {
-                let name = String::from_utf8_lossy(&member.name).replace("../", "up/").replace('\\', "/").replace("..", "up");
+                let name =
+                    String::from_utf8_lossy(&member.name).replace("../", "up/").replace('\\', "/").replace("..", "up");
                 member.name = format!("{name}-{index}").into_bytes();
             }
             Carrier::Zip(archive)

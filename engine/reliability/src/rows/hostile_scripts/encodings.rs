@@ -22,13 +22,18 @@ fn not_text() -> Vec<Hostile> {
     vec![
         Hostile::build("a program", start.clone()).at("BUILD.star"),
         Hostile::library("a program as a library", start).at("lib.star"),
-        Hostile::build("a byte that is no UTF-8 in line 3", bytes(&[b"x = 1\ny = 2\nz = \"a", &[0xff], b"\"\n"])).at("BUILD.star:3"),
-        Hostile::library("a byte that is no UTF-8 in a library", bytes(&[b"x = 1\n# ", &[0xc3], b"\n"])).at("lib.star:2"),
+        Hostile::build("a byte that is no UTF-8 in line 3", bytes(&[b"x = 1\ny = 2\nz = \"a", &[0xff], b"\"\n"]))
+            .at("BUILD.star:3"),
+        Hostile::library("a byte that is no UTF-8 in a library", bytes(&[b"x = 1\n# ", &[0xc3], b"\n"]))
+            .at("lib.star:2"),
         Hostile::build("a byte that is no UTF-8 in WORKSPACE.star", "")
-            .with("WORKSPACE.star", bytes(&[b"workspace(name = \"w\")\n\n", &[0x80]])).at("WORKSPACE.star:3"),
+            .with("WORKSPACE.star", bytes(&[b"workspace(name = \"w\")\n\n", &[0x80]]))
+            .at("WORKSPACE.star:3"),
         Hostile::build("a lockfile that is no UTF-8", "filegroup(name = \"x\", srcs = [\"@pip//a\"])\n")
             .with("WORKSPACE.star", "workspace(name = \"w\")\npip_lock(name = \"pip\", lock = \"//:lock\")\n")
-            .with("lock", bytes(&[b"a==1.0 \\\n", &[0xfe, 0xff]])).by(&["build", "//:x"]).says("line 2, column 1"),
+            .with("lock", bytes(&[b"a==1.0 \\\n", &[0xfe, 0xff]]))
+            .by(&["build", "//:x"])
+            .says("line 2, column 1"),
         Hostile::build("UTF-16", utf16),
         Hostile::build("UTF-16 without a mark", wide),
         Hostile::build("an overlong encoding", bytes(&[b"x = \"", &[0xc0, 0xaf], b"\"\n"])).at("BUILD.star:1"),
@@ -58,7 +63,8 @@ fn odd_characters() -> Vec<Hostile> {
         Hostile::build("text that runs backwards", "x = \"\u{202e}\" + 1 # \u{202c}\n").at("BUILD.star:1"),
         Hostile::build("a name of emoji", "\u{1f600} = 1\n").at("BUILD.star:1"),
         Hostile::build("marks upon marks", format!("x = \"a{}\" + 1\n", "\u{301}".repeat(10_000))).at("BUILD.star:1"),
-        Hostile::build("escape sequences of a terminal", "x = \"\u{1b}[2J\u{1b}]0;title\u{7}\" + 1\n").at("BUILD.star:1"),
+        Hostile::build("escape sequences of a terminal", "x = \"\u{1b}[2J\u{1b}]0;title\u{7}\" + 1\n")
+            .at("BUILD.star:1"),
         Hostile::build("tabs and spaces", "x = [\n\t 1,\n \t2,\n]\nwrong\n").at("BUILD.star:5"),
         Hostile::library("a tab and spaces in one block", "def f():\n\tx = 1\n        y = 2\n").at("lib.star"),
         Hostile::build("a bad escape", "x = \"\\q\\u12\\N{x}\"\n").at("BUILD.star:1"),
@@ -86,7 +92,8 @@ fn syntax() -> Vec<Hostile> {
         Hostile::build("a load of a number", "load(1, 2)\n").at("BUILD.star:1"),
         Hostile::build("an octal number", "x = 0777\n").at("BUILD.star:1"),
         Hostile::build("a number that is none", "x = 0x\n").at("BUILD.star:1"),
-        Hostile::build("a float of many digits", format!("x = 1.{}e999999999 + \"\"\n", "0".repeat(10_000))).at("BUILD.star:1"),
+        Hostile::build("a float of many digits", format!("x = 1.{}e999999999 + \"\"\n", "0".repeat(10_000)))
+            .at("BUILD.star:1"),
         Hostile::build("an argument twice", "filegroup(name = \"a\", name = \"b\")\n").at("BUILD.star:1"),
         Hostile::library("a parameter twice", "def f(a, a):\n    pass\n").at("lib.star:1"),
         Hostile::library("return outside", "return 1\ndef f():\n    pass\n").at("lib.star:1"),

@@ -118,7 +118,9 @@ pub fn all() -> Vec<Hostile> {
 /// Large files that mean no harm; each is a control.
 pub fn honest() -> Vec<Hostile> {
     let targets: String = (0..5000)
-        .map(|index| format!("filegroup(\n    name = \"t{index}\",\n    srcs = glob([\"*.txt\"]),\n    tags = [\"a\"],\n)\n\n"))
+        .map(|index| {
+            format!("filegroup(\n    name = \"t{index}\",\n    srcs = glob([\"*.txt\"]),\n    tags = [\"a\"],\n)\n\n")
+        })
         .collect();
     let table: String = (0..20_000).map(|index| format!("    \"key{index}\": [{index}, \"value\"],\n")).collect();
     vec![

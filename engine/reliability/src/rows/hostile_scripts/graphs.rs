@@ -13,14 +13,23 @@ pub fn all() -> Vec<Hostile> {
 
 fn loads() -> Vec<Hostile> {
     let from = |name, label: &str| Hostile::build(name, format!("\nload(\"{label}\", \"a\")\n")).at("BUILD.star:2");
-    let chain = (0..2000).fold(Hostile::build("a long chain of loads", "load(\"//:l0.star\", \"f\")\nf()\n"), |hostile, index| {
-        let next = if index == 1999 { "def f():\n    wrong\n".to_owned() } else { format!("load(\"//:l{}.star\", _f = \"f\")\nf = _f\n", index + 1) };
-        let name: &'static str = Box::leak(format!("l{index}.star").into_boxed_str());
-        hostile.with(name, next)
-    });
+    let chain = (0..2000).fold(
+        Hostile::build("a long chain of loads", "load(\"//:l0.star\", \"f\")\nf()\n"),
+        |hostile, index| {
+            let next = if index == 1999 {
+                "def f():\n    wrong\n".to_owned()
+            } else {
+                format!("load(\"//:l{}.star\", _f = \"f\")\nf = _f\n", index + 1)
+            };
+            let name: &'static str = Box::leak(format!("l{index}.star").into_boxed_str());
+            hostile.with(name, next)
+        },
+    );
     vec![
         Hostile::library("a library that loads itself", "load(\"//:lib.star\", \"f\")\n"),
-        Hostile::library("libraries that load each other", "load(\"//:b.star\", \"f\")\n").with("b.star", "load(\"//:lib.star\", \"f\")\n").at("lib.star:1"),
+        Hostile::library("libraries that load each other", "load(\"//:b.star\", \"f\")\n")
+            .with("b.star", "load(\"//:lib.star\", \"f\")\n")
+            .at("lib.star:1"),
         from("a load of the file itself", "//:BUILD.star"),
         from("a load from above the workspace", "//..:x.star"),
         from("a load from above the package", ":../x.star"),
@@ -40,27 +49,46 @@ fn loads() -> Vec<Hostile> {
 }
 
 fn dependencies() -> Vec<Hostile> {
-    let chain: String = (0..20_000).map(|i| format!("filegroup(name = \"t{i}\", srcs = [\":t{}\"])\n", i + 1)).collect();
+    let chain: String =
+        (0..20_000).map(|i| format!("filegroup(name = \"t{i}\", srcs = [\":t{}\"])\n", i + 1)).collect();
     let circle = format!("{chain}filegroup(name = \"t20000\", srcs = [\":t0\"])\n");
-    let missing: String = (0..20_000).map(|i| format!("filegroup(name = \"t{i}\", srcs = [\":t{}\"])\n", i + 1)).collect();
+    let missing: String =
+        (0..20_000).map(|i| format!("filegroup(name = \"t{i}\", srcs = [\":t{}\"])\n", i + 1)).collect();
     let build = |name, text: &str| Hostile::build(name, text).by(&["build", "//:x"]).at("BUILD.star:1");
     vec![
         build("a target that depends on itself", "filegroup(name = \"x\", srcs = [\":x\"])\n"),
-        build("targets that depend on each other", "filegroup(name = \"x\", srcs = [\":y\"])\nfilegroup(name = \"y\", srcs = [\":x\"])\n").at("BUILD.star"),
+        build(
+            "targets that depend on each other",
+            "filegroup(name = \"x\", srcs = [\":y\"])\nfilegroup(name = \"y\", srcs = [\":x\"])\n",
+        )
+        .at("BUILD.star"),
         Hostile::build("a circle of twenty thousand targets", circle).by(&["build", "//:t0"]),
         Hostile::build("a chain of twenty thousand targets without an end", missing).by(&["build", "//:t0"]),
         build("an alias of itself", "alias(name = \"x\", actual = \":x\")\n"),
-        build("aliases of each other", "alias(name = \"x\", actual = \":y\")\nalias(name = \"y\", actual = \":x\")\n").at("BUILD.star"),
-        build("a condition that depends on itself", "config_setting(name = \"x\", define_values = select({\":x\": {\"a\": \"b\"}}))\n"),
+        build("aliases of each other", "alias(name = \"x\", actual = \":y\")\nalias(name = \"y\", actual = \":x\")\n")
+            .at("BUILD.star"),
+        build(
+            "a condition that depends on itself",
+            "config_setting(name = \"x\", define_values = select({\":x\": {\"a\": \"b\"}}))\n",
+        ),
         build("a select on its own target", "filegroup(name = \"x\", srcs = select({\":x\": []}))\n"),
         build("a select without branches", "filegroup(name = \"x\", srcs = select({}))\n"),
-        build("a select on what is no condition", "filegroup(name = \"x\", srcs = select({\":y\": []}))\nfilegroup(name = \"y\")\n"),
-        build("an output that is its own source", "genrule(name = \"x\", srcs = [\"o\"], outs = [\"o\"], cmd = \"true\")\n"),
+        build(
+            "a select on what is no condition",
+            "filegroup(name = \"x\", srcs = select({\":y\": []}))\nfilegroup(name = \"y\")\n",
+        ),
+        build(
+            "an output that is its own source",
+            "genrule(name = \"x\", srcs = [\"o\"], outs = [\"o\"], cmd = \"true\")\n",
+        ),
         build("a dependency out of the workspace", "filegroup(name = \"x\", srcs = [\"../secret\"])\n"),
         build("an absolute dependency", "filegroup(name = \"x\", srcs = [\"/etc/passwd\"])\n"),
         build("an output out of the package", "genrule(name = \"x\", outs = [\"../o\"], cmd = \"true\")\n"),
         build("an absolute output", "genrule(name = \"x\", outs = [\"/tmp/o\"], cmd = \"true\")\n"),
-        build("an output that is a folder of another", "genrule(name = \"x\", outs = [\"a\", \"a/b\"], cmd = \"true\")\n"),
+        build(
+            "an output that is a folder of another",
+            "genrule(name = \"x\", outs = [\"a\", \"a/b\"], cmd = \"true\")\n",
+        ),
     ]
 }
 
@@ -69,7 +97,9 @@ fn globs() -> Vec<Hostile> {
     let stars = |count: usize| "*a".repeat(count);
     let path: &'static str = Box::leak(names.into_boxed_str());
     let deep: &'static str = Box::leak(format!("{}f", "a/".repeat(100)).into_boxed_str());
-    let of = |name, pattern: &str| Hostile::build(name, format!("x = glob([\"{pattern}\"])\n")).with(path, "").with(deep, "").at("BUILD.star:1");
+    let of = |name, pattern: &str| {
+        Hostile::build(name, format!("x = glob([\"{pattern}\"])\n")).with(path, "").with(deep, "").at("BUILD.star:1")
+    };
     vec![
         of("a pattern of many stars", &format!("{}b", stars(60))),
         of("a pattern of many folders", &format!("{}nothing", "**/".repeat(60))),
@@ -81,9 +111,12 @@ fn globs() -> Vec<Hostile> {
         of("a pattern with a zero byte", "a\\0b"),
         of("a pattern of a megabyte", &"*".repeat(1_000_000)),
         Hostile::build("a number as a pattern", "x = glob([1])\n").at("BUILD.star:1"),
-        Hostile::build("a hundred thousand patterns", "x = glob([\"*%d\" % i for i in range(100000)])\n").at("BUILD.star:1"),
+        Hostile::build("a hundred thousand patterns", "x = glob([\"*%d\" % i for i in range(100000)])\n")
+            .at("BUILD.star:1"),
         Hostile::build("folders that link in a circle", "filegroup(name = \"x\", srcs = glob([\"**/nothing\"]))\n")
-            .holding("a/up", Content::Link("..")).holding("a/b/top", Content::Link("../..")).at("BUILD.star:1"),
+            .holding("a/up", Content::Link(".."))
+            .holding("a/b/top", Content::Link("../.."))
+            .at("BUILD.star:1"),
     ]
 }
 
@@ -110,8 +143,10 @@ fn names() -> Vec<Hostile> {
         Hostile::build("a name that is a list", "filegroup(name = [])\n").at("BUILD.star:1"),
         Hostile::build("no name", "filegroup()\n").at("BUILD.star:1"),
         Hostile::build("a name twice", "filegroup(name = \"a\")\nfilegroup(name = \"a\")\n").at("BUILD.star:2"),
-        Hostile::build("a visibility that is none", "filegroup(name = \"a\", visibility = [\"//a:b:c\"])\n").at("BUILD.star:1"),
-        Hostile::build("a source that is no label", "filegroup(name = \"a\", srcs = [\"//a:b:c\"])\n").at("BUILD.star:1"),
+        Hostile::build("a visibility that is none", "filegroup(name = \"a\", visibility = [\"//a:b:c\"])\n")
+            .at("BUILD.star:1"),
+        Hostile::build("a source that is no label", "filegroup(name = \"a\", srcs = [\"//a:b:c\"])\n")
+            .at("BUILD.star:1"),
         Hostile::build("an unknown attribute", "filegroup(name = \"a\", nothing = 1)\n").at("BUILD.star:1"),
     ]
 }
@@ -129,7 +164,11 @@ fn patterns() -> Vec<Hostile> {
         asked("an unknown repository on the command line", "@nothing//:x", "nothing"),
         asked("an empty name on the command line", "//:", "//:"),
         asked("a deep nesting of a query", Box::leak("deps(".repeat(5000).into_boxed_str()), "deps"),
-        asked("a long query", Box::leak(format!("//:x{}", " + //:x".repeat(3000)).into_boxed_str()).trim_end_matches("x"), "//:"),
+        asked(
+            "a long query",
+            Box::leak(format!("//:x{}", " + //:x".repeat(3000)).into_boxed_str()).trim_end_matches("x"),
+            "//:",
+        ),
         asked("a catastrophic pattern of a query", "filter(\"(a+)+$\", //...) + wrong(", "wrong"),
     ]
 }

@@ -19,24 +19,46 @@ fn comprehensions() -> Vec<Hostile> {
         Hostile::build("a comprehension of a dictionary", "x = {a: 1 for b in range(1 << 30) for a in range(3)}\n")
             .at("BUILD.star:1"),
         Hostile::build("globs without end", "x = [glob([\"**\"]) for i in range(100000000)]\n").at("BUILD.star:1"),
-        Hostile::build("packages below, without end", "x = [subpackages(include = [\"**\"]) for i in range(100000000)]\n")
-            .at("BUILD.star:1"),
-        Hostile::build("the largest of a large range, again and again", "x = [max(range(9000000)) for i in range(9000000)]\n")
-            .at("BUILD.star:1"),
-        Hostile::build("sorting without end", "r = list(range(1000000))\nx = [len(sorted(r)) for i in range(9000000)]\n")
-            .at("BUILD.star:2"),
-        Hostile::build("comparing without end", "a = [0] * 5000000\nb = [0] * 5000000\nx = [a == b for i in range(9000000)]\n")
-            .at("BUILD.star:3"),
+        Hostile::build(
+            "packages below, without end",
+            "x = [subpackages(include = [\"**\"]) for i in range(100000000)]\n",
+        )
+        .at("BUILD.star:1"),
+        Hostile::build(
+            "the largest of a large range, again and again",
+            "x = [max(range(9000000)) for i in range(9000000)]\n",
+        )
+        .at("BUILD.star:1"),
+        Hostile::build(
+            "sorting without end",
+            "r = list(range(1000000))\nx = [len(sorted(r)) for i in range(9000000)]\n",
+        )
+        .at("BUILD.star:2"),
+        Hostile::build(
+            "comparing without end",
+            "a = [0] * 5000000\nb = [0] * 5000000\nx = [a == b for i in range(9000000)]\n",
+        )
+        .at("BUILD.star:3"),
         Hostile::build("searching without end", "a = [0] * 5000000\nx = [1 in a for i in range(9000000)]\n")
             .at("BUILD.star:2"),
-        Hostile::build("text searched without end", "a = \"a\" * 5000000\nx = [a.count(\"aab\") for i in range(9000000)]\n")
-            .at("BUILD.star:2"),
+        Hostile::build(
+            "text searched without end",
+            "a = \"a\" * 5000000\nx = [a.count(\"aab\") for i in range(9000000)]\n",
+        )
+        .at("BUILD.star:2"),
         Hostile::build("labels without end", "x = [Label(\"//a:b\") for i in range(1 << 30)]\n").at("BUILD.star:1"),
-        Hostile::build("targets without end", "[filegroup(name = \"t%d\" % i) for i in range(1 << 30)]\n").at("BUILD.star:1"),
-        Hostile::build("a million targets, each with a glob", "[filegroup(name = \"t%d\" % i, srcs = glob([\"**/*\"])) for i in range(1000000)]\n")
+        Hostile::build("targets without end", "[filegroup(name = \"t%d\" % i) for i in range(1 << 30)]\n")
             .at("BUILD.star:1"),
-        Hostile::build("the rules so far, again and again", "[filegroup(name = \"t%d\" % i, tags = [str(len(existing_rules()))]) for i in range(1000000)]\n")
-            .at("BUILD.star:1"),
+        Hostile::build(
+            "a million targets, each with a glob",
+            "[filegroup(name = \"t%d\" % i, srcs = glob([\"**/*\"])) for i in range(1000000)]\n",
+        )
+        .at("BUILD.star:1"),
+        Hostile::build(
+            "the rules so far, again and again",
+            "[filegroup(name = \"t%d\" % i, tags = [str(len(existing_rules()))]) for i in range(1000000)]\n",
+        )
+        .at("BUILD.star:1"),
     ]
 }
 
@@ -76,12 +98,27 @@ fn recursion() -> Vec<Hostile> {
         Hostile::library("a function that is its own argument", "def g(h):\n    h(h)\ndef f():\n    g(g)\n"),
         Hostile::library("a lambda that is its own argument", "g = lambda h: h(h)\ndef f():\n    g(g)\n"),
         Hostile::library("functions in a list", "l = []\ndef g():\n    l[0]()\nl.append(g)\ng()\ndef f():\n    pass\n"),
-        Hostile::library("sorted by a function that sorts", "def g(h):\n    return sorted([1, 2], key = lambda x: h(h))\ndef f():\n    g(g)\n"),
+        Hostile::library(
+            "sorted by a function that sorts",
+            "def g(h):\n    return sorted([1, 2], key = lambda x: h(h))\ndef f():\n    g(g)\n",
+        ),
         Hostile::library("a list in itself, as text", "def f():\n    l = []\n    l.append(l)\n    fail(str(l))\n"),
-        Hostile::library("a list in itself, compared", "def f():\n    l = []\n    l.append(l)\n    m = []\n    m.append(m)\n    fail(l == m)\n"),
-        Hostile::library("a list in itself, as JSON", "def f():\n    l = []\n    l.append(l)\n    fail(json.encode(l))\n"),
+        Hostile::library(
+            "a list in itself, compared",
+            "def f():\n    l = []\n    l.append(l)\n    m = []\n    m.append(m)\n    fail(l == m)\n",
+        ),
+        Hostile::library(
+            "a list in itself, as JSON",
+            "def f():\n    l = []\n    l.append(l)\n    fail(json.encode(l))\n",
+        ),
         Hostile::build("a list in itself, as an attribute", "l = []\nl.append(l)\nfilegroup(name = \"x\", srcs = l)\n"),
-        Hostile::library("a nested list, compared", format!("def f():\n    a = []\n    b = []\n{}    fail(a == b)\n", "    a = [a]\n    b = [b]\n".repeat(20_000))),
+        Hostile::library(
+            "a nested list, compared",
+            format!(
+                "def f():\n    a = []\n    b = []\n{}    fail(a == b)\n",
+                "    a = [a]\n    b = [b]\n".repeat(20_000)
+            ),
+        ),
         Hostile::library(
             "a deeply nested list, as text",
             "def f():\n    a = []\n    for i in range(100000):\n        a = [a]\n    fail(str(a))\n",

@@ -26,8 +26,36 @@ const SEEDS: [&str; 6] = [
 
 /// Pieces that mean something to the reader.
 const PIECES: [&[u8]; 30] = [
-    b"\"", b"'", b"\"\"\"", b"\\", b"(", b")", b"[", b"]", b"{", b"}", b"\n", b"\t", b"    ", b"#", b"=", b"*", b"**", b"//", b":", b"@", b"..", b"\0",
-    b"\xff", b"\xef\xbb\xbf", b"lambda: ", b" if 1 else ", b"load(", b"99999999999999999999", b" for i in range(1 << 40)", b" * 99999999",
+    b"\"",
+    b"'",
+    b"\"\"\"",
+    b"\\",
+    b"(",
+    b")",
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b"\n",
+    b"\t",
+    b"    ",
+    b"#",
+    b"=",
+    b"*",
+    b"**",
+    b"//",
+    b":",
+    b"@",
+    b"..",
+    b"\0",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"lambda: ",
+    b" if 1 else ",
+    b"load(",
+    b"99999999999999999999",
+    b" for i in range(1 << 40)",
+    b" * 99999999",
 ];
 
 /// Makes a workspace of changed files and loads it.

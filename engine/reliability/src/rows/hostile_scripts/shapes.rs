@@ -44,7 +44,10 @@ fn deep_expressions() -> Vec<Hostile> {
         build("many calls and indices", nested("", "a", "[0]()")),
         build("many clauses of a comprehension", nested("", "[1 for a in [1]", " for b in [1]") + "]\n"),
         build("many conditions of a comprehension", nested("", "[1 for a in [1]", " if a") + "]\n"),
-        Hostile::library("a deep type", format!("def f(x: {}int{}):\n    pass\n", "list[".repeat(DEEP), "]".repeat(DEEP))),
+        Hostile::library(
+            "a deep type",
+            format!("def f(x: {}int{}):\n    pass\n", "list[".repeat(DEEP), "]".repeat(DEEP)),
+        ),
         Hostile::library("a long union of types", format!("def f(x: {}int):\n    pass\n", "int | ".repeat(DEEP))),
         build("deep brackets in one line after many", format!("{}{}", "y = 1;".repeat(1000), nested("(", "1", ")"))),
         build("strings side by side", nested("\"a\" ", "\"a\"", "")),
@@ -66,8 +69,14 @@ fn deep_statements() -> Vec<Hostile> {
         Hostile::library("a long chain of conditions", format!("def f(x = 0):\n    if x:\n        pass\n{elifs}")),
         Hostile::library("deep conditions on one line", format!("def f():\n    {}pass\n", "if True: ".repeat(DEEP))),
         Hostile::library("many targets of one assignment", format!("def f():\n    {}1\n", "a = ".repeat(DEEP))),
-        Hostile::library("a deep target of an assignment", format!("def f():\n    {}a{} = 1\n", "(".repeat(DEEP), ",)".repeat(DEEP))),
-        Hostile::library("a deep target of a loop", format!("def f():\n    for {}a{} in []:\n        pass\n", "[".repeat(DEEP), "]".repeat(DEEP))),
+        Hostile::library(
+            "a deep target of an assignment",
+            format!("def f():\n    {}a{} = 1\n", "(".repeat(DEEP), ",)".repeat(DEEP)),
+        ),
+        Hostile::library(
+            "a deep target of a loop",
+            format!("def f():\n    for {}a{} in []:\n        pass\n", "[".repeat(DEEP), "]".repeat(DEEP)),
+        ),
     ]
 }
 
@@ -87,18 +96,41 @@ fn large() -> Vec<Hostile> {
         Hostile::build("a hundred thousand calls that fail", "filegroup(nam = 1)\n".repeat(100_000)),
         Hostile::build("a file that is a hole of ten gigabytes", "").holding("BUILD.star", Content::Hole(10 << 30)),
         Hostile::library("a library that is a hole of ten gigabytes", "").holding("lib.star", Content::Hole(10 << 30)),
-        Hostile::build("a WORKSPACE.star that is a hole of ten gigabytes", "").holding("WORKSPACE.star", Content::Hole(10 << 30)).at("WORKSPACE.star"),
-        Hostile::build("a name of a million letters", format!("{} = wrong\n", "a".repeat(1_000_000))).at("BUILD.star:1"),
-        Hostile::build("an unknown name of a million letters", format!("x = {}\n", "a".repeat(1_000_000))).at("BUILD.star:1"),
-        Hostile::build("a target's name of a million letters", format!("filegroup(name = \"{}\", srcs = [3])\n", "a".repeat(1_000_000))).at("BUILD.star:1"),
-        Hostile::build("a label of a million folders", format!("filegroup(name = \"x\", srcs = [\"//{}b\"])\n", "a/".repeat(500_000)))
-            .by(&["build", "//:x"])
+        Hostile::build("a WORKSPACE.star that is a hole of ten gigabytes", "")
+            .holding("WORKSPACE.star", Content::Hole(10 << 30))
+            .at("WORKSPACE.star"),
+        Hostile::build("a name of a million letters", format!("{} = wrong\n", "a".repeat(1_000_000)))
             .at("BUILD.star:1"),
+        Hostile::build("an unknown name of a million letters", format!("x = {}\n", "a".repeat(1_000_000)))
+            .at("BUILD.star:1"),
+        Hostile::build(
+            "a target's name of a million letters",
+            format!("filegroup(name = \"{}\", srcs = [3])\n", "a".repeat(1_000_000)),
+        )
+        .at("BUILD.star:1"),
+        Hostile::build(
+            "a label of a million folders",
+            format!("filegroup(name = \"x\", srcs = [\"//{}b\"])\n", "a/".repeat(500_000)),
+        )
+        .by(&["build", "//:x"])
+        .at("BUILD.star:1"),
         Hostile::build("a hundred thousand arguments", format!("filegroup({arguments})\n")).at("BUILD.star:1"),
-        Hostile::library("a hundred thousand parameters", format!("def f({parameters}):\n    pass\n")).at("BUILD.star:2"),
-        Hostile::library("a hundred thousand functions, one wrong", (0..DEEP).map(|i| format!("def f{i}():\n    pass\n")).collect::<String>() + "wrong\n"),
-        Hostile::build("a hundred thousand loads", (0..DEEP).map(|i| format!("load(\"//:l{i}.star\", \"a\")\n")).collect::<String>()).at("BUILD.star:1"),
-        Hostile::library("a library loaded by many names", (0..20_000).map(|i| format!("load(\"@rules//core:defs.star\", a{i} = \"genrule\")\n")).collect::<String>() + "wrong\n"),
+        Hostile::library("a hundred thousand parameters", format!("def f({parameters}):\n    pass\n"))
+            .at("BUILD.star:2"),
+        Hostile::library(
+            "a hundred thousand functions, one wrong",
+            (0..DEEP).map(|i| format!("def f{i}():\n    pass\n")).collect::<String>() + "wrong\n",
+        ),
+        Hostile::build(
+            "a hundred thousand loads",
+            (0..DEEP).map(|i| format!("load(\"//:l{i}.star\", \"a\")\n")).collect::<String>(),
+        )
+        .at("BUILD.star:1"),
+        Hostile::library(
+            "a library loaded by many names",
+            (0..20_000).map(|i| format!("load(\"@rules//core:defs.star\", a{i} = \"genrule\")\n")).collect::<String>()
+                + "wrong\n",
+        ),
         Hostile::build("an unclosed text of eight megabytes", format!("x = \"\"\"{}", "a\n".repeat(4_000_000))),
         Hostile::build("many backslashes", format!("x = \"{}\n", "\\".repeat(4_000_001))),
         Hostile::build("many escapes", format!("x = \"{}\" + 1\n", "\\x41".repeat(1_000_000))),
@@ -111,14 +143,25 @@ fn special() -> Vec<Hostile> {
         Hostile::build("a BUILD.star that is a pipe", "").holding("BUILD.star", Content::Pipe),
         Hostile::build("a BUILD.star without end", "").holding("BUILD.star", Content::Link("/dev/zero")),
         Hostile::build("a BUILD.star that links to itself", "").holding("BUILD.star", Content::Link("BUILD.star")),
-        Hostile::build("a BUILD.star below that is a folder", "").holding("BUILD.star", Content::Folder).with("a.txt", "").by(&["build", "//:x"]).says("BUILD.star"),
+        Hostile::build("a BUILD.star below that is a folder", "")
+            .holding("BUILD.star", Content::Folder)
+            .with("a.txt", "")
+            .by(&["build", "//:x"])
+            .says("BUILD.star"),
         Hostile::library("a library that is a pipe", "").holding("lib.star", Content::Pipe),
         Hostile::library("a library without end", "").holding("lib.star", Content::Link("/dev/zero")),
         Hostile::library("a library that is a folder", "").holding("lib.star", Content::Folder).at("BUILD.star:1"),
-        Hostile::build("a WORKSPACE.star that is a pipe", "").holding("WORKSPACE.star", Content::Pipe).at("WORKSPACE.star"),
-        Hostile::build("a WORKSPACE.star without end", "").holding("WORKSPACE.star", Content::Link("/dev/zero")).at("WORKSPACE.star"),
-        Hostile::build("a lockfile without end", "").with("WORKSPACE.star", "workspace(name = \"w\")\npip_lock(name = \"pip\", lock = \"//:lock\")\n")
+        Hostile::build("a WORKSPACE.star that is a pipe", "")
+            .holding("WORKSPACE.star", Content::Pipe)
+            .at("WORKSPACE.star"),
+        Hostile::build("a WORKSPACE.star without end", "")
+            .holding("WORKSPACE.star", Content::Link("/dev/zero"))
+            .at("WORKSPACE.star"),
+        Hostile::build("a lockfile without end", "")
+            .with("WORKSPACE.star", "workspace(name = \"w\")\npip_lock(name = \"pip\", lock = \"//:lock\")\n")
             .with("BUILD.star", "filegroup(name = \"x\", srcs = [\"@pip//a\"])\n")
-            .holding("lock", Content::Link("/dev/zero")).by(&["build", "//:x"]).says("lock"),
+            .holding("lock", Content::Link("/dev/zero"))
+            .by(&["build", "//:x"])
+            .says("lock"),
     ]
 }
