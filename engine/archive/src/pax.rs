@@ -75,7 +75,7 @@ mod tests {
             &b"9 path=a\n10 path=b\n"[..],
             b"99999999999999999999 a=b\n",
             b"3 \n",
-            b"10 path=a\n",
+            b"11 path=a\n",
             b"5 a=b",
             b"+9 path=\n",
         ] {

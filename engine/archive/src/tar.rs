@@ -267,3 +267,62 @@ fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     }
     Ok(done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header and its content, padded.
+    fn member(kind: u8, name: &str, content: &[u8]) -> Vec<u8> {
+        let mut block = vec![0; BLOCK];
+        block[..name.len()].copy_from_slice(name.as_bytes());
+        block[100..107].copy_from_slice(b"0000755");
+        block[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+        block[156] = kind;
+        if matches!(kind, b'1' | b'2') {
+            block[157] = b'x';
+        }
+        block[257..265].copy_from_slice(b"ustar\x0000");
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        block.extend(content);
+        block.resize(block.len().next_multiple_of(BLOCK), 0);
+        block
+    }
+
+    fn listing(parts: &[Vec<u8>]) -> Result<Vec<String>, String> {
+        let bytes = parts.concat();
+        let mut tar = Tar::new(bytes.as_slice());
+        let mut names = Vec::new();
+        while let Some(member) = tar.next_member().map_err(|error| error.to_string())? {
+            names.push(member.name);
+        }
+        Ok(names)
+    }
+
+    #[test]
+    fn members_in_order_with_or_without_an_end() {
+        let parts = [member(b'0', "a", b"content"), member(b'5', "d/", b""), member(b'2', "l", b"")];
+        assert_eq!(listing(&parts).unwrap(), ["a", "d/", "l"]);
+        let ended = [parts.concat(), vec![0; 1024], member(b'0', "behind", b"")];
+        assert_eq!(listing(&ended).unwrap(), ["a", "d/", "l"]);
+    }
+
+    #[test]
+    fn what_readers_understand_differently_is_refused() {
+        let file = || member(b'0', "a", b"content");
+        let error = |parts: &[Vec<u8>]| listing(parts).unwrap_err();
+        assert!(error(&[member(b'x', "x", b"9 size=3\n"), file()]).contains("two sizes"));
+        assert!(
+            error(&[member(b'x', "x", b"10 path=b\n"), member(b'L', "L", b"c\0"), file()]).contains("different names")
+        );
+        assert!(error(&[member(b'x', "x", b"10 path=b\n")]).contains("does not come"));
+        assert!(error(&[member(b'g', "g", b"10 path=b\n"), file()]).contains("for all members"));
+        assert!(error(&[member(b'5', "d", b"content")]).contains("is no file"));
+        assert!(error(&[member(b'0', "d/", b"")]).contains("ends like that of a folder"));
+        assert!(error(&[member(b'S', "s", b"")]).contains("sparse"));
+        assert!(error(&[file()[..700].to_vec(), Vec::new()]).contains("ends within it"));
+        assert_eq!(listing(&[member(b'x', "x", b"10 path=b\n"), file()]).unwrap(), ["b"]);
+    }
+}

@@ -21,7 +21,7 @@ impl Repositories {
     ) -> Result<Self, Error> {
         let root = workspace.root().to_owned();
         let read = |label: &model::Label| {
-            host::fs::read_to_string(&root.join(label.exec_path())).map_err(|error| error.to_string())
+            host::fs::read_text(&root.join(label.exec_path())).map_err(|error| unreadable(&error))
         };
         let declared = &workspace.decl().repositories;
         fetch::Repositories::new(declared, &read, store.clone(), Arc::clone(endpoints), Arc::clone(reporter))
@@ -55,4 +55,12 @@ pub(crate) fn failed(kind: ErrorKind, error: &fetch::FetchError) -> Error {
         diagnostic.hints.extend(error.hints());
     }
     failed
+}
+
+/// Why a lockfile cannot be read, with the place in it if that is known.
+fn unreadable(error: &host::fs::FileError) -> String {
+    match error.source.get_ref().and_then(|source| source.downcast_ref::<host::fs::TextError>()) {
+        Some(wrong) => format!("line {}, column {}: {wrong}", wrong.line, wrong.column),
+        None => format!("{error}: {}", error.source),
+    }
 }

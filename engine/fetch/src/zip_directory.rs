@@ -13,6 +13,9 @@ const END: usize = 22;
 const ENTRY: usize = 46;
 const LOCAL: usize = 30;
 
+/// Flags of contents that are encrypted or patches of others.
+const UNREADABLE: u16 = 1 | 1 << 5 | 1 << 6 | 1 << 13;
+
 /// An entry of the directory.
 struct Entry {
     name: Vec<u8>,
@@ -35,8 +38,8 @@ pub(crate) fn check(file: &mut File, limits: Limits) -> Result<usize, ArchiveErr
         let name = String::from_utf8_lossy(&entry.name);
         let wrong =
             |reason: &str| Err(ArchiveError::Ambiguous(format!("the entry `{name}` cannot be trusted: {reason}")));
-        if entry.flags & 1 != 0 {
-            return wrong("it is encrypted");
+        if entry.flags & UNREADABLE != 0 {
+            return wrong("it is encrypted or a patch");
         }
         if !matches!(entry.method, 0 | 8) {
             return wrong("it is packed in a way that is not supported");

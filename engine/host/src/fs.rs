@@ -117,6 +117,48 @@ pub fn read_to_string(path: &Path) -> Result<String, FileError> {
     attempt("read", path, faults::call(Operation::Read, path, || fs::read_to_string(path)))
 }
 
+/// The most bytes of a file that people write and the engine reads as a whole.
+pub const MOST_TEXT: u64 = 8 << 20;
+
+/// Why a file is no text to be read, and where in it. Lines and columns count from 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct TextError {
+    /// Line.
+    pub line: u32,
+    /// Column in characters.
+    pub column: u32,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// The whole content of a file that people write. A pipe or a device, which may have no end, is an error, as is what is
+/// very large or no UTF-8; the error's source is a [`TextError`] then.
+pub fn read_text(path: &Path) -> Result<String, FileError> {
+    attempt("read", path, text(path))
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    let wrong =
+        |line, column, reason: String| io::Error::new(io::ErrorKind::InvalidData, TextError { line, column, reason });
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(wrong(1, 1, "it is not a regular file".to_owned()));
+    }
+    if metadata.len() > MOST_TEXT {
+        return Err(wrong(1, 1, format!("it has {} bytes; at most {MOST_TEXT} can be read", metadata.len())));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST_TEXT + 1).read_to_end(&mut bytes)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let before = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        wrong(count(line), count(column), "it is not UTF-8 here".to_owned())
+    })
+}
+
 /// Opens for reading.
 pub fn open(path: &Path) -> Result<File, FileError> {
     attempt("open", path, faults::call(Operation::Read, path, || File::open(path)))

@@ -10,7 +10,7 @@ use observation::{Entry, Observer, Question};
 
 use crate::embedded;
 use crate::packages::MARKS;
-use crate::workspace::file_error;
+use crate::workspace::{file_error, text_error};
 
 /// Where a repository's files are.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ impl SourceTree {
     /// The text of a file; `None` when there is none.
     pub(crate) fn read(&self, path: &str) -> Result<Option<String>, Diagnostics> {
         match self {
-            Self::Disk(root, observer) => observer.read(&root.join(path)).map_err(file_error),
+            Self::Disk(root, observer) => observer.read(&root.join(path)).map_err(|error| text_error(error, path)),
             Self::Embedded => Ok(embedded::read(path).map(|bytes| String::from_utf8_lossy(bytes).into_owned())),
         }
     }

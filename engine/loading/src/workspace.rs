@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::{Diagnostic, Diagnostics, Label, PackageId, WorkspaceDecl};
+use model::{Diagnostic, Diagnostics, Label, Location, PackageId, WorkspaceDecl};
 use script::Source;
 
 use crate::packages::PackageFilter;
@@ -38,7 +38,8 @@ impl Workspace {
 
     /// Reads the WORKSPACE.star of the folder `root`.
     pub fn open(root: &Path) -> Result<Self, Diagnostics> {
-        let text = host::fs::read_to_string(&root.join(WORKSPACE_FILE)).map_err(file_error)?;
+        let text =
+            host::fs::read_text(&root.join(WORKSPACE_FILE)).map_err(|error| text_error(error, WORKSPACE_FILE))?;
         let label = PackageId::root().label(WORKSPACE_FILE).map_err(|e| Diagnostic::error(e.to_string()))?;
         let source = Source { label, path: Arc::from(WORKSPACE_FILE), text: Arc::from(text) };
         Ok(Self { root: root.to_owned(), decl: script::eval_workspace(&source)? })
@@ -74,6 +75,16 @@ pub fn package_at(root: &Path, cwd: &Path) -> PackageId {
     let inside = host::fs::canonicalize(cwd).ok();
     let below = inside.as_deref().and_then(|cwd| cwd.strip_prefix(root).ok()).and_then(Path::to_str);
     below.and_then(|path| PackageId::new("", path).ok()).unwrap_or_else(PackageId::root)
+}
+
+/// A file of the workspace that could not be read as text, by its path there; with the place in it, if that is known.
+pub(crate) fn text_error(error: host::fs::FileError, path: &str) -> Diagnostics {
+    let Some(wrong) = error.source.get_ref().and_then(|source| source.downcast_ref::<host::fs::TextError>()) else {
+        return file_error(error);
+    };
+    let (line, column) = (wrong.line, wrong.column);
+    let location = Location { file: path.into(), line, column, end_column: column };
+    Diagnostic::error(format!("cannot read `{path}`: {wrong}")).at(Some(location)).into()
 }
 
 /// A file that could not be read, as a message to the user.

@@ -68,7 +68,7 @@ impl Observer {
             self.note(Question::Content, path, answer::absent(), Fingerprint::absent());
             return Ok(None);
         };
-        let text = match fs::read_to_string(path) {
+        let text = match fs::read_text(path) {
             Err(error) if error.is_not_found() => {
                 self.note(Question::Content, path, answer::absent(), Fingerprint::absent());
                 return Ok(None);

@@ -376,3 +376,12 @@ fn evaluation_is_deterministic() {
     let digest = |text| workspace(text).library("rules.star").unwrap().digest();
     assert_eq!(digest(text), digest(""));
 }
+
+/// One step can take as much as a thousand: each is looked at.
+#[test]
+fn what_doubles_is_stopped_at_its_line() {
+    let doubling = errors(&format!("x = \"abcdefgh\"\n{}", "x = x + x\n".repeat(60)));
+    assert!(doubling.contains("evaluation takes too much memory") && doubling.contains("a/BUILD.star:"), "{doubling}");
+    let range = errors("x = list(range(2147483647))\n");
+    assert!(range.contains("a/BUILD.star:2:") && range.contains("at most 10000000"), "{range}");
+}

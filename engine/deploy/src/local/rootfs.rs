@@ -24,6 +24,7 @@ const MOST_LINKS: usize = 40;
 const MOST_BYTES: u64 = 32 << 30;
 const MOST_ENTRIES: usize = 1_000_000;
 const LONGEST_PATH: usize = 4096;
+const IN_MEMORY: u64 = 1 << 20;
 
 /// Unpacks the image of a service (a tree in the OCI image layout). Done once for equal layers: the result is kept in
 /// the store's memo table.
@@ -136,7 +137,7 @@ impl Files {
     fn content(&self, path: &str, member: &Member, content: impl Read, store: &Store) -> io::Result<Option<TreeEntry>> {
         match member.kind {
             Kind::File { executable } => {
-                let (digest, size) = store.put_reader(content).map_err(io::Error::other)?;
+                let (digest, size) = keep(content, store)?;
                 Ok(Some(TreeEntry::File { digest, size, executable }))
             }
             Kind::Symlink => Ok(Some(TreeEntry::Symlink { target: member.target.clone() })),
@@ -222,6 +223,16 @@ impl Files {
         }
         Ok(tree)
     }
+}
+
+/// Puts a content into the store; a small one without a file in between.
+fn keep(mut content: impl Read, store: &Store) -> io::Result<(Digest, u64)> {
+    let mut head = Vec::new();
+    content.by_ref().take(IN_MEMORY).read_to_end(&mut head)?;
+    if (head.len() as u64) < IN_MEMORY {
+        return Ok((store.put_bytes(&head).map_err(io::Error::other)?, head.len() as u64));
+    }
+    store.put_reader(head.as_slice().chain(content)).map_err(io::Error::other)
 }
 
 /// The folders above a path, the nearest first, without the root.

@@ -208,3 +208,34 @@ proptest::proptest! {
         let _ = unzipped(&bytes[..end]);
     }
 }
+
+#[test]
+fn a_link_that_climbs_by_way_of_another() {
+    let folder = EntryType::Directory;
+    let link = EntryType::Symlink;
+    let members: [Member<'_>; 3] = [(folder, "a/b/", b""), (link, "a/b/c", b"../.."), (link, "l", b"a/b/c/../outside")];
+    assert_eq!(
+        deb_of(&members, true).unwrap_err(),
+        "the entry `l` leads out of the archive: it links to `a/b/c/../outside`, by way of another link"
+    );
+    let circle: [Member<'_>; 2] = [(link, "a", b"b"), (link, "b", b"a")];
+    assert!(deb_of(&circle, true).is_ok(), "a circle leads nowhere");
+}
+
+/// What the directory says of a zip's entries is what the headers before their contents say.
+#[test]
+fn zips_that_readers_understand_differently() {
+    let good = zip_of(&[("a1", 0o644, b"abc"), ("b1", 0o644, b"abc")]);
+    let first = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).position(|window| window == what).unwrap();
+    let mut renamed = good.clone();
+    let at = first(&renamed, b"a1");
+    renamed[at..at + 2].copy_from_slice(b"zz");
+    assert_eq!(unzipped(&renamed).unwrap_err(), "the entry `a1` cannot be trusted: it has two names");
+    let before = [b"#!/bin/sh\n".as_slice(), &good].concat();
+    assert_eq!(unzipped(&before).unwrap_err(), "its directory is not where its end record says");
+    let mut large = good.clone();
+    let end = large.len() - 22;
+    large[end + 8..end + 12].copy_from_slice(&[0xff; 4]);
+    assert!(unzipped(&large).unwrap_err().contains("zip64"));
+    assert_eq!(unzipped(&[good.as_slice(), b"x"].concat()).unwrap_err(), "its end record is not at its end");
+}

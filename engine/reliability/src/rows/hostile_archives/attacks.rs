@@ -550,15 +550,15 @@ fn bombs() -> Vec<Attack> {
             start(tar::member(b'L', "././@LongLink", "", "").declaring(4 << 30))
         }),
         ("an extended header of gigabytes", "too large", || start(tar::member(b'x', "x", "", "").declaring(4 << 30))),
-        ("a million members", "entries", || {
-            (0..1_001_000).flat_map(|i| start(tar::file(format!("f{i}"), ""))).collect()
+        ("two hundred thousand members", "entries", || {
+            (0..201_000).flat_map(|i| start(tar::file(format!("f{i}"), ""))).collect()
         }),
     ];
     let zips: [(&str, Must, fn() -> Archive); 4] = [
         ("three hundred megabytes of zeros", Must::Refuse("more than"), || {
             zip::archive(&[zip::file("zeros", vec![0; 300 << 20])])
         }),
-        ("one content for a thousand members", Must::Refuse("shares bytes|more than"), || {
+        ("one content for a thousand members", Must::Refuse("cannot be trusted|more than"), || {
             let members: Vec<_> = (0..1000).map(|i| zip::file(format!("f{:03}", i), vec![0; 1 << 16])).collect();
             Archive { overlapping: true, ..zip::archive(&members) }
         }),
@@ -583,7 +583,11 @@ fn bombs() -> Vec<Attack> {
         must,
         escapes: false,
     };
-    let tars = streams.iter().flat_map(|stream| ["deb", "layer"].map(|kind| bomb(kind, *stream)));
+    // Images have very many files, so the last is none for them.
+    let tars = ["deb", "layer"].into_iter().flat_map(|kind| {
+        let count = if kind == "deb" { streams.len() } else { streams.len() - 1 };
+        streams[..count].iter().map(move |stream| bomb(kind, *stream))
+    });
     tars.chain(zips.into_iter().map(large)).collect()
 }
 

@@ -33,7 +33,7 @@ fn not_text() -> Vec<Hostile> {
             .with("WORKSPACE.star", "workspace(name = \"w\")\npip_lock(name = \"pip\", lock = \"//:lock\")\n")
             .with("lock", bytes(&[b"a==1.0 \\\n", &[0xfe, 0xff]]))
             .by(&["build", "//:x"])
-            .at("lock:2"),
+            .says("line 2, column 1"),
         Hostile::build("UTF-16", utf16),
         Hostile::build("UTF-16 without a mark", wide),
         Hostile::build("an overlong encoding", bytes(&[b"x = \"", &[0xc0, 0xaf], b"\"\n"])).at("BUILD.star:1"),

@@ -80,8 +80,8 @@ pub fn load(attempt: &mut Attempt) -> Outcome {
         let folder = format!("p{index}/");
         let place = ["BUILD.star", "l.star"].map(|name| format!("{folder}{name}"));
         let located = place.iter().chain([&"lib.star".to_owned()]).any(|file| super::has_place(&run.stderr, file));
-        let died = !(0..=1).contains(&run.code) || run.stderr.contains("panicked at");
-        if died || run.code == 1 && !located {
+        let died = ![0, 1, 7].contains(&run.code) || run.stderr.contains("panicked at");
+        if died || run.code != 0 && !located {
             let text = String::from_utf8_lossy(&changed[index]);
             return Err(format!("exit code {}: {}\nfor the file:\n{text:?}", run.code, run.stderr));
         }
