@@ -9,8 +9,10 @@ use model::Location;
 
 use crate::exit_code::ExitCode;
 
-/// How often is looked.
+/// How often is looked while something is evaluated.
 const PERIOD: Duration = Duration::from_millis(15);
+/// How often is looked whether something is: programs and rollouts may run for hours.
+const IDLE: Duration = Duration::from_millis(100);
 /// What is evaluated in less is not looked at.
 const SHORT: Duration = Duration::from_millis(30);
 /// How much the process may grow while one file is evaluated, in megabytes. The evaluator itself stops at half of it.
@@ -29,9 +31,12 @@ pub fn watch() {
 fn look_on() {
     // When the oldest evaluation began, and what the process held when it was first seen.
     let mut seen: Option<(Instant, u64)> = None;
+    let mut period = PERIOD;
     loop {
-        std::thread::sleep(PERIOD);
-        let Some(oldest) = driver::running().into_iter().min_by_key(|running| running.began) else { continue };
+        std::thread::sleep(period);
+        let oldest = driver::running().into_iter().min_by_key(|running| running.began);
+        period = if oldest.is_some() { PERIOD } else { IDLE };
+        let Some(oldest) = oldest else { continue };
         if oldest.began.elapsed() < SHORT {
             // What is held before anything runs long is what the next one is measured by.
             seen = host::memory::held().map(|held| (oldest.began, held));
@@ -44,10 +49,16 @@ fn look_on() {
         };
         seen = Some((oldest.began, before));
         if let Some(reason) = verdict(&oldest, held.saturating_sub(before)) {
-            say(&oldest.place, reason);
-            std::process::exit(ExitCode::BuildFailed as i32);
+            end(&oldest.place, reason);
         }
     }
+}
+
+/// Says where the evaluation was and ends the process. Locks end with it, and files that matter are written aside.
+#[expect(clippy::disallowed_methods, reason = "the thread that evaluates cannot be stopped otherwise")]
+fn end(place: &Location, reason: &str) -> ! {
+    say(place, reason);
+    std::process::exit(ExitCode::BuildFailed as i32);
 }
 
 fn verdict(running: &Running, growth: u64) -> Option<&'static str> {

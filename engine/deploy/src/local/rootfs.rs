@@ -119,7 +119,7 @@ impl Files {
                 Err(io::Error::other(format!("it is a whiteout in `{folder}`, which is no folder")))
             }
             Some(hidden) => {
-                self.hide(&folder.to_owned(), &hidden.to_owned());
+                self.hide(folder, hidden);
                 Ok(())
             }
             None => {

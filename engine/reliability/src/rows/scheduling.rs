@@ -53,7 +53,7 @@ fn same_twice(attempt: &mut Attempt, leak: &str) -> Outcome {
         seed::copy_to(&place.store, attempt.program());
     }
     if place::is_root() {
-        there.hand_over(&attempt.folder().to_owned())?;
+        there.hand_over(attempt.folder())?;
     }
     here.build(&["build", "//..."])?;
     // Building parts first, in any order, is what changes the order of actions most.

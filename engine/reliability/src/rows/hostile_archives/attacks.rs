@@ -542,8 +542,13 @@ fn unicode_path(name: &[u8], other: &[u8]) -> Vec<u8> {
     [&0x7075u16.to_le_bytes()[..], &size.to_le_bytes(), &[1], &crc.sum().to_le_bytes(), other].concat()
 }
 
+/// A stream of a tar file: its name, what the refusal says, how its bytes are made.
+type Stream = (&'static str, &'static str, fn() -> Vec<u8>);
+/// A zip file: its name, what must come of it, how it is made.
+type Zip = (&'static str, Must, fn() -> Archive);
+
 fn bombs() -> Vec<Attack> {
-    let streams: [(&str, &'static str, fn() -> Vec<u8>); 5] = [
+    let streams: [Stream; 5] = [
         ("twenty gigabytes of zeros", "more than", || start(tar::file("zeros", "").declaring(20 << 30))),
         ("six hundred megabytes of zeros", "more than", || start(tar::file("zeros", "").declaring(600 << 20))),
         ("a long name of gigabytes", "too large", || {
@@ -554,7 +559,7 @@ fn bombs() -> Vec<Attack> {
             (0..201_000).flat_map(|i| start(tar::file(format!("f{i}"), ""))).collect()
         }),
     ];
-    let zips: [(&str, Must, fn() -> Archive); 4] = [
+    let zips: [Zip; 4] = [
         ("three hundred megabytes of zeros", Must::Refuse("more than"), || {
             zip::archive(&[zip::file("zeros", vec![0; 300 << 20])])
         }),

@@ -74,7 +74,7 @@ pub fn load(attempt: &mut Attempt) -> Outcome {
         }
         changed.push(text);
     }
-    for index in 0..PACKAGES {
+    for (index, text) in changed.iter().enumerate() {
         let pattern = format!("//p{index}:all");
         let run = super::command(attempt, &workspace, &["query", &pattern])?;
         let folder = format!("p{index}/");
@@ -82,7 +82,7 @@ pub fn load(attempt: &mut Attempt) -> Outcome {
         let located = place.iter().chain([&"lib.star".to_owned()]).any(|file| super::has_place(&run.stderr, file));
         let died = ![0, 1, 7].contains(&run.code) || run.stderr.contains("panicked at");
         if died || run.code != 0 && !located {
-            let text = String::from_utf8_lossy(&changed[index]);
+            let text = String::from_utf8_lossy(text);
             return Err(format!("exit code {}: {}\nfor the file:\n{text:?}", run.code, run.stderr));
         }
     }
