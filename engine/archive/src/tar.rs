@@ -210,8 +210,12 @@ impl<R: Read> Tar<R> {
 impl<R: Read> Read for Content<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = usize::try_from(self.0.left).unwrap_or(usize::MAX).min(buffer.len());
+        if room == 0 {
+            // Some decompressors take it for an error to be asked for nothing.
+            return Ok(0);
+        }
         let count = self.0.reader.read(&mut buffer[..room])?;
-        if count == 0 && room > 0 {
+        if count == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends within an entry"));
         }
         self.0.left -= count as u64;

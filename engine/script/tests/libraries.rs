@@ -99,9 +99,9 @@ fn recursion_and_endless_work_are_stopped() {
         "###);
     let endless = "def f():\n    for a in range(100000):\n        for b in range(100000):\n            pass\n\nf()\n";
     insta::assert_snapshot!(errors(endless), @r###"
-        x.star:3:9: error: evaluation takes too many steps
+        x.star:3:18: error: evaluation takes too many steps
                     for b in range(100000):
-                    ^^^^^^^^^^^^^^^^^^^^^^^
+                             ^^^^^^^^^^^^^
           note: in `f`, called at x.star:6:1
           hint: shorten the loop here, or what calls it
         "###);
