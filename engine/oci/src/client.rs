@@ -1,8 +1,9 @@
 //! Speaks to a registry (OCI distribution specification 1.1), and expects the worst of it: every answer has a limit, every
 //! wait an end, credentials go to the registry's own origin only.
 //!
-//! Why not a library: those that exist read manifests and errors of any length into memory, wait for as long as a byte
-//! comes now and then, and give the password to whatever address a challenge names.
+//! The client of `oci-client`, whose names of media types are used here and which the tests read images with, reads manifests
+//! and errors of any length into memory, waits for as long as a byte comes now and then, and gives the password to
+//! whatever address a challenge names; it has no setting against that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -9,9 +9,9 @@ use crate::config::Configuration;
 use crate::digest::Sha256;
 use crate::error::OciError;
 
-pub(crate) const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-pub(crate) const CONFIG_MEDIA_TYPE: &str = "application/vnd.oci.image.config.v1+json";
-const INDEX_MEDIA_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const MANIFEST_MEDIA_TYPE: &str = oci_client::manifest::OCI_IMAGE_MEDIA_TYPE;
+pub(crate) const CONFIG_MEDIA_TYPE: &str = oci_client::manifest::IMAGE_CONFIG_MEDIA_TYPE;
+const INDEX_MEDIA_TYPE: &str = oci_client::manifest::OCI_IMAGE_INDEX_MEDIA_TYPE;
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// What names a blob: media type, digest and size.

@@ -1,5 +1,6 @@
 //! Pushing to and pulling from a real registry: the `docker-registry` of this machine, on a loopback port of its own.
 
+use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -130,6 +131,31 @@ async fn only_what_is_missing_is_sent() {
     let (manifest, _) = read_manifest(&pulled.tree, &other).unwrap();
     assert_eq!(manifest, read_manifest(&second.tree, &store).unwrap().0);
     assert_eq!(counts(&try_push(&pulled.tree, &registry, &other, &[]).await.unwrap()), (0, 3, false));
+}
+
+/// `oci-client` shares no code with this crate but the names of media types.
+#[tokio::test]
+async fn another_client_reads_what_was_pushed() {
+    use oci_client::client::{ClientConfig, ClientProtocol};
+    use oci_client::secrets::RegistryAuth;
+
+    let server = Server::start("");
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let made = make_image(&store, "one");
+    try_push(&made.tree, &server.registry(), &store, &[]).await.unwrap();
+
+    // Somebody else may have been first to install it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = oci_client::Client::new(ClientConfig { protocol: ClientProtocol::Http, ..ClientConfig::default() });
+    let reference = format!("{}/services/app@{}", server.address, made.digest).parse().unwrap();
+    let accepted = vec![oci_client::manifest::IMAGE_LAYER_GZIP_MEDIA_TYPE];
+    let pulled = client.pull(&reference, &RegistryAuth::Anonymous, accepted).await.unwrap();
+    assert_eq!(pulled.digest, Some(made.digest.to_string()));
+    let (manifest, _) = read_manifest(&made.tree, &store).unwrap();
+    // It pulls layers at once and gives them as they come.
+    let digests: BTreeSet<String> = manifest.layers.iter().map(|layer| layer.digest.to_string()).collect();
+    assert_eq!(pulled.layers.iter().map(|layer| layer.sha256_digest()).collect::<BTreeSet<_>>(), digests);
 }
 
 #[tokio::test]

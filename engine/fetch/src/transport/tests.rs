@@ -240,7 +240,9 @@ fn a_drip_is_given_up() {
 
 #[test]
 fn redirects_end_and_keep_to_tls() {
-    let away = |path: &str| format!("HTTP/1.1 302 Found\r\nLocation: {path}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").into_bytes();
+    let away = |path: &str| {
+        format!("HTTP/1.1 302 Found\r\nLocation: {path}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").into_bytes()
+    };
     let server = Server::start(move |_, _| away("/a"));
     let error = download(vec![server.url("a")], &[], 10).unwrap_err();
     assert_eq!(error, "cannot download x@1 from <server>/a: it redirects without end (tried 1 times)");
