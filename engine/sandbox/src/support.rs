@@ -26,11 +26,29 @@ pub fn support() -> &'static Support {
     SUPPORT.get_or_init(|| Launcher::current().support())
 }
 
+/// Whether an error tells of the machine's state just now (no descriptors, memory or processes left) and not of what it
+/// can do.
+fn is_passing(error: &SandboxError) -> bool {
+    use nix::libc::{EAGAIN, EINTR, EIO, EMFILE, ENFILE, ENOMEM};
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return error
+                .raw_os_error()
+                .is_some_and(|code| [EAGAIN, EINTR, EIO, EMFILE, ENFILE, ENOMEM].contains(&code));
+        }
+        cause = error.source();
+    }
+    false
+}
+
 impl Launcher {
     /// Tries whether a sandbox can be set up: all of it, but without a program.
     pub fn support(&self) -> Support {
         match self.probe() {
             Ok(()) => Support::Available,
+            // Nothing was found out; a command that cannot be started now fails with this, and must not run unprotected.
+            Err(error) if is_passing(&error) => Support::Available,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
                 Support::Missing(format!("{error}{cause}"))
@@ -80,5 +98,22 @@ impl Spec {
             groups: Vec::new(),
             wire: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_machine_refuses_means_that_it_cannot() {
+        let refused = |code| {
+            let source = std::io::Error::from_raw_os_error(code);
+            !is_passing(&SandboxError::Setup { step: "make namespaces".to_owned(), source })
+        };
+        use nix::libc::{EAGAIN, EINVAL, EMFILE, ENOMEM, ENOSPC, EPERM};
+        // ENOSPC is what the kernel says where the number of user namespaces is limited to none.
+        assert!([EPERM, EINVAL, ENOSPC].into_iter().all(refused));
+        assert!(![EAGAIN, EMFILE, ENOMEM].into_iter().any(refused));
     }
 }
