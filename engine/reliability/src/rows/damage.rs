@@ -120,10 +120,11 @@ fn heals(reference: &Reference, attempt: &Attempt, workspace: &Workspace, way: W
 fn is_hidden(wound: &Wound, way: Way) -> bool {
     let in_place = matches!(wound.kind, Kind::Flip | Kind::Zero | Kind::Cut | Kind::Empty | Kind::Grow);
     match wound.class {
+        // A shown tree is a link to the folder of the store.
+        Class::Output if wound.is_in_shown_tree() && way == Way::Unchanged => true,
         // The same bytes by another name: an output is a link to a content.
         Class::Content | Class::Output if in_place && !wound.shown_at().is_empty() && way == Way::Unchanged => true,
         Class::Content | Class::Output => wound.is_silent(),
-        // A shown tree is a link to the folder of the store.
         Class::TreeFolder => wound.is_silent() || (way == Way::Unchanged && !wound.shown_at().is_empty()),
         _ => false,
     }

@@ -71,6 +71,12 @@ impl Wound {
         Err("nothing can be damaged".to_owned())
     }
 
+    /// Whether a file of a tree that is shown is concerned, which is no output by itself.
+    pub fn is_in_shown_tree(&self) -> bool {
+        let is_output = |path: &PathBuf| self.shown.iter().any(|shown| path.ends_with(shown));
+        !self.shown.is_empty() && ![Some(&self.path), self.other.as_ref()].into_iter().flatten().all(is_output)
+    }
+
     /// Whether time and length of the file that is found by its name are as they were.
     pub fn is_silent(&self) -> bool {
         let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());

@@ -92,7 +92,7 @@ pub fn plain(carrier: &Carrier) -> Carrier {
             members.retain(|member| matches!(member.kind, b'0' | b'5'));
             for (index, member) in members.iter_mut().enumerate() {
                 let fix = |name: &[u8]| {
-                    String::from_utf8_lossy(name).replace("a/../", "a/").replace("./././", "./").replace("//", "")
+                    String::from_utf8_lossy(name).replace("a/../", "a/").replace("./", "").replace("//", "")
                 };
                 member.name = format!("{}-{index}", fix(&member.name).trim_end_matches('/')).into_bytes();
                 member.gnu.0 = member.gnu.0.as_deref().map(|name| fix(name).into_bytes());

@@ -222,12 +222,16 @@ def naive(kind, path, folder):
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             name = os.path.join(folder, info.filename.replace("\\", "/"))
-            os.makedirs(os.path.dirname(name), exist_ok=True)
-            if info.external_attr >> 28 == 0o12:
-                os.symlink(archive.read(info), name)
-            else:
-                with open(name, "wb") as out:
-                    out.write(archive.read(info))
+            try:
+                os.makedirs(os.path.dirname(name), exist_ok=True)
+                if info.external_attr >> 28 == 0o12:
+                    os.symlink(archive.read(info), name)
+                else:
+                    with open(name, "wb") as out:
+                        out.write(archive.read(info))
+            except OSError:
+                # It goes on with the next one, as such programs do.
+                pass
 
 
 if sys.argv[1] == "naive":
