@@ -18,7 +18,7 @@ const SHORT: Duration = Duration::from_millis(30);
 /// How much the process may grow while one file is evaluated, in megabytes. The evaluator itself stops at half of it.
 const MOST_GROWTH: u64 = 1024;
 /// How long one file may take. The evaluator itself stops earlier, between two steps.
-const LONGEST: Duration = Duration::from_secs(40);
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// Watches evaluations from now on.
 pub fn watch() {

@@ -16,7 +16,7 @@ use crate::problem::fail;
 use crate::session::session;
 
 /// How long one evaluation may take. What takes longer computes what belongs in an action.
-pub(crate) const LONGEST: Duration = Duration::from_secs(20);
+pub(crate) const LONGEST: Duration = Duration::from_secs(10);
 
 static ALL: Mutex<Vec<Arc<Shared>>> = Mutex::new(Vec::new());
 
