@@ -30,8 +30,8 @@ pub enum OciError {
         reason: String,
     },
     /// Writing the layer failed.
-    #[error("cannot write the content: {0}")]
-    Write(std::io::Error),
+    #[error("cannot write the content")]
+    Write(#[source] std::io::Error),
     /// A parameter that cannot be taken.
     #[error("{0}")]
     Parameter(String),

@@ -109,8 +109,8 @@ fn methods() -> Vec<Hostile> {
             "a depset of many paths, as a list",
             "def f():\n    a = depset([1])\n    for i in range(60):\n        a = depset([i], transitive = [a, a])\n    fail(len(a.to_list()) == 60)\n",
         ),
-        Hostile::build("a text split at each character", "s = \"a,\" * 100000000\nx = s.split(\",\")\n").at("BUILD.star:1"),
-        Hostile::build("a text as elements", "s = \"a\" * 200000000\nx = list(s.elems())\n").at("BUILD.star:1"),
+        Hostile::build("a text split at each character", "s = \"a,\" * 100000000\nx = s.split(\",\")\n").at("BUILD.star:2"),
+        Hostile::build("a text as elements", "s = \"a\" * 200000000\nx = list(s.elems())\n").at("BUILD.star:2"),
         Hostile::library("a message of a gigabyte", "def f():\n    fail(*([\"a\" * 1000000] * 1000))\n"),
         Hostile::library("printing a large text", "def f():\n    s = \"a\" * 1000000\n    for i in range(1 << 30):\n        print(s, s, s)\n"),
     ]

@@ -108,7 +108,8 @@ fn few_files(reference: &Reference, attempt: &mut Attempt) -> Outcome {
     for number in 0..10 {
         let workspace = attempt.workspace(&format!("w{number}"));
         reference.write(&workspace, 1);
-        let limit = attempt.dice.u64(8..60).to_string();
+        // Fewer and fewer, until they do not suffice.
+        let limit = attempt.dice.u64(8..60 - 5 * number).to_string();
         let failed = workspace.finish(&["build", "//..."], |command| limited(command, &limit));
         if failed.code == 0 {
             continue;
