@@ -5,8 +5,10 @@ use model::{Diagnostic, Location};
 
 /// How deep brackets may nest.
 const DEPTH: usize = 200;
-/// How many operators one expression may chain between two commas.
+/// How many operators, calls and indices one expression may chain between two commas.
 const OPERATORS: usize = 1000;
+/// How many digits a number may have; reading one takes the square of them.
+const DIGITS: usize = 5000;
 
 /// Refuses a text whose expressions nest too deep.
 pub(crate) fn check(path: &str, text: &str) -> Result<(), Diagnostic> {
@@ -35,6 +37,8 @@ impl Scan {
     fn take(&mut self, first: char, token: &str) -> Result<(), String> {
         match first {
             '(' | '[' | '{' => {
+                // What follows an expression calls it or takes a part of it.
+                self.operator()?;
                 self.operators.push(0);
                 if self.operators.len() > DEPTH {
                     return Err(format!("brackets nest more than {DEPTH} deep"));
@@ -44,6 +48,9 @@ impl Scan {
             ',' => self.reset(),
             '\n' if self.operators.len() == 1 => self.reset(),
             '+' | '-' | '*' | '/' | '|' | '&' | '^' | '~' | '%' | '.' | '<' | '>' | '=' => return self.operator(),
+            _ if first.is_ascii_digit() && token.len() > DIGITS => {
+                return Err(format!("a number has more than {DIGITS} digits"));
+            }
             _ if matches!(token, "not" | "and" | "or" | "if" | "in" | "lambda") => return self.operator(),
             _ => {}
         }
@@ -139,6 +146,9 @@ mod tests {
             (format!("x = {}1", "not ".repeat(5000)), "1:4001"),
             (format!("x = 1{}", " + 1".repeat(5000)), "1:4003"),
             (format!("x = {}1", "-".repeat(5000)), "1:1004"),
+            (format!("x = f{}", "()".repeat(5000)), "1:2004"),
+            (format!("x = f{}", "[0][1:2]".repeat(5000)), "1:4001"),
+            (format!("x = {}", "1".repeat(10_000)), "1:5"),
         ] {
             let error = check("BUILD.star", &text).unwrap_err();
             let location = error.location.unwrap();

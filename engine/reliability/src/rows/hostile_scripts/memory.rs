@@ -133,7 +133,7 @@ fn numbers() -> Vec<Hostile> {
             "def f():\n    x = 1\n    for i in range(1 << 30):\n        x = x << 10000\n",
         ),
         Hostile::build("a number of two million digits", format!("x = {}\n", "9".repeat(2_000_000))).at("BUILD.star:1"),
-        Hostile::build("a number from two million digits", "x = int(\"9\" * 2000000)\n").at("BUILD.star:1"),
+        Hostile::build("a number from twenty million digits", "x = int(\"9\" * 20000000)\n").at("BUILD.star:1"),
         Hostile::build("a number formatted wide", "x = \"%2000000000d\" % 1\n").at("BUILD.star:1"),
         Hostile::build("a number divided by zero", "x = 1 // 0\n").at("BUILD.star:1"),
         Hostile::build("a range without a step", "x = range(0, 10, 0)\n").at("BUILD.star:1"),
