@@ -36,7 +36,12 @@ pub(crate) fn parse_mod(file: &str, text: &str) -> Result<GoMod, FetchError> {
         match (directive.as_str(), rest.as_slice()) {
             ("go", [version]) => parsed.go = language(version),
             ("require", [module, version]) => {
-                parsed.requires.insert(unquote(module), unquote(version));
+                let module = unquote(module);
+                if !is_module_path(&module) {
+                    let reason = format!("{module:?} is no module path: letters, digits and `-._~` in parts between `/`");
+                    return Err(fail(reason));
+                }
+                parsed.requires.insert(module, unquote(version));
             }
             ("require", _) => return Err(fail("expected `require <module> <version>`".to_owned())),
             ("replace", _) => {
@@ -62,6 +67,15 @@ pub(crate) fn parse_sum(file: &str, text: &str) -> Result<BTreeMap<(String, Stri
         }
     }
     Ok(sums)
+}
+
+/// Whether a text has the form of a module path (<https://go.dev/ref/mod#go-mod-file-ident>).
+fn is_module_path(text: &str) -> bool {
+    let is_part = |part: &str| {
+        let known = part.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
+        known && !part.is_empty() && !part.starts_with('.') && !part.ends_with('.')
+    };
+    text.split('/').all(is_part)
 }
 
 fn unquote(word: &str) -> String {
@@ -98,5 +112,15 @@ mod tests {
         assert_eq!(sums.len(), 1);
         assert_eq!(sums[&("a".to_owned(), "v1".to_owned())], "h1:x=");
         assert!(parse_sum("go.sum", "a v1\n").is_err());
+    }
+
+    #[test]
+    fn only_module_paths_are_modules() {
+        for module in ["a\u{1}b/c", "../x", "a//b", "a/./b", "/a", "a b\u{e9}"] {
+            let error = parse_mod("go.mod", &format!("module m\nrequire \"{module}\" v1.0.0\n"));
+            assert!(error.is_err(), "{module:?}");
+        }
+        let read = parse_mod("go.mod", "require gopkg.in/yaml.v3 v3.0.1\nrequire \"k8s.io/a~b_c-d\" v0.1.0\n").unwrap();
+        assert_eq!(read.requires.len(), 2);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use model::Tree;
-use snapshot::{Reader, State, Table, decode_action, decode_package};
+use snapshot::{Reader, State, Table, decode_package};
 use store::TableFile;
 
 static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a temporary folder"));
@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
             std::fs::write(&path, bytes).expect("a file");
             let Ok(Some(mut state)) = State::open(&path, b"identity") else { return };
             state.read_index();
-            for id in 0..state.len(Table::Artifact).min(1000) {
+            for id in 0..state.len(Table::Artifacts).min(1000) {
                 let _ = state.artifact(id);
             }
         }
@@ -40,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
         _ => {
             let mut reader = Reader::new(bytes);
             while reader.number().is_some() && reader.text().is_some() {}
-            let _ = (decode_package(bytes), decode_action as *const ());
+            let _ = decode_package(bytes);
         }
     }
 });

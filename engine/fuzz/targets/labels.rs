@@ -14,6 +14,10 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(pattern) = TargetPattern::parse(text, &package) {
         let sign = if pattern.exclude { "-" } else { "" };
+        // A target of this name can be named by a label, and in a pattern means all of them.
+        if matches!(&pattern.kind, PatternKind::Target(label) if ["all", "*", "all-targets"].contains(&label.name())) {
+            return;
+        }
         let printed = match &pattern.kind {
             PatternKind::Target(label) => format!("{sign}{label}"),
             PatternKind::Package(package) => format!("{sign}{package}:all"),
