@@ -189,6 +189,8 @@ impl<'de> Deserialize<'de> for Label {
 fn check_repository(name: &str) -> Result<(), String> {
     match name.chars().find(|c| !(c.is_ascii_alphanumeric() || "_-.~+".contains(*c))) {
         Some(c) => Err(format!("a repository name cannot contain `{c}`")),
+        // It is the name of a folder: these would be another one.
+        None if name.starts_with('.') => Err("a repository name cannot start with `.`".to_owned()),
         None => Ok(()),
     }
 }
@@ -232,7 +234,7 @@ mod tests {
         assert_eq!(show("//:z").unwrap(), "//:z");
         assert_eq!(show("@r//p:q").unwrap(), "@r//p:q");
         assert_eq!(show("@r").unwrap(), "@r//:r");
-        for bad in ["//a/../b", "//a:", "//:", "//a//b:c", "@a b//c", "", "//a\n:b"] {
+        for bad in ["//a/../b", "//a:", "//:", "//a//b:c", "@a b//c", "", "//a\n:b", "@..//a", "@.//a", "@..", "@...//a:b"] {
             assert!(show(bad).is_err(), "{bad}");
         }
     }
