@@ -38,7 +38,8 @@ pub(crate) fn parse_mod(file: &str, text: &str) -> Result<GoMod, FetchError> {
             ("require", [module, version]) => {
                 let module = unquote(module);
                 if !is_module_path(&module) {
-                    let reason = format!("{module:?} is no module path: letters, digits and `-._~` in parts between `/`");
+                    let reason =
+                        format!("{module:?} is no module path: letters, digits and `-._~` in parts between `/`");
                     return Err(fail(reason));
                 }
                 parsed.requires.insert(module, unquote(version));

@@ -234,7 +234,9 @@ mod tests {
         assert_eq!(show("//:z").unwrap(), "//:z");
         assert_eq!(show("@r//p:q").unwrap(), "@r//p:q");
         assert_eq!(show("@r").unwrap(), "@r//:r");
-        for bad in ["//a/../b", "//a:", "//:", "//a//b:c", "@a b//c", "", "//a\n:b", "@..//a", "@.//a", "@..", "@...//a:b"] {
+        for bad in
+            ["//a/../b", "//a:", "//:", "//a//b:c", "@a b//c", "", "//a\n:b", "@..//a", "@.//a", "@..", "@...//a:b"]
+        {
             assert!(show(bad).is_err(), "{bad}");
         }
     }

@@ -7,7 +7,6 @@
 //! this program again, as a part that opens the engine as a library (`parts.rs`).
 
 #![allow(clippy::disallowed_methods, reason = "a test program: it damages files and starts programs as it likes")]
-#![allow(dead_code, reason = "each row takes a part of what they share")]
 
 mod attempt;
 mod bounded;

@@ -80,17 +80,6 @@ impl Place {
         self.wrappers.push(words.iter().map(|word| (*word).to_owned()).collect());
     }
 
-    /// Copies what this machine's user has configured of package clients to the other home.
-    pub fn configure_clients(&self) {
-        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-        let config = std::env::var_os("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);
-        for client in ["build", "go", "pip"].into_iter().filter(|client| config.join(client).is_dir()) {
-            let folder = self.home.join(".config");
-            std::fs::create_dir_all(&folder).expect("a folder");
-            copy(&config.join(client), &folder.join(client));
-        }
-    }
-
     /// Gives all files to the other user; the last step before building.
     pub fn hand_over(&mut self, folder: &Path) -> Result<(), String> {
         if !is_root() {

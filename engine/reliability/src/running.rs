@@ -26,8 +26,6 @@ pub struct Running {
     events: PathBuf,
     stderr: PathBuf,
     began: Instant,
-    /// The value of [`MARK`] in its environment.
-    pub mark: String,
 }
 
 impl Running {
@@ -41,7 +39,7 @@ impl Running {
         let mut command = workspace.command(&[&[*first, flag.as_str()], rest].concat());
         command.env(MARK, &mark).stdout(Stdio::null()).stderr(File::create(&stderr).expect("a file of the try"));
         let child = command.process_group(0).spawn().expect("the program starts");
-        Self { child, events, stderr, began: Instant::now(), mark }
+        Self { child, events, stderr, began: Instant::now() }
     }
 
     /// The id of its process.

@@ -88,11 +88,6 @@ impl Trials {
         self.counted(self.settings.wanted, self.settings.jobs, &run);
     }
 
-    /// As many tries as are asked for, one after the other: for faults that others on the machine would feel.
-    pub fn each_alone(&mut self, run: impl Fn(&mut Attempt) -> Outcome + Sync) {
-        self.counted(self.settings.wanted, 1, &run);
-    }
-
     /// A try for each element of a list, `rounds` times; the number that is asked for plays no part.
     pub fn over<T: Sync>(&mut self, list: &[T], rounds: u64, run: impl Fn(&mut Attempt, &T) -> Outcome + Sync) {
         let length = list.len() as u64;

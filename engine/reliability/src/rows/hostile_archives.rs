@@ -13,7 +13,7 @@ pub mod unpack;
 mod zip;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -196,11 +196,4 @@ fn twin(attempt: &mut Attempt, index: usize) -> Outcome {
     let found = site.unpack(attempt, std::slice::from_ref(&package))?.swap_remove(0);
     let reference = reference::list(std::slice::from_ref(&package))?.swap_remove(0);
     compare(&found, &reference, Must::Accept).map(|_| ())
-}
-
-/// The path of a file beside this program's sources.
-pub fn written(folder: &Path, name: &str, text: &str) -> PathBuf {
-    let path = folder.join(name);
-    std::fs::write(&path, text).expect("a file of the try");
-    path
 }
