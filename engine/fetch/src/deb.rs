@@ -13,22 +13,49 @@ use crate::archive::{ArchiveError, Limits, Unpacker};
 const XZ_MEMORY: u64 = 256 << 20;
 const ZSTD_WINDOW_LOG: u32 = 27;
 
+/// What an `ar` archive begins with.
+const MAGIC: &[u8] = b"!<arch>\n";
+/// Bytes of the header of a member.
+const HEADER: usize = 60;
+
 /// Unpacks the package's files.
 pub(crate) fn unpack(file: File, store: &Store, exclude: &[String], limits: Limits) -> Result<Tree, ArchiveError> {
-    let mut package = ar::Archive::new(io::BufReader::new(file));
+    let mut package = io::BufReader::new(file);
+    let mut magic = [0; MAGIC.len()];
+    if package.read_exact(&mut magic).is_err() || magic != *MAGIC {
+        return Err(ArchiveError::Damaged("it is not an `ar` archive".to_owned()));
+    }
     let mut tree = None;
-    while let Some(member) = package.next_entry() {
-        let member = member?;
-        let name = String::from_utf8_lossy(member.header().identifier()).into_owned();
-        if !name.starts_with("data.tar") {
-            continue;
+    while let Some((name, size)) = next_member(&mut package)? {
+        let mut member = (&mut package).take(size);
+        if name.starts_with("data.tar") {
+            if tree.is_some() {
+                return Err(ArchiveError::Layout("it has more than one member `data.tar`".to_owned()));
+            }
+            tree = Some(unpack_data(&name, &mut member, store, exclude, limits)?);
         }
-        if tree.is_some() {
-            return Err(ArchiveError::Layout("it has more than one member `data.tar`".to_owned()));
-        }
-        tree = Some(unpack_data(&name, member, store, exclude, limits)?);
+        // Members begin at even places.
+        io::copy(&mut member, &mut io::sink())?;
+        io::copy(&mut (&mut package).take(size % 2), &mut io::sink())?;
     }
     tree.ok_or_else(|| ArchiveError::Layout("it has no member `data.tar`".to_owned()))
+}
+
+/// The name and the size of the next member of an `ar` archive, in the common form that packages have: `deb(5)`.
+fn next_member(package: &mut impl Read) -> Result<Option<(String, u64)>, ArchiveError> {
+    let mut header = Vec::with_capacity(HEADER);
+    package.take(HEADER as u64).read_to_end(&mut header)?;
+    if header.is_empty() {
+        return Ok(None);
+    }
+    let text = std::str::from_utf8(&header).ok().filter(|text| text.len() == HEADER && text.ends_with("`\n"));
+    let parts = text.and_then(|text| Some((text.get(..16)?.trim_end(), text.get(48..58)?.trim_end())));
+    let member = parts.and_then(|(name, size)| {
+        let is_number = !size.is_empty() && size.bytes().all(|byte| byte.is_ascii_digit());
+        let name = name.strip_suffix('/').unwrap_or(name).to_owned();
+        is_number.then(|| Some((name, size.parse().ok()?))).flatten()
+    });
+    member.map(Some).ok_or_else(|| ArchiveError::Damaged("the header of a member cannot be read".to_owned()))
 }
 
 fn unpack_data(

@@ -17,9 +17,6 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How often something is looked at that is waited for.
 pub const LOOK: Duration = Duration::from_millis(2);
 
-/// The variable that marks a run's processes: they inherit it, unless they are started anew by a sandbox.
-pub const MARK: &str = "RELIABILITY_MARK";
-
 /// The program, started.
 pub struct Running {
     child: Child,
@@ -37,7 +34,7 @@ impl Running {
         let flag = format!("--event_file={}", events.display());
         let (first, rest) = arguments.split_first().expect("a command");
         let mut command = workspace.command(&[&[*first, flag.as_str()], rest].concat());
-        command.env(MARK, &mark).stdout(Stdio::null()).stderr(File::create(&stderr).expect("a file of the try"));
+        command.stdout(Stdio::null()).stderr(File::create(&stderr).expect("a file of the try"));
         let child = command.process_group(0).spawn().expect("the program starts");
         Self { child, events, stderr, began: Instant::now() }
     }
