@@ -5,7 +5,9 @@
 //! (`generated.rs`).
 
 mod attacks;
+mod bombs;
 mod generated;
+mod odd_zips;
 mod package;
 mod reference;
 mod tar;
