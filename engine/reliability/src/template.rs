@@ -40,7 +40,18 @@ impl Template {
 
     /// Gives a workspace a store of its own that begins as this one.
     pub fn copy_to(&self, workspace: &Workspace) -> Result<(), String> {
-        copy(&self.store(), workspace.store())
+        self.copy_to_store(workspace.store())
+    }
+
+    /// Makes a store that begins as this one.
+    pub fn copy_to_store(&self, store: &Path) -> Result<(), String> {
+        copy(&self.store(), store)
+    }
+
+    /// Removes what it holds; it is of no use afterwards.
+    pub fn remove(&self) {
+        // Read-only folders of a store do not go by themselves.
+        let _ = host::fs::remove_tree(self.folder.path());
     }
 }
 
@@ -56,7 +67,6 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
 
 impl Drop for Template {
     fn drop(&mut self) {
-        // Read-only folders of a store do not go by themselves.
-        let _ = host::fs::remove_tree(self.folder.path());
+        self.remove();
     }
 }
