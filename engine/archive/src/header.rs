@@ -1,5 +1,7 @@
 //! One header block of a tar file. The layout is that of POSIX.1-1988 (ustar) and GNU tar.
 
+use std::ops::Range;
+
 /// Bytes of a block.
 pub(crate) const BLOCK: usize = 512;
 
@@ -13,6 +15,16 @@ pub(crate) struct Header {
     pub kind: u8,
 }
 
+/// Numbers that nothing here depends on. Readers differ in what they do about one that is none: some ignore it, some refuse
+/// the archive, some take it for the archive's end.
+const UNUSED: [(Range<usize>, &str); 5] = [
+    (108..116, "its header has no valid user"),
+    (116..124, "its header has no valid group"),
+    (136..148, "its header has no valid time"),
+    (329..337, "its header has no valid device number"),
+    (337..345, "its header has no valid device number"),
+];
+
 /// Reads a block. An error says what is wrong.
 pub(crate) fn parse(block: &[u8; BLOCK]) -> Result<Header, &'static str> {
     let sum: u64 =
@@ -22,6 +34,11 @@ pub(crate) fn parse(block: &[u8; BLOCK]) -> Result<Header, &'static str> {
     }
     let size = number(&block[124..136]).ok_or("its header has no valid size")?;
     let mode = number(&block[100..108]).ok_or("its header has no valid mode")?;
+    for (field, wrong) in UNUSED {
+        if !is_number(&block[field]) {
+            return Err(wrong);
+        }
+    }
     let mut name = text(&block[..100]).to_vec();
     let prefix = text(&block[345..500]);
     let posix = &block[257..265] == b"ustar\x0000";
@@ -48,6 +65,11 @@ fn number(field: &[u8]) -> Option<u64> {
     }
     let digits = text(field).trim_ascii();
     digits.iter().try_fold(0u64, |all, digit| matches!(digit, b'0'..=b'7').then(|| all << 3 | u64::from(digit - b'0')))
+}
+
+/// Whether the field holds a number, which may be below zero or larger than 64 bits.
+fn is_number(field: &[u8]) -> bool {
+    matches!(field[0], 0x80 | 0xff) || number(field).is_some()
 }
 
 #[cfg(test)]

@@ -26,19 +26,54 @@ pub(crate) fn unpack(file: File, store: &Store, exclude: &[String], limits: Limi
         return Err(ArchiveError::Damaged("it is not an `ar` archive".to_owned()));
     }
     let mut tree = None;
+    // deb(5): these three, in this order. Names that begin with an underscore may stand between.
+    let mut expected = ["debian-binary", "control.tar", "data.tar"].into_iter();
+    let mut next = expected.next();
     while let Some((name, size)) = next_member(&mut package)? {
         let mut member = (&mut package).take(size);
-        if name.starts_with("data.tar") {
-            if tree.is_some() {
+        match next {
+            Some(part) if has_part(&name, part) => {
+                match part {
+                    "debian-binary" => check_version(&mut member)?,
+                    "data.tar" => tree = Some(unpack_data(&name, &mut member, store, exclude, limits)?),
+                    _ => {}
+                }
+                next = expected.next();
+            }
+            Some(part) if !name.starts_with('_') => {
+                return Err(ArchiveError::Layout(format!("its member `{name}` stands where `{part}` should")));
+            }
+            None if has_part(&name, "data.tar") => {
                 return Err(ArchiveError::Layout("it has more than one member `data.tar`".to_owned()));
             }
-            tree = Some(unpack_data(&name, &mut member, store, exclude, limits)?);
+            _ => {}
         }
         // Members begin at even places.
         io::copy(&mut member, &mut io::sink())?;
         io::copy(&mut (&mut package).take(size % 2), &mut io::sink())?;
     }
-    tree.ok_or_else(|| ArchiveError::Layout("it has no member `data.tar`".to_owned()))
+    tree.ok_or_else(|| ArchiveError::Layout(format!("it has no member `{}`", next.unwrap_or("data.tar"))))
+}
+
+/// Whether a member is this part of a package: `data.tar`, `data.tar.xz`.
+fn has_part(name: &str, part: &str) -> bool {
+    name.strip_prefix(part).is_some_and(|rest| match part {
+        "control.tar" => matches!(rest, "" | ".gz" | ".xz" | ".zst"),
+        // Which of its compressions can be read is another question.
+        "data.tar" => rest.is_empty() || rest.starts_with('.'),
+        _ => rest.is_empty(),
+    })
+}
+
+/// Reads the member `debian-binary`: a line with the version of the format.
+fn check_version(member: &mut impl Read) -> Result<(), ArchiveError> {
+    let mut text = Vec::new();
+    member.take(64).read_to_end(&mut text)?;
+    let line = std::str::from_utf8(&text).ok().and_then(|text| Some(text.split_once('\n')?.0.to_owned()));
+    match line.as_deref().and_then(|line| line.split_once('.')) {
+        Some(("2", minor)) if !minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit()) => Ok(()),
+        _ => Err(ArchiveError::Layout("it has not the version 2 of the format of packages".to_owned())),
+    }
 }
 
 /// The name and the size of the next member of an `ar` archive, in the common form that packages have: `deb(5)`.

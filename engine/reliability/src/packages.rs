@@ -39,7 +39,8 @@ impl Package {
             let header = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len());
             [header.as_bytes(), content, if content.len() % 2 == 1 { b"\n" } else { b"" }].concat()
         };
-        let archive = [b"!<arch>\n".to_vec(), member("debian-binary", b"2.0\n"), member("data.tar", &tar)].concat();
+        let members = [member("debian-binary", b"2.0\n"), member("control.tar", b""), member("data.tar", &tar)];
+        let archive = [b"!<arch>\n".as_slice(), &members.concat()].concat();
         Ok(Self { name: name.to_owned(), archive })
     }
 

@@ -80,12 +80,50 @@ fn deb_of(members: &[Member<'_>], xz: bool) -> Result<Vec<String>, String> {
         ("data.tar.zst", zstd::encode_all(tar.as_slice(), 1).unwrap())
     };
     let write = |path: &Path| {
-        let mut package = ar::Builder::new(File::create(path).unwrap());
-        for (name, data) in [("debian-binary", b"2.0\n".as_slice()), (name, &data)] {
-            package.append(&ar::Header::new(name.as_bytes().to_vec(), data.len() as u64), data).unwrap();
-        }
+        let members = [("debian-binary", b"2.0\n".as_slice()), ("control.tar.gz", b""), (name, &data)];
+        std::fs::write(path, ar_of(&members)).unwrap();
     };
     outcome(write, |file, store| deb::unpack(file, store, &[], SMALL))
+}
+
+fn ar_of(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut package = ar::Builder::new(Vec::new());
+    for (name, data) in members {
+        package.append(&ar::Header::new(name.as_bytes().to_vec(), data.len() as u64), *data).unwrap();
+    }
+    package.into_inner().unwrap()
+}
+
+#[test]
+fn the_members_of_a_debian_package_have_an_order() {
+    let tar = tar::Builder::new(Vec::new()).into_inner().unwrap();
+    let (version, control, data): ((&str, &[u8]), (&str, &[u8]), (&str, &[u8])) =
+        (("debian-binary", b"2.0\n"), ("control.tar.xz", b"c"), ("data.tar", &tar));
+    let of = |members: &[(&str, &[u8])]| {
+        outcome(
+            |path| std::fs::write(path, ar_of(members)).unwrap(),
+            |file, store| deb::unpack(file, store, &[], SMALL),
+        )
+    };
+    for good in
+        [vec![version, control, data], vec![version, ("_extra", b"x"), control, ("_more", b""), data, ("end", b"")]]
+    {
+        assert_eq!(of(&good).unwrap(), Vec::<String>::new());
+    }
+    let version_2 = "it has not the version 2 of the format of packages";
+    for (bad, reason) in [
+        (vec![control, data], "its member `control.tar.xz` stands where `debian-binary` should"),
+        (vec![version, data], "its member `data.tar` stands where `control.tar` should"),
+        (vec![version, ("control.tar.x", b""), data], "its member `control.tar.x` stands where `control.tar` should"),
+        (vec![version, control, ("xata.tar", &tar), data], "its member `xata.tar` stands where `data.tar` should"),
+        (vec![version, control], "it has no member `data.tar`"),
+        (vec![version, control, data, data], "it has more than one member `data.tar`"),
+        (vec![("debian-binary", b"3.0\n"), control, data], version_2),
+        (vec![("debian-binary", b"2.0"), control, data], version_2),
+        (vec![("debian-binary", b"2.x\n"), control, data], version_2),
+    ] {
+        assert_eq!(of(&bad).unwrap_err(), reason);
+    }
 }
 
 #[test]
@@ -144,7 +182,7 @@ fn what_is_no_debian_package() {
     let unpack = |file, store: &Store| deb::unpack(file, store, &[], SMALL);
     let of = |bytes: &[u8]| outcome(|path| std::fs::write(path, bytes).unwrap(), unpack).unwrap_err();
     assert!(of(b"no archive at all").starts_with("the archive is damaged"), "{}", of(b"no archive at all"));
-    assert_eq!(of(b"!<arch>\n"), "it has no member `data.tar`");
+    assert_eq!(of(b"!<arch>\n"), "it has no member `debian-binary`");
 }
 
 fn zip_of(entries: &[(&str, u32, &[u8])]) -> Vec<u8> {

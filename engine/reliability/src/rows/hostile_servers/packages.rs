@@ -148,7 +148,7 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 fn deb(data: &[u8]) -> Vec<u8> {
     let mut builder = ar::Builder::new(Vec::new());
-    for (name, bytes) in [("debian-binary", b"2.0\n".as_slice()), ("data.tar", data)] {
+    for (name, bytes) in [("debian-binary", b"2.0\n".as_slice()), ("control.tar", b""), ("data.tar", data)] {
         builder.append(&ar::Header::new(name.as_bytes().to_vec(), bytes.len() as u64), bytes).expect("memory");
     }
     builder.into_inner().expect("memory can be written")
