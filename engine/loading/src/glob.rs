@@ -107,9 +107,12 @@ pub(crate) fn join(folder: &str, name: &str) -> String {
 
 impl Pattern {
     fn parse(text: &str) -> Result<Self, String> {
-        let fail = |reason: &str| Err(format!("the glob pattern `{text}` {reason}"));
+        let fail = |reason: &str| Err(format!("the glob pattern `{}` {reason}", text.escape_debug()));
         if text.starts_with('/') {
             return fail("is absolute; patterns are relative to the package");
+        }
+        if text.contains(char::is_control) {
+            return fail("has a control character, which no file here may have in its name");
         }
         for segment in text.split('/') {
             match segment {
@@ -143,15 +146,28 @@ impl Pattern {
     }
 }
 
+/// Each `**` first stands for nothing, and for one segment more whenever the rest does not match. Only the last one seen
+/// has to be tried again: what an earlier one could take more of, this one can take as well.
 fn matches_segments(pattern: &[String], path: &[&str]) -> bool {
-    match (pattern.split_first(), path.split_first()) {
-        (None, None) => true,
-        (Some((first, rest)), _) if first == "**" => (0..=path.len()).any(|skip| matches_segments(rest, &path[skip..])),
-        (Some((first, rest)), Some((segment, below))) => {
-            matches_segment(first, segment) && matches_segments(rest, below)
+    let (mut part, mut segment) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while segment < path.len() {
+        match pattern.get(part) {
+            Some(any) if any == "**" => {
+                part += 1;
+                retry = Some((part, segment));
+            }
+            Some(one) if matches_segment(one, path[segment]) => (part, segment) = (part + 1, segment + 1),
+            _ => match &mut retry {
+                Some((after, from)) => {
+                    *from += 1;
+                    (part, segment) = (*after, *from);
+                }
+                None => return false,
+            },
         }
-        _ => false,
     }
+    pattern[part..].iter().all(|any| any == "**")
 }
 
 /// `*` for any characters. As in Bazel, only a lone `*` matches a leading dot.
@@ -204,9 +220,48 @@ mod tests {
         }
     }
 
+    /// What a pattern means, without regard to time.
+    fn means(pattern: &[String], path: &[&str]) -> bool {
+        match (pattern.split_first(), path.split_first()) {
+            (None, None) => true,
+            (Some((first, rest)), _) if first == "**" => (0..=path.len()).any(|skip| means(rest, &path[skip..])),
+            (Some((first, rest)), Some((segment, below))) => matches_segment(first, segment) && means(rest, below),
+            _ => false,
+        }
+    }
+
+    /// All sequences of at most `length` of these.
+    fn sequences(of: &[&'static str], length: usize) -> Vec<Vec<&'static str>> {
+        let mut all = vec![Vec::new()];
+        for begin in 0.. {
+            let Some(sequence) = all.get(begin).cloned() else { break };
+            if sequence.len() < length {
+                all.extend(of.iter().map(|next| [sequence.as_slice(), &[*next]].concat()));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn folders_match_as_they_mean() {
+        let paths = sequences(&["a", "b"], 5);
+        for pattern in sequences(&["a", "b", "*", "**"], 5) {
+            let pattern: Vec<String> = pattern.into_iter().map(str::to_owned).collect();
+            for path in &paths {
+                assert_eq!(matches_segments(&pattern, path), means(&pattern, path), "{pattern:?} {path:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn many_folders_of_any_depth_do_not_take_long() {
+        let pattern = Pattern::parse(&format!("{}nothing", "**/*a*/".repeat(40))).unwrap();
+        assert!(!pattern.matches(&format!("{}a", "a/".repeat(200))));
+    }
+
     #[test]
     fn wrong_patterns_say_why() {
-        for bad in ["/a", "a//b", "../x", "a**b", "?.go", ""] {
+        for bad in ["/a", "a//b", "../x", "a**b", "?.go", "", "a\0b", "a\n"] {
             assert!(Pattern::parse(bad).is_err(), "{bad}");
         }
     }

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use host::fs::FileKind;
 use model::{Diagnostic, Diagnostics, Label, Location, PackageId, nearest};
 use script::{Library, Source};
 
@@ -25,6 +26,9 @@ struct Load {
     file: Label,
     location: Location,
 }
+
+/// So many wrong `load` statements of a file are reported. Each quotes its line, which takes time; more help nobody.
+const MOST_ERRORS: usize = 100;
 
 impl Loader {
     /// The evaluated .star file.
@@ -51,6 +55,9 @@ impl Loader {
         let mut loaded = BTreeMap::new();
         let mut wrong = Vec::new();
         for load in loads {
+            if wrong.len() >= MOST_ERRORS {
+                break;
+            }
             match library(&load.file) {
                 Ok(library) => drop(loaded.insert(load.written.clone(), library)),
                 // What has no place yet (a file that is missing) is shown at the load statement.
@@ -60,7 +67,7 @@ impl Loader {
                 })),
             }
         }
-        if wrong.is_empty() { Ok(loaded) } else { Err(Diagnostics(wrong)) }
+        if wrong.is_empty() { Ok(loaded) } else { Err(too_many(wrong)) }
     }
 
     fn evaluate(&self, label: &Label) -> Result<Library, Diagnostics> {
@@ -88,7 +95,11 @@ impl Loader {
                 }
                 None => return Err(self.unknown_repository(label.repository()).into()),
             };
-            let text = tree.read(&path)?.ok_or_else(|| self.missing_library(label))?;
+            let text = match tree.read(&path) {
+                Err(_) if tree.kind(&path) == Some(FileKind::Folder) => None,
+                text => text?,
+            };
+            let text = text.ok_or_else(|| self.missing_library(label))?;
             let source = self.remember(label.clone(), text);
             let loads = self.resolve_loads(&source)?;
             Ok(Arc::new(LibraryFile { source, loads }))
@@ -99,12 +110,15 @@ impl Loader {
         let mut loads = Vec::new();
         let mut wrong = Vec::new();
         for (written, location) in script::loads(source)? {
+            if wrong.len() >= MOST_ERRORS {
+                break;
+            }
             match resolve(&written, source.label.package()) {
                 Ok(file) => loads.push(Load { written, file, location }),
                 Err(diagnostic) => wrong.push(self.locate(diagnostic, Some(&location))),
             }
         }
-        if wrong.is_empty() { Ok(loads) } else { Err(Diagnostics(wrong)) }
+        if wrong.is_empty() { Ok(loads) } else { Err(too_many(wrong)) }
     }
 
     fn check_cycles(
@@ -157,6 +171,16 @@ impl Loader {
             _ => diagnostic.note(format!("{} has {}", label.package(), files.join(", "))),
         }
     }
+}
+
+/// Says at the last error that there may be more.
+fn too_many(mut wrong: Vec<Diagnostic>) -> Diagnostics {
+    if wrong.len() >= MOST_ERRORS
+        && let Some(last) = wrong.pop()
+    {
+        wrong.push(last.note("the `load` statements after this one were not looked at"));
+    }
+    Diagnostics(wrong)
 }
 
 /// The file that a load statement in `package` names.

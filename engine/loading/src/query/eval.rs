@@ -14,6 +14,15 @@ use crate::patterns::Wildcards;
 
 type Labels = Vec<Label>;
 
+fn combine(left: Labels, operator: Operator, right: Labels) -> Labels {
+    let in_right: HashSet<&Label> = right.iter().collect();
+    match operator {
+        Operator::Union => sorted([left, right].concat()),
+        Operator::Intersect => left.into_iter().filter(|label| in_right.contains(label)).collect(),
+        Operator::Except => left.into_iter().filter(|label| !in_right.contains(label)).collect(),
+    }
+}
+
 /// One evaluation of a query.
 pub(super) struct Evaluation<'a> {
     loader: &'a Loader,
@@ -43,14 +52,12 @@ impl<'a> Evaluation<'a> {
                 self.variables.pop();
                 result
             }
-            ExprKind::Binary { operator, left, right } => {
-                let (left, right) = (self.run(left)?, self.run(right)?);
-                let in_right: HashSet<&Label> = right.iter().collect();
-                Ok(match operator {
-                    Operator::Union => sorted([left, right].concat()),
-                    Operator::Intersect => left.into_iter().filter(|label| in_right.contains(label)).collect(),
-                    Operator::Except => left.into_iter().filter(|label| !in_right.contains(label)).collect(),
-                })
+            ExprKind::Chain { first, rest } => {
+                let mut left = self.run(first)?;
+                for (operator, right) in rest {
+                    left = combine(left, *operator, self.run(right)?);
+                }
+                Ok(left)
             }
             ExprKind::Call { function, arguments } => self.call(function, arguments),
         }

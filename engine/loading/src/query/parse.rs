@@ -14,9 +14,20 @@ pub(super) enum ExprKind {
     Pattern(String),
     Variable(String),
     Set(Vec<Expr>),
-    Let { name: String, value: Box<Expr>, body: Box<Expr> },
-    Binary { operator: Operator, left: Box<Expr>, right: Box<Expr> },
-    Call { function: &'static str, arguments: Vec<Argument> },
+    Let {
+        name: String,
+        value: Box<Expr>,
+        body: Box<Expr>,
+    },
+    /// From left to right. A list, since a query that a program writes may chain thousands.
+    Chain {
+        first: Box<Expr>,
+        rest: Vec<(Operator, Expr)>,
+    },
+    Call {
+        function: &'static str,
+        arguments: Vec<Argument>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +74,13 @@ enum Token {
     End,
 }
 
+/// How deep expressions may nest: parsing and evaluation recurse.
+const DEPTH: usize = 100;
+
 /// Parses a whole query.
 pub(super) fn parse(text: &str) -> Result<Expr, Diagnostic> {
     let tokens = tokens(text)?;
-    let mut parser = Parser { text, tokens, next: 0 };
+    let mut parser = Parser { text, tokens, next: 0, depth: 0 };
     let expr = parser.expr()?;
     match parser.peek() {
         Token::End => Ok(expr),
@@ -130,6 +144,8 @@ struct Parser<'a> {
     text: &'a str,
     tokens: Vec<(usize, Token)>,
     next: usize,
+    /// Expressions that are open.
+    depth: usize,
 }
 
 impl Parser<'_> {
@@ -161,14 +177,22 @@ impl Parser<'_> {
     }
 
     fn expr(&mut self) -> Result<Expr, Diagnostic> {
-        let mut left = self.primary()?;
+        if self.depth == DEPTH {
+            let error = self.error(format!("the query nests more than {DEPTH} deep"));
+            return Err(error.hint("give parts of it names: let x = ... in ..."));
+        }
+        self.depth += 1;
+        let first = self.primary()?;
+        let mut rest = Vec::new();
         while let Some(operator) = self.operator() {
             self.advance();
-            let right = Box::new(self.primary()?);
-            let at = left.at;
-            left = Expr { at, kind: ExprKind::Binary { operator, left: Box::new(left), right } };
+            rest.push((operator, self.primary()?));
         }
-        Ok(left)
+        self.depth -= 1;
+        if rest.is_empty() {
+            return Ok(first);
+        }
+        Ok(Expr { at: first.at, kind: ExprKind::Chain { first: Box::new(first), rest } })
     }
 
     fn operator(&self) -> Option<Operator> {
@@ -300,14 +324,14 @@ mod tests {
             ExprKind::Variable(name) => format!("${name}"),
             ExprKind::Set(members) => format!("{{{}}}", members.iter().map(shape).collect::<Vec<_>>().join(" ")),
             ExprKind::Let { name, value, body } => format!("[{name}={} {}]", shape(value), shape(body)),
-            ExprKind::Binary { operator, left, right } => {
+            ExprKind::Chain { first, rest } => rest.iter().fold(shape(first), |left, (operator, right)| {
                 let sign = match operator {
                     Operator::Union => '+',
                     Operator::Intersect => '^',
                     Operator::Except => '-',
                 };
-                format!("({} {sign} {})", shape(left), shape(right))
-            }
+                format!("({left} {sign} {})", shape(right))
+            }),
             ExprKind::Call { function, arguments } => {
                 let arguments = arguments.iter().map(|argument| match argument {
                     Argument::Expr(expr) => shape(expr),
@@ -332,6 +356,15 @@ mod tests {
         ] {
             assert_eq!(parse(text).map(|expr| shape(&expr)).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn depth_is_bounded_and_length_is_not() {
+        for text in ["deps(", "(", "let x = ", "deps(//a + ", "let x = //a in "] {
+            let error = parse(&text.repeat(5000)).unwrap_err().to_string();
+            assert!(error.contains("nests more than 100 deep"), "{error}");
+        }
+        assert!(parse(&format!("//a{}", " + //b - (//c)".repeat(50_000))).is_ok());
     }
 
     #[test]
