@@ -1,6 +1,6 @@
 //! Diagnostics for the terminal. Without colours they read exactly as `model::Diagnostic` displays itself.
 
-use model::{Diagnostic, Severity};
+use model::{Diagnostic, Severity, printable};
 
 use crate::style::Style;
 
@@ -14,9 +14,9 @@ pub fn render(diagnostic: &Diagnostic, style: Style) -> String {
         Severity::Error => style.bad("error"),
         Severity::Warning => style.warn("warning"),
     };
-    text.push_str(&format!("{severity}: {}", style.strong(&diagnostic.message)));
+    text.push_str(&format!("{severity}: {}", style.strong(&printable(&diagnostic.message))));
     if let Some(line) = &diagnostic.source_line {
-        text.push_str(&format!("\n    {line}"));
+        text.push_str(&format!("\n    {}", printable(line)));
         if let Some(location) = &diagnostic.location {
             let indent = location.column.saturating_sub(1) as usize;
             let width = location.end_column.saturating_sub(location.column).max(1) as usize;
@@ -25,10 +25,10 @@ pub fn render(diagnostic: &Diagnostic, style: Style) -> String {
         }
     }
     for note in &diagnostic.notes {
-        text.push_str(&format!("\n  {}: {note}", style.faint("note")));
+        text.push_str(&format!("\n  {}: {}", style.faint("note"), printable(note)));
     }
     for hint in &diagnostic.hints {
-        text.push_str(&format!("\n  {}: {hint}", style.accent("hint")));
+        text.push_str(&format!("\n  {}: {}", style.accent("hint"), printable(hint)));
     }
     text
 }
@@ -44,7 +44,7 @@ mod tests {
         let location = Location { file: "a/BUILD.star".into(), line: 3, column: 5, end_column: 9 };
         let mut all = Diagnostic::error("no rule `gorp`").at(Some(location)).line("    gorp(name = \"x\")");
         all = all.note("called here").hint("did you mean `go`?");
-        for diagnostic in [all, Diagnostic::error("bare")] {
+        for diagnostic in [all, Diagnostic::error("bare"), Diagnostic::error("\u{1b}[2J").note("\r").hint("\u{7}")] {
             assert_eq!(render(&diagnostic, Style::new(false)), diagnostic.to_string());
         }
     }

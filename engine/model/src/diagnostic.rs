@@ -1,5 +1,6 @@
 //! What went wrong, where, what was expected, what to type next.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -98,9 +99,27 @@ impl Diagnostic {
     }
 }
 
+/// The text with a visible sign in the place of each character that would do something to a terminal, or to the order of
+/// what is read; line breaks and tabs stay. Texts of files and of servers end in messages, and may be written for that.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t')) || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    // Unicode has a picture of each ASCII control character; one character for one keeps columns right.
+    let sign = |c: char| match c {
+        '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(c)).unwrap_or(char::REPLACEMENT_CHARACTER),
+        '\u{7f}' => '\u{2421}',
+        _ => char::REPLACEMENT_CHARACTER,
+    };
+    Cow::Owned(text.chars().map(|c| if acts(c) { sign(c) } else { c }).collect())
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+        write!(f, "{}:{}:{}", printable(&self.file), self.line, self.column)
     }
 }
 
@@ -113,9 +132,9 @@ impl fmt::Display for Diagnostic {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(f, "{severity}: {}", self.message)?;
+        write!(f, "{severity}: {}", printable(&self.message))?;
         if let Some(line) = &self.source_line {
-            write!(f, "\n    {line}")?;
+            write!(f, "\n    {}", printable(line))?;
             if let Some(location) = &self.location {
                 let indent = location.column.saturating_sub(1) as usize;
                 let width = location.end_column.saturating_sub(location.column).max(1) as usize;
@@ -124,10 +143,10 @@ impl fmt::Display for Diagnostic {
             }
         }
         for note in &self.notes {
-            write!(f, "\n  note: {note}")?;
+            write!(f, "\n  note: {}", printable(note))?;
         }
         for hint in &self.hints {
-            write!(f, "\n  hint: {hint}")?;
+            write!(f, "\n  hint: {}", printable(hint))?;
         }
         Ok(())
     }
@@ -156,3 +175,21 @@ impl fmt::Display for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_acts_on_a_terminal_is_shown_as_a_sign() {
+        for (text, shown) in [
+            ("a\tb\nc \u{e9}", "a\tb\nc \u{e9}"),
+            ("\u{1b}[2J\r\u{7}", "\u{241b}[2J\u{240d}\u{2407}"),
+            ("\u{7f}\u{9b}\u{202e}", "\u{2421}\u{fffd}\u{fffd}"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+        let error = Diagnostic::error("a\u{1b}").line("b\u{1b}").note("c\u{1b}").hint("d\u{1b}").to_string();
+        assert!(!error.contains('\u{1b}'), "{error:?}");
+    }
+}

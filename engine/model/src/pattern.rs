@@ -48,7 +48,13 @@ impl TargetPattern {
         if folder.len() != absolute.len() {
             return Ok(PatternKind::Package(Self::parse_package(folder, package, text)?));
         }
-        Label::parse(&absolute, package).map(PatternKind::Target)
+        let label = Label::parse(&absolute, package)?;
+        // `//all` is short for `//all:all`.
+        Ok(if label.name() == "all" {
+            PatternKind::Package(label.package().clone())
+        } else {
+            PatternKind::Target(label)
+        })
     }
 
     fn parse_package(text: &str, package: &PackageId, whole: &str) -> Result<PackageId, LabelError> {
@@ -83,6 +89,9 @@ mod tests {
         assert_eq!(kind("//a:*"), "package //a");
         assert_eq!(kind("//:all"), "package //");
         assert_eq!(kind(":all"), "package //here");
+        assert_eq!(kind("//all"), "package //all");
+        assert_eq!(kind("//a/all:all"), "package //a/all");
+        assert_eq!(kind("//all:x"), "target //all:x");
         assert_eq!(kind(":x"), "target //here:x");
         assert_eq!(kind("deploy:to-local"), "target //deploy:to-local");
         assert_eq!(kind("@rules//go/..."), "below @rules//go");
