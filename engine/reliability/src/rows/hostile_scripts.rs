@@ -32,7 +32,8 @@ fn run(trials: &mut Trials) {
     let written = file::all();
     let count = written.len() as u64;
     let slowest = std::sync::Mutex::new((0.0f64, "", 0u64, ""));
-    trials.each(|attempt| match written.get(usize::try_from(attempt.index).unwrap_or(usize::MAX)) {
+    let wanted = trials.settings().wanted;
+    trials.each(|attempt| match turn(attempt.index, wanted, count).and_then(|index| written.get(index)) {
         Some(hostile) => {
             let run = load(attempt, hostile)?;
             let mut slowest = slowest.lock().expect("no panic in it");
@@ -50,11 +51,22 @@ fn run(trials: &mut Trials) {
     let tries = trials.tries();
     trials.note(format!(
         "{} files written by hand, {} sets of mutated ones",
-        count.min(tries),
-        tries.saturating_sub(count)
+        (0..tries).filter(|index| turn(*index, wanted, count).is_some()).count(),
+        (0..tries).filter(|index| turn(*index, wanted, count).is_none()).count()
     ));
     trials.note(format!("the slowest took {seconds:.1} s ({slow}), the largest {megabytes} MB ({large})"));
     controls(trials);
+}
+
+/// Which of the `count` files written by hand has its turn; `None` for mutated ones. Where there are too few tries for all,
+/// every second one takes a file, and these are spread over the whole list.
+fn turn(index: u64, wanted: u64, count: u64) -> Option<usize> {
+    let turn = match wanted >= 2 * count {
+        true => (index < count).then_some(index),
+        false if index % 2 == 1 => None,
+        false => Some(index * count / wanted.max(1)),
+    };
+    turn.and_then(|turn| usize::try_from(turn).ok())
 }
 
 /// Loads a hostile file with the program, and looks at what it says.
@@ -87,6 +99,10 @@ fn verdict(run: &Bounded, expected: &Expected) -> Outcome {
     if ![0, 1, 2, 7].contains(&run.code) || run.stderr.contains("panicked at") {
         return Err(format!("the program died: {}", said()));
     }
+    if let Some(c) = run.stderr.chars().chain(run.stdout.chars()).find(|c| c.is_control() && !matches!(c, '\n' | '\t'))
+    {
+        return Err(format!("it prints {c:?}: {}", said().escape_debug()));
+    }
     match expected {
         Expected::Loads if run.code == 0 => Ok(()),
         Expected::Loads => Err(format!("it should load: {}", said())),
@@ -117,6 +133,8 @@ fn controls(trials: &mut Trials) {
             megabytes: 1,
         };
         expect_error(verdict(&run, &Expected::At("BUILD.star")))?;
+        let escape = Bounded { stderr: "BUILD.star:1: error: \u{1b}[2J".into(), stdout: String::new(), ..run };
+        expect_error(verdict(&escape, &Expected::At("BUILD.star")))?;
         expect_error(verdict(&Bounded { code: 134, ..run }, &Expected::At("BUILD.star")))?;
         // A file that does no harm counts as a failure where an error is expected.
         let harmless = Hostile::build("harmless", "x = 1\n").at("BUILD.star");
@@ -138,6 +156,7 @@ fn controls(trials: &mut Trials) {
     for honest in file::honest() {
         trials.control(Control::Negative, honest.name, |attempt| load(attempt, &honest).map(|_| ()));
     }
+    trials.control(Control::Negative, "the parser of labels is right", |attempt| labels::check(&mut attempt.dice));
     trials.control(Control::Positive, "a wrong parser of labels is noticed", |attempt| {
         expect_error(labels::check_with(&mut attempt.dice, &|text| Ok(text.replace("//", "/"))))
     });

@@ -39,7 +39,7 @@ fn not_text() -> Vec<Hostile> {
         Hostile::build("an overlong encoding", bytes(&[b"x = \"", &[0xc0, 0xaf], b"\"\n"])).at("BUILD.star:1"),
         Hostile::build("a surrogate", bytes(&[b"x = \"", &[0xed, 0xa0, 0x80], b"\"\n"])).at("BUILD.star:1"),
         Hostile::build("a character cut off by the end", bytes(&[b"x = \"", &[0xf0, 0x9f, 0x98]])).at("BUILD.star:1"),
-        Hostile::build("every byte", all_bytes).at("BUILD.star:1"),
+        Hostile::build("every byte", all_bytes).at("BUILD.star:2"),
         Hostile::build("zero bytes", vec![0; 100_000]).at("BUILD.star:1"),
         Hostile::build("a zero byte in a text", "x = \"a\0b\"\nfilegroup(name = x)\n").at("BUILD.star:2"),
         Hostile::build("a zero byte in a comment", "# a\0b\nwrong\n").at("BUILD.star:2"),
@@ -65,7 +65,7 @@ fn odd_characters() -> Vec<Hostile> {
         Hostile::build("marks upon marks", format!("x = \"a{}\" + 1\n", "\u{301}".repeat(10_000))).at("BUILD.star:1"),
         Hostile::build("escape sequences of a terminal", "x = \"\u{1b}[2J\u{1b}]0;title\u{7}\" + 1\n")
             .at("BUILD.star:1"),
-        Hostile::build("tabs and spaces", "x = [\n\t 1,\n \t2,\n]\nwrong\n").at("BUILD.star:5"),
+        Hostile::build("tabs and spaces", "x = [\n\t 1,\n \t2,\n]\nwrong\n").at("BUILD.star:2"),
         Hostile::library("a tab and spaces in one block", "def f():\n\tx = 1\n        y = 2\n").at("lib.star"),
         Hostile::build("a bad escape", "x = \"\\q\\u12\\N{x}\"\n").at("BUILD.star:1"),
         Hostile::build("an escape of no character", "x = \"\\U00110000\"\n").at("BUILD.star:1"),

@@ -97,6 +97,9 @@ impl Hostile {
         for (path, content) in &self.files {
             let full = workspace.root().join(path);
             std::fs::create_dir_all(full.parent().expect("below the root")).map_err(|error| error.to_string())?;
+            if full.exists() {
+                std::fs::remove_file(&full).map_err(|error| format!("{path} cannot be replaced: {error}"))?;
+            }
             let written = match content {
                 Content::Bytes(bytes) => std::fs::write(&full, bytes),
                 Content::Link(target) => symlink(target, &full),

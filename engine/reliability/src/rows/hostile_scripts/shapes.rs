@@ -67,6 +67,7 @@ fn deep_statements() -> Vec<Hostile> {
         Hostile::library("deep loops", indented("for i in range(2):", 3000, "pass")),
         Hostile::library("deep functions", indented("def g():", 3000, "pass")),
         Hostile::library("a long chain of conditions", format!("def f(x = 0):\n    if x:\n        pass\n{elifs}")),
+        Hostile::library("a chain over many lines", format!("def f():\n    return 1{}\n", " \\\n+ 1".repeat(DEEP))),
         Hostile::library("deep conditions on one line", format!("def f():\n    {}pass\n", "if True: ".repeat(DEEP))),
         Hostile::library("many targets of one assignment", format!("def f():\n    {}1\n", "a = ".repeat(DEEP))),
         Hostile::library(
@@ -142,7 +143,10 @@ fn special() -> Vec<Hostile> {
     vec![
         Hostile::build("a BUILD.star that is a pipe", "").holding("BUILD.star", Content::Pipe),
         Hostile::build("a BUILD.star without end", "").holding("BUILD.star", Content::Link("/dev/zero")),
-        Hostile::build("a BUILD.star that links to itself", "").holding("BUILD.star", Content::Link("BUILD.star")),
+        // To a link that leads nowhere there is no package.
+        Hostile::build("a BUILD.star that links to itself", "")
+            .holding("BUILD.star", Content::Link("BUILD.star"))
+            .says("no folder there has a BUILD.star"),
         Hostile::build("a BUILD.star below that is a folder", "")
             .holding("BUILD.star", Content::Folder)
             .with("a.txt", "")
