@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use model::{Diagnostic, Location};
 use starlark::ErrorKind;
-use starlark::codemap::FileSpan;
+use starlark::codemap::{FileSpan, Pos, Span};
 
 use crate::problem::Problem;
 
 /// The place of a span.
 pub(crate) fn location(span: &FileSpan) -> Location {
+    let span = &whole_characters(span);
     let resolved = span.resolve_span();
     let column = resolved.begin.column as u32 + 1;
     let end_column = if resolved.end.line == resolved.begin.line {
@@ -25,8 +26,19 @@ pub(crate) fn location(span: &FileSpan) -> Location {
     }
 }
 
+/// The same span, or one somewhat larger that cuts no character. The parser of the starlark crate counts one byte for each
+/// character after an escape, and the crate panics at such a place.
+fn whole_characters(span: &FileSpan) -> FileSpan {
+    let source = span.file.source();
+    let begin = source.floor_char_boundary(span.span.begin().get() as usize);
+    let end = source.ceil_char_boundary(span.span.end().get() as usize);
+    let position = |at: usize| Pos::new(u32::try_from(at).unwrap_or(u32::MAX));
+    span.file.file_span(Span::new(position(begin), position(end.max(begin))))
+}
+
 /// A diagnostic at a span, with its line.
 pub(crate) fn at(diagnostic: Diagnostic, span: &FileSpan) -> Diagnostic {
+    let span = &whole_characters(span);
     diagnostic.at(Some(location(span))).line(span.file.source_line_at_pos(span.span.begin()))
 }
 

@@ -385,3 +385,11 @@ fn what_doubles_is_stopped_at_its_line() {
     let range = errors("x = list(range(2147483647))\n");
     assert!(range.contains("a/BUILD.star:2:") && range.contains("at most 10000000"), "{range}");
 }
+
+#[test]
+fn an_escape_before_a_long_character_has_its_place() {
+    for text in ["x = f\"\\U\u{feff}abs\"\n", "x = f\"\\x\u{e9}abs", "x = \"\\x\u{e9}", "x = f\"\\u\u{1f600}"] {
+        let error = errors(text);
+        assert!(error.starts_with("a/BUILD.star:2:"), "{error}");
+    }
+}

@@ -68,6 +68,8 @@ fn odd_characters() -> Vec<Hostile> {
         Hostile::build("tabs and spaces", "x = [\n\t 1,\n \t2,\n]\nwrong\n").at("BUILD.star:2"),
         Hostile::library("a tab and spaces in one block", "def f():\n\tx = 1\n        y = 2\n").at("lib.star"),
         Hostile::build("a bad escape", "x = \"\\q\\u12\\N{x}\"\n").at("BUILD.star:1"),
+        Hostile::build("a bad escape before a long character", "x = f\"\\U\u{feff}abs\"\n").at("BUILD.star:1"),
+        Hostile::build("a bad escape before a long character at the end", "f\"\\x\u{e9}abs").at("BUILD.star:1"),
         Hostile::build("an escape of no character", "x = \"\\U00110000\"\n").at("BUILD.star:1"),
         Hostile::build("an escape of a surrogate", "x = \"\\ud800\"\n").at("BUILD.star:1"),
     ]
