@@ -123,7 +123,9 @@ impl Session {
     }
 
     fn look_at(&self, file: &str) -> Observation {
-        let seen = observation::look(&self.root, Question::Content, file, &loading::MARKS);
+        // What is too large to be read is not hashed either. Reading it says what is wrong.
+        let large = host::fs::stat(&self.root.join(file)).is_ok_and(|stat| stat.size > host::fs::MOST_TEXT);
+        let seen = (!large).then(|| observation::look(&self.root, Question::Content, file, &loading::MARKS)).flatten();
         seen.unwrap_or_else(|| Observation::unknown(Question::Content, Arc::from(file)))
     }
 

@@ -97,8 +97,9 @@ fn ar_of(members: &[(&str, &[u8])]) -> Vec<u8> {
 #[test]
 fn the_members_of_a_debian_package_have_an_order() {
     let tar = tar::Builder::new(Vec::new()).into_inner().unwrap();
-    let (version, control, data): ((&str, &[u8]), (&str, &[u8]), (&str, &[u8])) =
-        (("debian-binary", b"2.0\n"), ("control.tar.xz", b"c"), ("data.tar", &tar));
+    let part = |name: &'static str, content: &'static [u8]| (name, content);
+    let (version, control) = (part("debian-binary", b"2.0\n"), part("control.tar.xz", b"c"));
+    let data = ("data.tar", tar.as_slice());
     let of = |members: &[(&str, &[u8])]| {
         outcome(
             |path| std::fs::write(path, ar_of(members)).unwrap(),
