@@ -134,7 +134,7 @@ impl<R: Read> Tar<R> {
         }
         let mut block = [0; BLOCK];
         let count = fill(&mut self.reader, &mut block)?;
-        if count == 0 || block.iter().all(|byte| *byte == 0) {
+        if count == 0 || (count == BLOCK && block.iter().all(|byte| *byte == 0)) {
             self.ended = true;
             return Ok(None);
         }
@@ -327,6 +327,15 @@ mod tests {
         assert!(error(&[member(b'0', "d/", b"")]).contains("ends like that of a folder"));
         assert!(error(&[member(b'S', "s", b"")]).contains("sparse"));
         assert!(error(&[file()[..700].to_vec(), Vec::new()]).contains("ends within it"));
+        assert!(error(&[vec![0; 81]]).contains("ends within its header"));
+        for (field, wrong) in [(108, "user"), (116, "group"), (136, "time"), (329, "device"), (337, "device")] {
+            let mut odd = file();
+            odd[field] = b'G';
+            let sum: u64 =
+                odd[..148].iter().chain(b"        ").chain(&odd[156..512]).map(|byte| u64::from(*byte)).sum();
+            odd[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            assert!(error(&[odd]).contains(&format!("no valid {wrong}")), "{wrong}");
+        }
         assert_eq!(listing(&[member(b'x', "x", b"10 path=b\n"), file()]).unwrap(), ["b"]);
     }
 }

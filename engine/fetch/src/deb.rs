@@ -50,6 +50,9 @@ pub(crate) fn unpack(file: File, store: &Store, exclude: &[String], limits: Limi
         }
         // Members begin at even places.
         io::copy(&mut member, &mut io::sink())?;
+        if member.limit() > 0 {
+            return Err(ArchiveError::Damaged(format!("it ends within its member `{name}`")));
+        }
         io::copy(&mut (&mut package).take(size % 2), &mut io::sink())?;
     }
     tree.ok_or_else(|| ArchiveError::Layout(format!("it has no member `{}`", next.unwrap_or("data.tar"))))

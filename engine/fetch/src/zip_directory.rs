@@ -16,9 +16,19 @@ const LOCAL: usize = 30;
 /// Flags of contents that are encrypted or patches of others.
 const UNREADABLE: u16 = 1 | 1 << 5 | 1 << 6 | 1 << 13;
 
+/// The flag of names in UTF-8.
+const UTF8: u16 = 1 << 11;
+/// The newest version of the format, ten times: 6.3.
+const VERSION: u8 = 63;
+/// The extra field that has the name once more, in UTF-8.
+const UNICODE_PATH: u16 = 0x7075;
+
 /// An entry of the directory.
 struct Entry {
     name: Vec<u8>,
+    extra: Vec<u8>,
+    version: u8,
+    checksum: u32,
     flags: u16,
     method: u16,
     packed: u64,
@@ -44,8 +54,16 @@ pub(crate) fn check(file: &mut File, limits: Limits) -> Result<usize, ArchiveErr
         if !matches!(entry.method, 0 | 8) {
             return wrong("it is packed in a way that is not supported");
         }
-        if entry.name.ends_with(b"/") && entry.size > 0 {
+        if entry.version > VERSION {
+            return wrong("it needs a later version of the format");
+        }
+        if entry.name.ends_with(b"/") && (entry.size, entry.checksum) != (0, 0) {
             return wrong("it is a folder with content");
+        }
+        match extra_fields(&entry.extra) {
+            None => return wrong("its extra fields are damaged"),
+            Some(fields) if fields.contains(&UNICODE_PATH) => return wrong("it has two names"),
+            Some(_) => {}
         }
         sizes = sizes.saturating_add(entry.size);
         if let Some(reason) = archive::Expansion::exceeded(sizes, length(file)?, limits.bytes) {
@@ -92,18 +110,31 @@ fn entries(mut bytes: &[u8]) -> Option<Vec<Entry>> {
     while !bytes.is_empty() {
         let fixed = bytes.get(..ENTRY).filter(|fixed| fixed.starts_with(b"PK\x01\x02"))?;
         let name = usize::from(u16_at(fixed, 28));
-        let rest = usize::from(u16_at(fixed, 30)) + usize::from(u16_at(fixed, 32));
+        let (extra, comment) = (usize::from(u16_at(fixed, 30)), usize::from(u16_at(fixed, 32)));
         entries.push(Entry {
             name: bytes.get(ENTRY..ENTRY + name)?.to_vec(),
+            extra: bytes.get(ENTRY + name..ENTRY + name + extra)?.to_vec(),
+            version: fixed[6],
+            checksum: u32_at(fixed, 16),
             flags: u16_at(fixed, 8),
             method: u16_at(fixed, 10),
             packed: u32_at(fixed, 20).into(),
             size: u32_at(fixed, 24).into(),
             offset: u32_at(fixed, 42).into(),
         });
-        bytes = bytes.get(ENTRY + name + rest..)?;
+        bytes = bytes.get(ENTRY + name + extra + comment..)?;
     }
     Some(entries)
+}
+
+/// The kinds of the fields; none if one is longer than what is left. Fewer bytes than a field's header are padding.
+fn extra_fields(mut bytes: &[u8]) -> Option<Vec<u16>> {
+    let mut kinds = Vec::new();
+    while bytes.len() >= 4 {
+        kinds.push(u16_at(bytes, 0));
+        bytes = bytes.get(4 + usize::from(u16_at(bytes, 2))..)?;
+    }
+    Some(kinds)
 }
 
 /// Checks the header before each content, and that no two contents share bytes.
@@ -121,6 +152,9 @@ fn locals(file: &mut File, entries: &[Entry]) -> Result<(), ArchiveError> {
         let (name, extra) = (u64::from(u16_at(&header, 26)), u64::from(u16_at(&header, 28)));
         if read(file, entry.offset + LOCAL as u64, name)? != entry.name {
             return wrong("it has two names");
+        }
+        if (u16_at(&header, 6) ^ entry.flags) & UTF8 != 0 && !entry.name.is_ascii() {
+            return wrong("its name has two encodings");
         }
         if u16_at(&header, 8) != entry.method {
             return wrong("it is packed in two ways");

@@ -125,6 +125,10 @@ fn the_members_of_a_debian_package_have_an_order() {
     ] {
         assert_eq!(of(&bad).unwrap_err(), reason);
     }
+    let whole = ar_of(&[version, control, ("data.tar", &[0; 2048])]);
+    let cut = |path: &Path| std::fs::write(path, &whole[..whole.len() - 100]).unwrap();
+    let error = outcome(cut, |file, store| deb::unpack(file, store, &[], SMALL)).unwrap_err();
+    assert!(error.contains("ends within its member `data.tar`"), "{error}");
 }
 
 #[test]
@@ -277,4 +281,34 @@ fn zips_that_readers_understand_differently() {
     large[end + 8..end + 12].copy_from_slice(&[0xff; 4]);
     assert!(unzipped(&large).unwrap_err().contains("zip64"));
     assert_eq!(unzipped(&[good.as_slice(), b"x"].concat()).unwrap_err(), "its end record is not at its end");
+    let changed = |bytes: &[u8], at: usize, value: u8| {
+        let (mut bytes, entry) = (bytes.to_vec(), first(bytes, b"PK\x01\x02"));
+        bytes[entry + at] = value;
+        unzipped(&bytes).unwrap_err()
+    };
+    assert_eq!(changed(&good, 6, 84), "the entry `a1` cannot be trusted: it needs a later version of the format");
+    let folder = zip_of(&[("a/", 0o755, b"")]);
+    assert_eq!(unzipped(&folder).unwrap(), Vec::<String>::new());
+    assert_eq!(changed(&folder, 16, 1), "the entry `a/` cannot be trusted: it is a folder with content");
+    let accent = zip_of(&[("\u{e9}", 0o644, b"")]);
+    assert_eq!(unzipped(&accent).unwrap(), ["\u{e9} 0"]);
+    assert!(changed(&accent, 9, 0).contains("its name has two encodings"));
+}
+
+#[test]
+fn extra_fields_of_zips() {
+    let with = |field: &[u8]| {
+        let mut bytes = zip_of(&[("a1", 0o644, b"")]);
+        let entry = bytes.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
+        bytes[entry + 30] = u8::try_from(field.len()).unwrap();
+        let name_end = entry + 46 + 2;
+        let end = bytes.len() - 22;
+        bytes[end + 12] += u8::try_from(field.len()).unwrap();
+        bytes.splice(name_end..name_end, field.iter().copied());
+        unzipped(&bytes)
+    };
+    assert_eq!(with(b"").unwrap(), ["a1 0"]);
+    assert_eq!(with(b"XX\x01\0x").unwrap(), ["a1 0"]);
+    assert!(with(b"UT\x09\0x").unwrap_err().contains("extra fields are damaged"));
+    assert!(with(b"up\x06\0\x01\0\0\0\0b").unwrap_err().contains("it has two names"));
 }
