@@ -30,6 +30,11 @@ impl FileError {
         matches!(self.source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
     }
 
+    /// Whether a folder cannot be renamed since its new name is that of a folder with entries.
+    pub fn is_in_the_way(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty)
+    }
+
     /// Whether the path exists already.
     pub fn is_already_exists(&self) -> bool {
         self.source.kind() == io::ErrorKind::AlreadyExists

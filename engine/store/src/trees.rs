@@ -11,6 +11,9 @@ use rayon::prelude::*;
 use crate::blobs::{SEALED, Store, hash, is_sealed, link_or_copy};
 use crate::error::StoreError;
 
+/// How often a folder is put in place while others make and remove the same one.
+const TRIES: usize = 20;
+
 impl Store {
     /// Stores a manifest. Its files must be in the store already.
     pub fn put_tree(&self, tree: &Tree) -> Result<Digest, StoreError> {
@@ -95,13 +98,19 @@ impl Store {
     fn make_folder(&self, tree: &Tree, path: &Path) -> Result<(), StoreError> {
         let made = self.0.scratch.path();
         self.fill(tree, &made)?;
-        if let Err(error) = self.rename(&made, path) {
-            fs::remove_tree(&made)?;
-            if !fs::exists(path) {
-                return Err(error);
+        let mut tries = 1;
+        loop {
+            match self.rename(&made, path) {
+                Ok(()) => return Ok(()),
+                Err(_) if fs::exists(path) => return Ok(fs::remove_tree(&made)?),
+                // What was in the way is not there any more: a collection of garbage has just taken it away.
+                Err(StoreError::File(error)) if error.is_in_the_way() && tries < TRIES => tries += 1,
+                Err(error) => {
+                    fs::remove_tree(&made)?;
+                    return Err(error);
+                }
             }
         }
-        Ok(())
     }
 
     /// Makes a changed folder again. One at a time among all processes and after another look under the lock, so that

@@ -224,3 +224,31 @@ proptest! {
         prop_assert!(store.fsck(false, &|_, _| ()).unwrap().is_sound());
     }
 }
+
+/// Who makes the folder of a tree finds one of another in the way, which a collection takes away before it is looked at.
+#[test]
+fn a_tree_is_made_while_others_make_it_and_a_collection_takes_it_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("store")).unwrap();
+    let file = TreeEntry::File { digest: store.put_bytes(b"x").unwrap(), size: 1, executable: false };
+    let tree = store.put_tree(&Tree { entries: BTreeMap::from([(RelPath::new("a").unwrap(), file)]) }).unwrap();
+    let made = store.tree_path(&tree).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let make = || (0..4000).map(|_| store.tree_path(&tree)).find_map(Result::err);
+        let makers = [scope.spawn(make), scope.spawn(make), scope.spawn(make)];
+        let collection = scope.spawn(|| {
+            let mut taken = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let aside = folder.path().join(format!("aside{taken}"));
+                taken += u32::from(fs::rename(&made, aside).is_ok());
+            }
+            taken
+        });
+        let errors: Vec<String> =
+            makers.into_iter().filter_map(|maker| maker.join().unwrap()).map(|error| error.to_string()).collect();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(errors.is_empty(), "{errors:?}");
+        assert!(collection.join().unwrap() > 0, "nothing was taken away");
+    });
+}
