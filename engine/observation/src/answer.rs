@@ -41,7 +41,8 @@ pub struct Fingerprint {
     pub ctime: i64,
     /// Type and permission bits; 0 when there is nothing at the path.
     pub mode: u32,
-    /// Whether a file has other names, by which it may be changed unseen by whoever watches this one.
+    /// Whether it may change unseen by whoever watches the path: a file by its other names, the listing of a folder by what
+    /// the links in it lead to.
     pub linked: bool,
     /// Whether the times were old enough when it was taken for a later change to show in them.
     pub settled: bool,

@@ -148,8 +148,10 @@ fn list(path: &Path) -> Result<(Vec<Entry>, Fingerprint), FileError> {
         entries => entries?,
     };
     let mut fingerprint = Fingerprint::of(&before, now);
-    // What a link leads to may change without a trace in the folder.
-    fingerprint.settled &= !entries.iter().any(|entry| entry.is_symlink);
+    // What a link leads to may change without a trace in the folder, also for who watches it.
+    let has_links = entries.iter().any(|entry| entry.is_symlink);
+    fingerprint.settled &= !has_links;
+    fingerprint.linked |= has_links;
     let resolve = |entry: fs::FolderEntry| {
         let folder = match entry.is_symlink {
             true => fs::stat(&path.join(&entry.name)).ok()?.kind == FileKind::Folder,
