@@ -193,6 +193,32 @@ thing = rule(
 }
 
 #[test]
+fn what_a_link_leads_to_is_seen_without_and_beside_a_watcher() {
+    for watched in [false, true] {
+        let workspace = Workspace::new();
+        Model::new(1).write(&workspace);
+        std::os::unix::fs::symlink("../far/far.txt", workspace.root().join("p0/far.txt")).unwrap();
+        workspace.settle();
+        let _watcher = watched.then(|| workspace.watcher());
+        // Nothing of what happens to the file that the link leads to shows in the folder of the link.
+        let built = || match workspace::run(&workspace, &["//p0:t0"], |_| ()) {
+            (counts, Built::Made(made)) => (counts, made.get("p0/t0_far.txt").cloned()),
+            (_, Built::Failed(error)) => panic!("{error}, watched: {watched}"),
+        };
+        assert_eq!(built().1, None);
+        for text in ["first", "second"] {
+            workspace.write("far/far.txt", text);
+            assert_eq!(built().1.as_deref(), Some(text), "watched: {watched}");
+            let (again, _) = built();
+            assert_eq!((again.packages, again.targets, again.ran), (0, 0, 0), "nothing changed, watched: {watched}");
+        }
+        workspace.remove("far");
+        // The copy that was shown stays in build-out; the target has one source less.
+        assert_eq!(built().0.targets, 1, "watched: {watched}");
+    }
+}
+
+#[test]
 fn random_edits_build_as_from_nothing() {
     random_edits(false);
 }

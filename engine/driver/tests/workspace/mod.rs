@@ -100,7 +100,7 @@ impl Workspace {
 }
 
 fn settle(path: &Path, time: std::time::SystemTime) {
-    if path.ends_with("build-out") {
+    if path.ends_with("build-out") || path.is_symlink() {
         return;
     }
     if path.is_dir() {
