@@ -1,36 +1,18 @@
-//! Diagnostics for the terminal. Without colours they read exactly as `model::Diagnostic` displays itself.
+//! Diagnostics for the terminal: as `model::Diagnostic` displays itself, with colours.
 
-use model::{Diagnostic, Severity, printable};
+use model::{Diagnostic, DiagnosticPart};
 
 use crate::style::Style;
 
 /// One diagnostic, without a newline at its end.
 pub fn render(diagnostic: &Diagnostic, style: Style) -> String {
-    let mut text = String::new();
-    if let Some(location) = &diagnostic.location {
-        text.push_str(&format!("{}: ", style.strong(&location.to_string())));
-    }
-    let severity = match diagnostic.severity {
-        Severity::Error => style.bad("error"),
-        Severity::Warning => style.warn("warning"),
-    };
-    text.push_str(&format!("{severity}: {}", style.strong(&printable(&diagnostic.message))));
-    if let Some(line) = &diagnostic.source_line {
-        text.push_str(&format!("\n    {}", printable(line)));
-        if let Some(location) = &diagnostic.location {
-            let indent = location.column.saturating_sub(1) as usize;
-            let width = location.end_column.saturating_sub(location.column).max(1) as usize;
-            let width = width.min(line.chars().count().saturating_sub(indent).max(1));
-            text.push_str(&format!("\n    {}{}", " ".repeat(indent), style.bad(&"^".repeat(width))));
-        }
-    }
-    for note in &diagnostic.notes {
-        text.push_str(&format!("\n  {}: {}", style.faint("note"), printable(note)));
-    }
-    for hint in &diagnostic.hints {
-        text.push_str(&format!("\n  {}: {}", style.accent("hint"), printable(hint)));
-    }
-    text
+    diagnostic.render(|part, text| match part {
+        DiagnosticPart::Place | DiagnosticPart::Message => style.strong(text),
+        DiagnosticPart::Error | DiagnosticPart::Mark => style.bad(text),
+        DiagnosticPart::Warning => style.warn(text),
+        DiagnosticPart::Note => style.faint(text),
+        DiagnosticPart::Hint => style.accent(text),
+    })
 }
 
 #[cfg(test)]

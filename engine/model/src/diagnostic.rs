@@ -45,6 +45,25 @@ pub struct Diagnostic {
     pub hints: Vec<String>,
 }
 
+/// A part of the text of a diagnostic that may have a colour of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiagnosticPart {
+    /// The location.
+    Place,
+    /// The word `error`.
+    Error,
+    /// The word `warning`.
+    Warning,
+    /// The message.
+    Message,
+    /// What marks the columns below the line.
+    Mark,
+    /// The word `note`.
+    Note,
+    /// The word `hint`.
+    Hint,
+}
+
 impl Diagnostic {
     /// An error without a place.
     pub fn error(message: impl Into<String>) -> Self {
@@ -97,6 +116,39 @@ impl Diagnostic {
             }
         }
     }
+
+    /// The text, without a newline at its end; `paint` may put colours around each part of it.
+    pub fn render(&self, paint: impl Fn(DiagnosticPart, &str) -> String) -> String {
+        let mut text = String::new();
+        if let Some(location) = &self.location {
+            text.push_str(&format!("{}: ", paint(DiagnosticPart::Place, &location.to_string())));
+        }
+        let severity = match self.severity {
+            Severity::Error => paint(DiagnosticPart::Error, "error"),
+            Severity::Warning => paint(DiagnosticPart::Warning, "warning"),
+        };
+        text.push_str(&format!("{severity}: {}", paint(DiagnosticPart::Message, &printable(&self.message))));
+        if let Some(line) = &self.source_line {
+            text.push_str(&format!("\n    {}", printable(line)));
+            if let Some(location) = &self.location {
+                let indent = location.column.saturating_sub(1) as usize;
+                let width = location.end_column.saturating_sub(location.column).max(1) as usize;
+                let width = width.min(line.chars().count().saturating_sub(indent).max(1));
+                text.push_str(&format!(
+                    "\n    {}{}",
+                    " ".repeat(indent),
+                    paint(DiagnosticPart::Mark, &"^".repeat(width))
+                ));
+            }
+        }
+        for note in &self.notes {
+            text.push_str(&format!("\n  {}: {}", paint(DiagnosticPart::Note, "note"), printable(note)));
+        }
+        for hint in &self.hints {
+            text.push_str(&format!("\n  {}: {}", paint(DiagnosticPart::Hint, "hint"), printable(hint)));
+        }
+        text
+    }
 }
 
 /// The text with a visible sign in the place of each character that would do something to a terminal, or to the order of
@@ -125,30 +177,7 @@ impl fmt::Display for Location {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(location) = &self.location {
-            write!(f, "{location}: ")?;
-        }
-        let severity = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        write!(f, "{severity}: {}", printable(&self.message))?;
-        if let Some(line) = &self.source_line {
-            write!(f, "\n    {}", printable(line))?;
-            if let Some(location) = &self.location {
-                let indent = location.column.saturating_sub(1) as usize;
-                let width = location.end_column.saturating_sub(location.column).max(1) as usize;
-                let width = width.min(line.chars().count().saturating_sub(indent).max(1));
-                write!(f, "\n    {}{}", " ".repeat(indent), "^".repeat(width))?;
-            }
-        }
-        for note in &self.notes {
-            write!(f, "\n  note: {}", printable(note))?;
-        }
-        for hint in &self.hints {
-            write!(f, "\n  hint: {}", printable(hint))?;
-        }
-        Ok(())
+        f.write_str(&self.render(|_, text| text.to_owned()))
     }
 }
 

@@ -27,7 +27,7 @@ pub use configuration::{Configuration, Platform};
 pub use configured::{ConfiguredTarget, DEFAULT_INFO, DefaultInfo, RUNFILES, TargetKey};
 pub use data::{Configurable, Data, FunctionRef, Part, ProviderId, ProviderInstance, Select};
 pub use depset::{Depset, Order};
-pub use diagnostic::{Diagnostic, Diagnostics, Location, Severity, printable};
+pub use diagnostic::{Diagnostic, DiagnosticPart, Diagnostics, Location, Severity, printable};
 pub use digest::{Digest, DigestError, KeyBuilder};
 pub use event::{ActionOutcome, Event, NoReporter, Reporter, TestStatus};
 pub use label::{Label, LabelError, PackageId};

@@ -134,9 +134,11 @@ impl Answer {
 
     /// Waits; false once the other side is gone or the server ends.
     pub fn pause(&mut self, time: Duration) -> bool {
-        let _ = self.stream.set_read_timeout(Some(time));
-        let mut byte = [0];
-        let gone = matches!((&self.stream).read(&mut byte), Ok(0));
+        // A socket has no timeout of zero.
+        let gone = !time.is_zero() && {
+            let _ = self.stream.set_read_timeout(Some(time));
+            matches!((&self.stream).read(&mut [0]), Ok(0))
+        };
         !gone && !self.ended.load(Ordering::SeqCst)
     }
 

@@ -33,7 +33,6 @@ mod samples;
 mod scenario;
 mod seed;
 mod servers;
-mod slow_server;
 mod template;
 mod trials;
 mod twins;

@@ -1,14 +1,17 @@
 //! Debian packages made here, and a mirror that serves them: what tries fetch comes from this machine alone.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::slow_server::{Files, SlowServer};
+use crate::http_server::HttpServer;
 use crate::workspace::Workspace;
 
+/// In how many pieces a package is sent.
+const PIECES: usize = 12;
 /// Programs that actions of rows need of the shell's package.
 const PROGRAMS: [&str; 8] = ["cat", "echo", "head", "sh", "sleep", "tail", "true", "wc"];
 
@@ -20,7 +23,7 @@ pub struct Package {
 
 /// A running mirror.
 pub struct Mirror {
-    server: SlowServer,
+    server: HttpServer,
     /// The declarations of the packages, by which workspaces refer to them.
     rules: Vec<String>,
 }
@@ -72,16 +75,28 @@ impl Package {
 
 impl Mirror {
     /// Serves packages, with a pause before each piece of them.
-    pub fn start(packages: Vec<Package>, pause: Duration) -> Result<Self, String> {
+    pub fn start(packages: Vec<Package>, pause: Duration) -> Self {
         let rules = packages.iter().map(Package::rule).collect();
-        let files: Files =
+        let files: BTreeMap<String, Vec<u8>> =
             packages.into_iter().map(|package| (format!("/{}", package.path()), package.archive)).collect();
-        Ok(Self { server: SlowServer::start(files, pause)?, rules })
+        let server = HttpServer::start(move |request, answer| {
+            let Some(body) = files.get(&request.path) else {
+                answer.respond("404 Not Found", &[], b"");
+                return;
+            };
+            // Whoever asked may be killed while it is answered.
+            answer.send(
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).as_bytes(),
+            );
+            let mut pieces = body.chunks(body.len().div_ceil(PIECES).max(1));
+            pieces.all(|piece| answer.pause(pause) && answer.send(piece));
+        });
+        Self { server, rules }
     }
 
     /// Its address, as an endpoint.
     pub fn endpoint(&self) -> String {
-        self.server.endpoint()
+        format!("http://{}", self.server.address())
     }
 
     /// Declares all packages in a package of the workspace.

@@ -21,8 +21,9 @@ use host::fs::{self, FileError, FileStat};
 use model::Digest;
 use rayon::prelude::*;
 
-use crate::blobs::{Store, hash};
+use crate::blobs::Store;
 use crate::error::StoreError;
+use crate::files::hash;
 
 /// Clocks are set, files take time to be made: so long before the moment a birth is doubted.
 const MARGIN: i128 = 600 * 1_000_000_000;

@@ -7,8 +7,9 @@ use host::fs;
 use model::Digest;
 use rayon::prelude::*;
 
-use crate::blobs::{Store, is_sealed};
+use crate::blobs::Store;
 use crate::error::StoreError;
+use crate::files::is_sealed;
 
 /// How often a check says how far it is.
 const STEPS: usize = 20;

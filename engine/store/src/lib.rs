@@ -7,6 +7,7 @@ mod blobs;
 mod damage;
 mod epoch;
 mod error;
+mod files;
 mod fsck;
 mod gate;
 mod gc;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use host::fs::{self, FileError};
 use model::Digest;
 
-use crate::blobs::failed;
+use crate::files::failed;
 use crate::memo::PRECISION;
 use crate::memo_record::{HEADER, Kind, Record, is_unfinished, scan};
 use crate::waiting::Waiting;

@@ -10,8 +10,9 @@ use host::fs::{self, FileKind};
 use model::Digest;
 use rayon::prelude::*;
 
-use crate::blobs::{Store, link_or_copy};
+use crate::blobs::Store;
 use crate::error::StoreError;
+use crate::files::{TRIES, link_or_copy};
 
 /// How many files were put in place, and how many were there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,9 +22,6 @@ pub struct Restored {
     /// There before.
     pub present: usize,
 }
-
-/// How often a file is tried that others put in place at the same time.
-const TRIES: usize = 20;
 
 /// A content and where it is to be put.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,8 +16,8 @@ use host::fs;
 use memmap2::Mmap;
 use model::Digest;
 
-use crate::blobs::failed;
 use crate::error::StoreError;
+use crate::files::failed;
 
 const MAGIC: &[u8; 8] = b"BLDTABL1";
 const CHECK: usize = 16;

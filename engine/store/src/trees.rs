@@ -8,11 +8,9 @@ use host::fs::{self, FileKind};
 use model::{Digest, RelPath, Tree, TreeEntry};
 use rayon::prelude::*;
 
-use crate::blobs::{SEALED, Store, hash, is_sealed, link_or_copy};
+use crate::blobs::Store;
 use crate::error::StoreError;
-
-/// How often a folder is put in place while others make and remove the same one.
-const TRIES: usize = 20;
+use crate::files::{SEALED, TRIES, hash, is_sealed, link_or_copy};
 
 impl Store {
     /// Stores a manifest. Its files must be in the store already.

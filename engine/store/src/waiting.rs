@@ -10,7 +10,7 @@ use std::sync::Arc;
 use host::fs::FileError;
 use host::lock::{self, Holder};
 
-use crate::blobs::failed;
+use crate::files::failed;
 
 /// Takes a line for people.
 pub type Tell = Arc<dyn Fn(&str) + Send + Sync>;

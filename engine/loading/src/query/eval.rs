@@ -14,13 +14,14 @@ use crate::patterns::Wildcards;
 
 type Labels = Vec<Label>;
 
-fn combine(left: Labels, operator: Operator, right: Labels) -> Labels {
-    let in_right: HashSet<&Label> = right.iter().collect();
-    match operator {
-        Operator::Union => sorted([left, right].concat()),
-        Operator::Intersect => left.into_iter().filter(|label| in_right.contains(label)).collect(),
-        Operator::Except => left.into_iter().filter(|label| !in_right.contains(label)).collect(),
+fn combine(mut left: Labels, operator: Operator, right: Labels) -> Labels {
+    if operator == Operator::Union {
+        left.extend(right);
+        return sorted(left);
     }
+    let right: HashSet<Label> = right.into_iter().collect();
+    left.retain(|label| right.contains(label) == (operator == Operator::Intersect));
+    left
 }
 
 /// One evaluation of a query.

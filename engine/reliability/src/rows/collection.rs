@@ -73,7 +73,7 @@ fn run(trials: &mut Trials) {
 
 impl Shared {
     fn new(trials: &Trials) -> Result<Self, String> {
-        let mirror = Mirror::start(vec![Package::shell()?], Duration::ZERO)?;
+        let mirror = Mirror::start(vec![Package::shell()?], Duration::ZERO);
         let template = Template::filled(trials.program(), |workspace| {
             let workspace = Workspace::new(workspace.root().into(), workspace.store().into(), trials.program().clone());
             let workspace = mirror.give_shell(workspace);

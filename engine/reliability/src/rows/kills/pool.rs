@@ -19,7 +19,7 @@ pub fn start() -> Result<Mirror, String> {
             std::fs::write(folder.join(format!("usr/share/d{n}")), content(n))
         })
     };
-    Mirror::start((0..PACKAGES).map(package).collect::<Result<_, _>>()?, PAUSE)
+    Ok(Mirror::start((0..PACKAGES).map(package).collect::<Result<_, _>>()?, PAUSE))
 }
 
 /// Whether the outputs are what is in the packages.

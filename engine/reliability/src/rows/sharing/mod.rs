@@ -65,7 +65,7 @@ fn run(trials: &mut Trials) {
 
 impl Shared {
     fn new(trials: &Trials) -> Result<Self, String> {
-        let mirror = Mirror::start(vec![Package::shell()?], std::time::Duration::ZERO)?;
+        let mirror = Mirror::start(vec![Package::shell()?], std::time::Duration::ZERO);
         let template = Template::filled(trials.program(), |workspace| {
             let (root, store) = (workspace.root().to_owned(), workspace.store().to_owned());
             let workspace = mirror.give_shell(crate::workspace::Workspace::new(root, store, trials.program().clone()));
