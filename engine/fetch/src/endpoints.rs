@@ -34,8 +34,17 @@ pub struct Registry {
     pub name: String,
     /// `host:port`, with a path prefix where the registry has one.
     pub address: String,
-    /// Whether it is spoken to by plain HTTP.
-    pub insecure: bool,
+    /// How it is spoken to; if nothing is said, with TLS unless it is on this machine.
+    pub scheme: Option<Scheme>,
+}
+
+/// How a registry is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// With TLS.
+    Https,
+    /// Without.
+    Http,
 }
 
 /// How much is expected of endpoints and taken from them.
@@ -244,10 +253,10 @@ impl Endpoints {
         self.network.download_limit = self.network.download_limit.or(file.network.download_limit);
         for (name, entry) in file.registries {
             let registry = match entry {
-                RegistryEntry::Address(address) => Registry::parse(&name, &address),
-                RegistryEntry::Table { address, insecure } => {
-                    let parsed = Registry::parse(&name, &address);
-                    Registry { insecure: insecure || parsed.insecure, ..parsed }
+                RegistryEntry::Address(address) => Registry::parse(&origin, &name, &address)?,
+                RegistryEntry::Table { address, insecure: false } => Registry::parse(&origin, &name, &address)?,
+                RegistryEntry::Table { address, insecure: true } => {
+                    Registry { scheme: Some(Scheme::Http), ..Registry::parse(&origin, &name, &address)? }
                 }
             };
             self.registries.entry(name).or_insert(registry);
@@ -269,8 +278,8 @@ impl Endpoints {
             } else if let Some(registry) = name.strip_prefix("BUILD_REGISTRY_") {
                 let wanted = registry.to_lowercase().replace('_', "-");
                 let known = self.registries.keys().find(|key| key.to_lowercase().replace('_', "-") == wanted);
-                let name = known.cloned().unwrap_or(wanted);
-                self.registries.insert(name.clone(), Registry::parse(&name, value));
+                let registry = Registry::parse(name, &known.cloned().unwrap_or(wanted), value)?;
+                self.registries.insert(registry.name.clone(), registry);
             }
         }
         Ok(())
@@ -278,18 +287,38 @@ impl Endpoints {
 }
 
 impl Registry {
-    /// The address for a client: with `http://` before it where TLS is not spoken.
+    /// The address for a client: with the scheme before it where one is said.
     pub fn endpoint(&self) -> String {
-        if self.insecure { format!("http://{}", self.address) } else { self.address.clone() }
+        match self.scheme {
+            Some(Scheme::Https) => format!("https://{}", self.address),
+            Some(Scheme::Http) => format!("http://{}", self.address),
+            None => self.address.clone(),
+        }
     }
 
-    /// `host:port`, with `http://` before it for plain HTTP.
-    fn parse(name: &str, address: &str) -> Self {
-        let (address, insecure) = match address.strip_prefix("http://") {
-            Some(rest) => (rest, true),
-            None => (address.strip_prefix("https://").unwrap_or(address), false),
+    /// `host:port`, with `https://` or `http://` before it where that is to be said. `origin` is where it was written.
+    fn parse(origin: &str, name: &str, text: &str) -> Result<Self, FetchError> {
+        // The address is shown in messages and is part of the names of images: it holds no password, nor does an error.
+        let wrong = |what: &str| {
+            let reason =
+                format!("the address of the registry `{name}` {what}; expected `host:port` or `https://host:port`");
+            FetchError::Configuration { origin: origin.to_owned(), reason }
         };
-        Self { name: name.to_owned(), address: address.trim_end_matches('/').to_owned(), insecure }
+        let (scheme, address) = match text.trim().split_once("://") {
+            Some(("https", rest)) => (Some(Scheme::Https), rest),
+            Some(("http", rest)) => (Some(Scheme::Http), rest),
+            Some(_) => return Err(wrong("has another scheme than https and http")),
+            None => (None, text.trim()),
+        };
+        let address = address.trim_end_matches('/');
+        let url = Url::parse(&format!("https://{address}/")).map_err(|_| wrong("cannot be read"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong("holds credentials, which belong into docker's config.json (`docker login`)"));
+        }
+        if url.query().is_some() || url.fragment().is_some() || address.contains(char::is_whitespace) {
+            return Err(wrong("cannot be read"));
+        }
+        Ok(Self { name: name.to_owned(), address: address.to_owned(), scheme })
     }
 }
 
@@ -352,7 +381,6 @@ mod tests {
         assert_eq!(shown(&endpoints, Ecosystem::Go), ["https://user/go/"]);
         assert_eq!(shown(&endpoints, Ecosystem::Pypi), ["https://env/simple/", "https://second/simple/"]);
         assert_eq!(shown(&endpoints, Ecosystem::Debian), ["file:///mirror/"]);
-        assert_eq!(endpoints.registry("staging").unwrap(), &Registry::parse("staging", "http://localhost:5001"));
         assert_eq!(endpoints.registry("staging").unwrap().endpoint(), "http://localhost:5001");
         assert_eq!(endpoints.registry("local").unwrap().endpoint(), "http://l:1");
         assert_eq!(endpoints.registry("of-test").unwrap().endpoint(), "t:1");
@@ -360,6 +388,42 @@ mod tests {
         assert_eq!(endpoints.network(), network);
         assert!(endpoints.add_environment(&[set("BUILD_DOWNLOAD_LIMIT", "much")]).is_err());
         assert!(endpoints.add_file(Path::new("f"), "[network]\ntimeout = 0").is_err());
+    }
+
+    #[test]
+    fn a_registry_is_spoken_to_as_its_address_says() {
+        let registry = |text: &str| Registry::parse("f", "r", text);
+        for (text, endpoint) in [
+            ("r.example:5000", "r.example:5000"),
+            ("https://127.0.0.1:5000/", "https://127.0.0.1:5000"),
+            (" http://localhost:5000/team ", "http://localhost:5000/team"),
+            ("[::1]:5000", "[::1]:5000"),
+        ] {
+            assert_eq!(registry(text).unwrap().endpoint(), endpoint);
+        }
+        for text in [
+            "",
+            "ftp://r",
+            "https://",
+            "r:5000?x",
+            "r:5000#x",
+            "r x",
+            "r:port",
+            "robot:token@r:5000",
+            "https://token@r",
+        ] {
+            let error = registry(text).unwrap_err().to_string();
+            assert!(
+                error.starts_with("cannot use f: the address of the registry `r` ") && !error.contains("token"),
+                "{error}"
+            );
+        }
+        let mut endpoints = Endpoints::empty();
+        let text = "[registries]\nl = {address = \"https://l:1\", insecure = true}\ns = {address = \"https://s:1\"}";
+        endpoints.add_file(Path::new("f"), text).unwrap();
+        assert_eq!(endpoints.registry("l").unwrap().endpoint(), "http://l:1");
+        assert_eq!(endpoints.registry("s").unwrap().endpoint(), "https://s:1");
+        assert!(endpoints.add_environment(&[("BUILD_REGISTRY_L".to_owned(), "a b".to_owned())]).is_err());
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod zip_archive;
 mod zip_directory;
 
 pub use self::archive::ArchiveError;
-pub use endpoints::{Ecosystem, Endpoints, Network, Registry};
+pub use endpoints::{Ecosystem, Endpoints, Network, Registry, Scheme};
 pub use error::FetchError;
 pub use repositories::Repositories;
 pub use run::{Fetched, run};
