@@ -6,7 +6,7 @@ use std::path::Path;
 /// Crates by level, bottom up.
 const LEVELS: [&[&str]; 8] = [
     &["model", "host"],
-    &["store", "script", "observation", "watch", "archive"],
+    &["store", "script", "observation", "watch", "archive", "http_client"],
     &["loading", "snapshot", "oci", "proto", "fetch", "sandbox"],
     &["analysis", "execution"],
     &["deploy", "remote"],

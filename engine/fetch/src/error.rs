@@ -39,6 +39,16 @@ pub enum FetchError {
         /// How often it was tried.
         attempts: u32,
     },
+    /// An endpoint does not prove that it is the one that was configured.
+    #[error("cannot download {what} from {endpoint}: {reason}; nothing was sent to it")]
+    Certificate {
+        /// The package, for people.
+        what: String,
+        /// The endpoint, without credentials.
+        endpoint: String,
+        /// What is wrong with its certificate.
+        reason: String,
+    },
     /// An endpoint refused.
     #[error("{endpoint} answered {status} when asked for {what}")]
     Refused {
@@ -180,6 +190,7 @@ impl FetchError {
                     "`build fetch //...`, while there is one, brings all that builds need from outside".into(),
                 ]
             }
+            Self::Certificate { .. } => http_client::CERTIFICATE_HINTS.map(str::to_owned).to_vec(),
             Self::Refused { status: 401 | 403, .. } => {
                 vec!["check the credentials of that endpoint in your configuration".into()]
             }

@@ -9,9 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use host::pace::Pace;
+use http_client::{Failure, FailureKind, Pace, Redirects};
 use model::{Event, Reporter};
 use reqwest::StatusCode;
 use sha2::{Digest as _, Sha256};
@@ -75,11 +75,11 @@ enum Fault {
     Passing(String),
     /// Another attempt would end in the same way.
     Misled(String),
+    /// The endpoint does not prove who it is.
+    Certificate(String),
     Fatal(FetchError),
 }
 
-/// How often a request is sent elsewhere.
-const REDIRECTS: usize = 10;
 const SILENT: &str = "no answer in time";
 
 /// Transfers of this crate count from here, so that their ids differ from those of image pushes.
@@ -106,16 +106,9 @@ impl Patience {
 
 impl Transport {
     pub(crate) fn with(patience: Patience) -> Result<Self, FetchError> {
-        // Fails when a provider was installed before, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let failed = |reason: String| FetchError::Client(reason);
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("build/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(patience.connect)
-            .redirect(reqwest::redirect::Policy::custom(redirected))
-            .referer(false)
-            .build()
-            .map_err(|error| failed(error.without_url().to_string()))?;
+        let client = http_client::client(patience.connect, Redirects::Follow);
+        let client = client.map_err(|failure| failed(failure.reason))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("fetch")
@@ -181,7 +174,7 @@ impl Transport {
                         || *status == StatusCode::TOO_MANY_REQUESTS
                         || *status == StatusCode::REQUEST_TIMEOUT
                 }
-                Fault::Absent | Fault::Misled(_) | Fault::Fatal(_) => false,
+                Fault::Absent | Fault::Misled(_) | Fault::Certificate(_) | Fault::Fatal(_) => false,
             };
             if !passing || attempt >= self.patience.attempts {
                 return Err(fault.into_error(request.what, url, attempt));
@@ -232,6 +225,7 @@ impl Fault {
             Self::Passing(reason) | Self::Misled(reason) => {
                 FetchError::Unreachable { what, endpoint, reason, attempts }
             }
+            Self::Certificate(reason) => FetchError::Certificate { what, endpoint, reason },
             Self::Fatal(error) => error,
         }
     }
@@ -241,7 +235,7 @@ impl Fault {
 async fn pump(get: reqwest::RequestBuilder, sender: SyncSender<Message>, patience: Patience) {
     let mut response = match tokio::time::timeout(patience.connect + patience.idle, get.send()).await {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => return send(&sender, Message::Failed(fault(error))),
+        Ok(Err(error)) => return send(&sender, Message::Failed(Failure::from(error).into())),
         Err(_) => return send(&sender, Message::Failed(Fault::Passing(SILENT.to_owned()))),
     };
     let status = response.status();
@@ -257,72 +251,31 @@ async fn pump(get: reqwest::RequestBuilder, sender: SyncSender<Message>, patienc
     send(&sender, Message::Head { total, url: response.url().clone(), content_type });
     let mut pace = Pace::new(patience.idle);
     loop {
-        match chunk(&mut response, &mut pace).await {
+        match http_client::chunk(&mut response, &mut pace).await {
             Ok(Some(chunk)) => {
                 if tokio::task::block_in_place(|| sender.send(Message::Chunk(chunk))).is_err() {
                     return;
                 }
             }
             Ok(None) => return send(&sender, Message::End),
-            Err(fault) => return send(&sender, Message::Failed(fault)),
+            Err(failure) => return send(&sender, Message::Failed(failure.into())),
         }
     }
 }
 
-/// The next piece of a body. Only the time in which it is waited for counts, not that in which it is written.
-async fn chunk(response: &mut reqwest::Response, pace: &mut Pace) -> Result<Option<Vec<u8>>, Fault> {
-    loop {
-        let began = Instant::now();
-        let came = tokio::time::timeout(pace.rest(), response.chunk()).await;
-        let chunk = came.as_ref().ok().and_then(|came| came.as_ref().ok()?.as_ref());
-        let judged = pace.count(chunk.map_or(0, |chunk| chunk.len() as u64), began.elapsed());
-        match came {
-            Ok(came) => return came.map(|chunk| chunk.map(Into::into)).map_err(fault),
-            Err(_) => judged.map_err(|slow| Fault::Passing(slow.to_string()))?,
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            FailureKind::Passing => Self::Passing(failure.reason),
+            FailureKind::Misled => Self::Misled(failure.reason),
+            FailureKind::Certificate => Self::Certificate(failure.reason),
         }
-    }
-}
-
-/// Follows a redirect, but not without end and never away from TLS: what is asked for need not be everybody's to see.
-/// Credentials do not go along to another host, scheme or port; the client sees to that.
-fn redirected(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
-    let from = attempt.previous().last().map_or("", Url::scheme);
-    if attempt.previous().len() > REDIRECTS {
-        return attempt.error("it redirects without end");
-    }
-    match may_follow(from, attempt.url().scheme()) {
-        true => attempt.follow(),
-        false => attempt.error("it redirects to an address that is not one of https"),
-    }
-}
-
-fn may_follow(from: &str, to: &str) -> bool {
-    to == "https" || (to == "http" && from == "http")
-}
-
-fn fault(error: reqwest::Error) -> Fault {
-    match error.is_redirect() || error.is_builder() {
-        true => Fault::Misled(reason(error)),
-        false => Fault::Passing(reason(error)),
     }
 }
 
 fn send(sender: &SyncSender<Message>, message: Message) {
     // The receiver is gone when it has seen enough.
     let _ = tokio::task::block_in_place(|| sender.send(message));
-}
-
-/// The innermost cause, which says more than "error sending request"; without the URL, which may hold credentials.
-fn reason(error: reqwest::Error) -> String {
-    if error.is_timeout() {
-        return SILENT.to_owned();
-    }
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 fn read_file(url: &Url, sender: &SyncSender<Message>) {

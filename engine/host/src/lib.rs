@@ -11,6 +11,5 @@ pub mod foreign;
 pub mod fs;
 pub mod lock;
 pub mod memory;
-pub mod pace;
 pub mod process;
 pub mod remedy;

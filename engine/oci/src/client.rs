@@ -7,17 +7,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::stream::{Stream, StreamExt};
-use host::pace::Pace;
+use http_client::{Pace, Redirects, may_follow};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
-use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
 use crate::digest::Sha256;
-use crate::error::{Attempt, OciError, innermost};
+use crate::error::{Attempt, OciError};
 use crate::layout::MANIFEST_MEDIA_TYPE;
 use crate::registry::Registry;
 use crate::token::{Scope, Tokens};
@@ -27,7 +26,6 @@ const MANIFEST_LIMIT: u64 = 4 << 20;
 /// The most bytes of an error that are looked at.
 const ERROR_LIMIT: u64 = 64 << 10;
 const CONNECT: Duration = Duration::from_secs(10);
-const REDIRECTS: usize = 10;
 
 const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json";
@@ -64,17 +62,11 @@ pub(crate) enum BodyError {
 
 impl Client {
     pub(crate) fn new(registry: &Registry, repository: &str) -> Result<Self, OciError> {
-        // The process may have chosen a provider already; any will do.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = |policy: Policy| {
-            let builder = reqwest::Client::builder()
-                .user_agent(concat!("build/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(CONNECT.min(registry.timeout))
-                .redirect(policy)
-                .referer(false);
-            builder.build().map_err(|error| registry.attempt(repository, "a connection").unreachable(error))
+        let client = |redirects: Redirects| {
+            let client = http_client::client(CONNECT.min(registry.timeout), redirects);
+            client.map_err(|failure| registry.attempt(repository, "a connection").unreachable(failure))
         };
-        let (reads, writes) = (client(Policy::custom(redirected))?, client(Policy::none())?);
+        let (reads, writes) = (client(Redirects::Follow)?, client(Redirects::Stay)?);
         let (registry, repository, tokens) = (registry.clone(), repository.to_owned(), Tokens::default());
         Ok(Self { registry, repository, reads, writes, tokens })
     }
@@ -252,7 +244,7 @@ impl Client {
     pub(crate) async fn answer(&self, request: RequestBuilder, attempt: &Attempt<'_>) -> Result<Response, OciError> {
         match tokio::time::timeout(CONNECT.min(self.registry.timeout) + self.registry.timeout, request.send()).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(attempt.unreachable(error)),
+            Ok(Err(error)) => Err(attempt.unreachable(error.into())),
             Err(_) => Err(attempt.silent(self.registry.timeout)),
         }
     }
@@ -269,7 +261,7 @@ impl Client {
         let mut before = 0;
         loop {
             if let Ok(answered) = tokio::time::timeout(self.registry.timeout, &mut sending).await {
-                return answered.map_err(|error| attempt.unreachable(error));
+                return answered.map_err(|error| attempt.unreachable(error.into()));
             }
             let now = sent.load(Ordering::Relaxed);
             if now == before {
@@ -304,22 +296,11 @@ impl Client {
 impl Body {
     /// The next piece.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, BodyError> {
-        loop {
-            let began = Instant::now();
-            let came = tokio::time::timeout(self.pace.rest(), self.response.chunk()).await;
-            let came = came.map(|came| came.map(|piece| piece.map(Vec::from)));
-            let piece = came.as_ref().ok().and_then(|came| came.as_ref().ok()?.as_ref());
-            let bytes = piece.map_or(0, |piece| piece.len() as u64);
-            let judged = self.pace.count(bytes, began.elapsed());
-            match came {
-                Ok(Ok(piece)) => {
-                    self.left = self.left.checked_sub(bytes).ok_or(BodyError::TooLong)?;
-                    return Ok(piece);
-                }
-                Ok(Err(error)) => return Err(BodyError::Broken(innermost(&error.without_url()))),
-                Err(_) => judged.map_err(|slow| BodyError::Broken(slow.to_string()))?,
-            }
-        }
+        let piece = http_client::chunk(&mut self.response, &mut self.pace).await;
+        let piece = piece.map_err(|failure| BodyError::Broken(failure.reason))?;
+        let bytes = piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        self.left = self.left.checked_sub(bytes).ok_or(BodyError::TooLong)?;
+        Ok(piece)
     }
 
     /// All of it.
@@ -333,24 +314,6 @@ impl Body {
         }
         Ok(bytes)
     }
-}
-
-/// Follows a redirect of a request that reads, but not without end and never away from TLS. The client takes the
-/// credentials off where host, port or scheme differ.
-fn redirected(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
-    let from = attempt.previous().last().map_or("", Url::scheme);
-    if attempt.previous().len() > REDIRECTS {
-        return attempt.error("it redirects without end");
-    }
-    match may_follow(from, attempt.url().scheme()) {
-        true => attempt.follow(),
-        false => attempt.error("it redirects to an address that is not one of https"),
-    }
-}
-
-/// Whether an address of one scheme may lead to one of another.
-pub(crate) fn may_follow(from: &str, to: &str) -> bool {
-    to == "https" || (to == "http" && from == "http")
 }
 
 /// A registry's words for people: nothing that a terminal would obey, and not too many.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use host::fs::FileError;
+use http_client::{Failure, FailureKind};
 use model::{Diagnostic, RelPath, TreeError};
 use store::StoreError;
 
@@ -75,6 +76,14 @@ pub enum OciError {
         /// The innermost cause.
         reason: String,
     },
+    /// The registry does not prove that it is the one that was configured.
+    #[error("cannot use the registry {registry}: {reason}; nothing was sent to it")]
+    Certificate {
+        /// Its address.
+        registry: String,
+        /// What is wrong with its certificate.
+        reason: String,
+    },
     /// The registry does not let us.
     #[error("the registry {registry} denies access to `{repository}`: {reason}")]
     Denied {
@@ -143,6 +152,7 @@ impl OciError {
         matches!(
             self,
             Self::Unreachable { .. }
+                | Self::Certificate { .. }
                 | Self::Denied { .. }
                 | Self::NotFound { .. }
                 | Self::Failing { .. }
@@ -167,6 +177,7 @@ impl OciError {
                     "to build without a network later, type `build fetch //...` while there is one".into(),
                 ];
             }
+            Self::Certificate { .. } => return http_client::CERTIFICATE_HINTS.map(str::to_owned).to_vec(),
             Self::Denied { registry, .. } => {
                 format!("log in with `docker login {registry}`, or ask for the right to push")
             }
@@ -218,9 +229,12 @@ pub(crate) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// No answer, or none that can be read.
-    pub(crate) fn unreachable(&self, error: reqwest::Error) -> OciError {
-        // The address may hold a token of an upload.
-        OciError::Unreachable { registry: self.registry.into(), reason: innermost(&error.without_url()) }
+    pub(crate) fn unreachable(&self, failure: Failure) -> OciError {
+        let (registry, reason) = (self.registry.to_owned(), failure.reason);
+        match failure.kind {
+            FailureKind::Certificate => OciError::Certificate { registry, reason },
+            FailureKind::Passing | FailureKind::Misled => OciError::Unreachable { registry, reason },
+        }
     }
 
     /// No answer for so long.
@@ -283,15 +297,6 @@ impl Attempt<'_> {
         let what = format!("{} of `{}` from {}", self.what, self.repository, self.registry);
         OciError::Mismatch { what, expected: expected.to_string(), actual: actual.to_string() }
     }
-}
-
-/// The innermost cause, which says more than "error sending request".
-pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 /// The code and the words of an error's body: those of the specification's envelope, or the first line of whatever came.

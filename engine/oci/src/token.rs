@@ -8,11 +8,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use http_client::may_follow;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use url::{Host, Url};
 
 use crate::auth::Auth;
-use crate::client::{Client, may_follow};
+use crate::client::Client;
 use crate::error::{Attempt, OciError};
 
 /// What a request does.
