@@ -153,39 +153,52 @@ struct JsonHashes<'a> {
 }
 
 /// The files of an index page whose names are wanted, whichever form the endpoint answers in. An index of the network
-/// cannot name files of this machine.
+/// cannot name files of this machine, and one of TLS none without it.
 pub(crate) fn parse_index(
     what: &str,
     text: &str,
     from: &Downloaded,
     wanted: &dyn Fn(&str, Option<&str>) -> bool,
 ) -> Result<Vec<IndexFile>, FetchError> {
-    let file = |name: &str, address: &str, sha256: Option<&str>| {
+    let mut refused = None;
+    let mut file = |name: &str, address: &str, sha256: Option<&str>| {
         let sha256 = sha256.map(str::to_lowercase);
         let mut url = wanted(name, sha256.as_deref()).then(|| from.url.join(address).ok()).flatten()?;
         url.set_fragment(None);
-        let reachable = url.scheme() == from.url.scheme() || matches!(url.scheme(), "http" | "https");
-        reachable.then(|| IndexFile { name: name.to_owned(), url, sha256 })
+        let reachable = match (from.url.scheme(), url.scheme()) {
+            ("file", to) => matches!(to, "file" | "http" | "https"),
+            (from, to) => http_client::may_follow(from, to),
+        };
+        if !reachable {
+            refused = Some(format!("it names {name} at an address of `{}:`, which is not followed", url.scheme()));
+            return None;
+        }
+        Some(IndexFile { name: name.to_owned(), url, sha256 })
     };
+    let mut files = Vec::new();
     if from.content_type.contains("json") || text.trim_start().starts_with('{') {
         let index: JsonIndex<'_> = serde_json::from_str(text).map_err(|error| FetchError::Index {
             what: what.to_owned(),
             endpoint: from.asked.clone(),
             reason: error.to_string(),
         })?;
-        let files = index.files.iter();
-        return Ok(files.filter_map(|each| file(&each.filename, &each.url, each.hashes.sha256.as_deref())).collect());
+        files.extend(
+            index.files.iter().filter_map(|each| file(&each.filename, &each.url, each.hashes.sha256.as_deref())),
+        );
+    } else {
+        for anchor in text.split("<a ").skip(1) {
+            let Some((attributes, rest)) = anchor.split_once('>') else { continue };
+            let Some((name, _)) = rest.split_once("</a") else { continue };
+            let Some(href) = attribute(attributes, "href") else { continue };
+            let href = unescape(href);
+            let sha256 = href.split_once("#sha256=").map(|(_, sum)| sum.split('&').next().unwrap_or(sum));
+            files.extend(file(&unescape(name.trim()), &href, sha256));
+        }
     }
-    let mut files = Vec::new();
-    for anchor in text.split("<a ").skip(1) {
-        let Some((attributes, rest)) = anchor.split_once('>') else { continue };
-        let Some((name, _)) = rest.split_once("</a") else { continue };
-        let Some(href) = attribute(attributes, "href") else { continue };
-        let href = unescape(href);
-        let sha256 = href.split_once("#sha256=").map(|(_, sum)| sum.split('&').next().unwrap_or(sum));
-        files.extend(file(&unescape(name.trim()), &href, sha256));
+    match refused.filter(|_| files.is_empty()) {
+        Some(reason) => Err(FetchError::Index { what: what.to_owned(), endpoint: from.asked.clone(), reason }),
+        None => Ok(files),
     }
-    Ok(files)
 }
 
 fn attribute<'a>(attributes: &'a str, name: &str) -> Option<&'a str> {
@@ -235,8 +248,26 @@ mod tests {
         assert_eq!(files[0].url.as_str(), "https://index/simple/x/f/x.whl");
         let error = parse_index("{", &from("")).unwrap_err().to_string();
         assert!(error.starts_with("x from https://index/simple/x/ cannot be understood: EOF"), "{error}");
-        let local = r#"{"files":[{"filename":"x-1.0-py3-none-any.whl","url":"file:///dev/zero","hashes":{}}]}"#;
-        assert_eq!(parse_index(local, &from("")).unwrap(), []);
+    }
+
+    #[test]
+    fn an_index_of_tls_leads_to_tls_only() {
+        let parse = |at: &str, addresses: &[&str]| {
+            let anchors: Vec<String> = addresses.iter().map(|to| format!("<a href=\"{to}\">x-1.0.whl</a>")).collect();
+            let from = Downloaded { url: Url::parse(at).unwrap(), ..from("text/html") };
+            let files = parse_index("x", &anchors.concat(), &from, &|_, _| true);
+            files.map(|files| files.iter().map(|file| file.url.to_string()).collect::<Vec<_>>())
+        };
+        for (at, to) in [("https://i/", "http://f/"), ("https://i/", "file:///f"), ("http://i/", "file:///f")] {
+            let scheme = to.split(':').next().unwrap();
+            let refused = format!("it names x-1.0.whl at an address of `{scheme}:`, which is not followed");
+            let error = parse(at, &[to]).unwrap_err().to_string();
+            assert!(error.ends_with(&refused), "{error}");
+            assert_eq!(parse(at, &[to, "https://f/"]).unwrap(), ["https://f/"]);
+        }
+        for (at, to) in [("http://i/", "http://f/"), ("http://i/", "https://f/"), ("file:///i/", "file:///f")] {
+            assert_eq!(parse(at, &[to]).unwrap(), [to]);
+        }
     }
 
     #[test]
