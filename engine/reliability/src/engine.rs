@@ -48,6 +48,7 @@ fn carry_out(command: &str, arguments: &[String], reporter: Arc<Lines>) -> Resul
     let session = Session::open(options, reporter, Cancel::default())?;
     match command {
         "build" => drop(runtime.block_on(driver::build(&session, arguments, 10))?),
+        "fetch" => drop(runtime.block_on(driver::fetch(&session, arguments))?),
         "test" => drop(runtime.block_on(driver::test(&session, arguments))?),
         "query" => drop(driver::query(&session, &arguments.join(" "), QueryFormat::Label)?),
         "clean" => driver::clean(&session, false)?,

@@ -10,6 +10,7 @@
 
 mod attempt;
 mod bounded;
+mod demo_packages;
 mod engine;
 mod faulty;
 mod files;
@@ -34,6 +35,7 @@ mod scenario;
 mod seed;
 mod servers;
 mod template;
+mod tls_front;
 mod trials;
 mod twins;
 mod watched;

@@ -1,13 +1,15 @@
 //! A small workspace with one of each: text, a program, a folder with links, a written file, an image, a test.
 //!
 //! What it makes depends on one number, so that an edit is a new number, and the truth for each number is what another
-//! folder with a store of its own makes of it from nothing. Nothing is fetched: its shell is a tree of one program.
+//! folder with a store of its own makes of it from nothing. Its shell is a tree of one program; nothing is fetched, but
+//! for the number that has packages.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::attempt::Attempt;
+use crate::demo_packages::PackageServer;
 use crate::trials::Trials;
 use crate::workspace::{Entry, Workspace, entries};
 
@@ -58,12 +60,16 @@ oci_image(name = "image", entrypoint = ["/motd"], files = {"in.txt": "/motd"})
 sh_test(name = "test", src = "test.sh", data = [":upper"])
 "#;
 
+/// The number of the workspace that has a package of each kind besides.
+pub const WITH_PACKAGES: u64 = 3;
+
 /// What a workspace shows, with what lies behind its links: path to content.
 pub type Shown = BTreeMap<PathBuf, Entry>;
 
 /// The program that is the shell, and what clean builds showed.
 pub struct Reference {
     program: Vec<u8>,
+    packages: PackageServer,
     truths: Mutex<BTreeMap<u64, Shown>>,
 }
 
@@ -80,7 +86,13 @@ impl Reference {
             _ => None,
         });
         let program = found.ok_or("the shell's tree holds no program")?;
-        Ok(Self { program, truths: Mutex::default() })
+        let content = (0..100_000_u32).flat_map(|number| (number / 3).to_le_bytes()).collect();
+        Ok(Self { program, packages: PackageServer::start(content), truths: Mutex::default() })
+    }
+
+    /// An empty workspace of a try, on a machine that gets its packages from here.
+    pub fn workspace(&self, attempt: &Attempt, name: &str) -> Workspace {
+        self.packages.configure(attempt.workspace(name))
     }
 
     /// Writes the workspace with a number.
@@ -97,6 +109,9 @@ impl Reference {
         workspace.write("BUILD.star", TARGETS);
         workspace.write("test.sh", "test -s $RUNFILES_DIR/in.txt || true\n");
         workspace.write("other.txt", "other\n");
+        if number == WITH_PACKAGES {
+            self.packages.declare(workspace, "packages");
+        }
         self.edit(workspace, number);
     }
 
@@ -118,7 +133,7 @@ impl Reference {
         if let Some(shown) = self.truths.lock().expect("no panic in it").get(&number) {
             return Ok(shown.clone());
         }
-        let clean = attempt.workspace(&format!("clean{number}"));
+        let clean = self.workspace(attempt, &format!("clean{number}"));
         self.write(&clean, number);
         clean.run(&["build", "//..."]).expect(0)?;
         let shown = shown(&clean);

@@ -1,7 +1,7 @@
 //! The steps of the scenario: what comes before each, and the command in which the process ends.
 
 use crate::leftovers;
-use crate::reference::Reference;
+use crate::reference::{Reference, WITH_PACKAGES};
 use crate::workspace::Workspace;
 
 /// A command and the situation that it is typed in.
@@ -9,6 +9,8 @@ use crate::workspace::Workspace;
 pub enum Step {
     /// A build in a new store.
     Cold,
+    /// Packages of all kinds are fetched into a new store.
+    Fetch,
     /// A build after an edit.
     Edit,
     /// A build of what was only touched: nothing is made, but the state is kept anew.
@@ -29,8 +31,9 @@ pub enum Step {
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Cold,
+        Self::Fetch,
         Self::Edit,
         Self::Touch,
         Self::Show,
@@ -45,6 +48,7 @@ impl Step {
     pub fn command(self) -> &'static [&'static str] {
         match self {
             Self::Cold | Self::Edit | Self::Touch | Self::Show => &["build", "//..."],
+            Self::Fetch => &["fetch", "//..."],
             Self::Test => &["test", "//..."],
             Self::Query => &["query", "deps(//...)"],
             Self::Collect => &["gc", "1"],
@@ -65,18 +69,22 @@ impl Step {
 
     /// Whether each try begins with nothing.
     pub fn needs_fresh(self) -> bool {
-        self == Self::Cold
+        matches!(self, Self::Cold | Self::Fetch)
     }
 
     /// The number that the workspace has when the step is done.
     pub fn number(self) -> u64 {
-        if self == Self::Edit { 2 } else { 1 }
+        match self {
+            Self::Edit => 2,
+            Self::Fetch => WITH_PACKAGES,
+            _ => 1,
+        }
     }
 
     /// Brings a workspace, new or used, to where the command is typed.
     pub fn prepare(self, reference: &Reference, workspace: &Workspace) -> Result<(), String> {
-        if self == Self::Cold {
-            reference.write(workspace, 1);
+        if self.needs_fresh() {
+            reference.write(workspace, self.number());
             return Ok(());
         }
         if !workspace.store().exists() {
@@ -91,7 +99,7 @@ impl Step {
             Self::Touch => reference.write(workspace, 1),
             Self::Show | Self::Collect => workspace.remove("build-out"),
             Self::Check => leftovers::damage(workspace)?,
-            Self::Cold | Self::Test | Self::Query | Self::Clean => {}
+            Self::Cold | Self::Fetch | Self::Test | Self::Query | Self::Clean => {}
         }
         Ok(())
     }

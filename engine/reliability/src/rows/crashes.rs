@@ -61,7 +61,7 @@ fn crashes(trials: &mut Trials, reference: &Reference, attempt: &Attempt) -> Res
     let mut all = Vec::new();
     let mut dice = fastrand::Rng::with_seed(trials.settings().seed);
     for step in Step::ALL {
-        let workspace = attempt.workspace(&format!("{step:?}"));
+        let workspace = reference.workspace(&attempt, &format!("{step:?}"));
         step.prepare(reference, &workspace)?;
         let counted = engine::run(&workspace, attempt.folder(), Some(Fault::Count), step.command());
         counted.run.expect(step.code())?;
@@ -95,7 +95,7 @@ fn survive(reference: &Reference, attempt: &mut Attempt, batch: &[Crash]) -> Out
     for (number, crash) in batch.iter().enumerate() {
         let place = match workspace.take() {
             Some(workspace) if !crash.step.needs_fresh() => workspace,
-            _ => attempt.workspace(&format!("w{number}")),
+            _ => reference.workspace(attempt, &format!("w{number}")),
         };
         crash.step.prepare(reference, &place)?;
         let fault = Fault::Death(crash.call, crash.moment);

@@ -60,7 +60,7 @@ fn count(trials: &Trials, reference: &Reference) -> Result<Calls, String> {
     let attempt = Attempt::new(trials.settings().seed, ROW.number, u64::MAX, trials.program().clone());
     let mut all = Calls::new();
     for step in Step::ALL {
-        let workspace = attempt.workspace(&format!("{step:?}"));
+        let workspace = reference.workspace(&attempt, &format!("{step:?}"));
         step.prepare(reference, &workspace)?;
         let counted = engine::run(&workspace, attempt.folder(), Some(Fault::Count), step.command());
         counted.run.expect(step.code())?;
@@ -94,7 +94,7 @@ fn injected(reference: &Reference, calls: &Calls, attempt: &mut Attempt) -> Outc
     let span = if attempt.dice.bool() { Span::Once } else { Span::Always };
     let count = calls[&step].iter().filter(|operation| errno.concerns(**operation)).count() as u64;
     let mut call = attempt.dice.u64(..count.max(1));
-    let workspace = attempt.workspace("w");
+    let workspace = reference.workspace(attempt, "w");
     let (fault, failed) = loop {
         step.prepare(reference, &workspace)?;
         let fault = Fault::Failure(call, errno, span);

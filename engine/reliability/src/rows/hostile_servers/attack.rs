@@ -1,8 +1,9 @@
 //! All attacks: a trick, or something made for one protocol, at one kind of request.
 
-use super::packages::{Packages, Served, gzip, zip};
 use super::trick::{self, Trick};
+use crate::demo_packages::{Packages, Served, gzip, zip};
 use crate::http_server::{Answer, Request};
+use crate::tls_front::Certificate;
 use fastrand::Rng;
 
 /// One attack.
@@ -27,6 +28,16 @@ pub enum Deed {
     SilentTls,
     /// The connection answers something else where TLS is expected.
     BrokenTls,
+    /// A certificate that proves nothing.
+    Certificate(Certificate),
+    /// A redirect from TLS to another server without it.
+    RedirectToPlain,
+    /// A registry that wants the password sent without TLS.
+    RealmAtPlain,
+    /// A registry that wants an upload without TLS.
+    UploadToPlain,
+    /// An index of TLS that names a file of a server without it.
+    LinkToPlain,
     /// An index of a million files, as JSON; the right one is the last.
     ManyFilesAsJson,
     /// The same as HTML.
@@ -65,6 +76,17 @@ pub enum Deed {
     StoredOther,
 }
 
+/// How the endpoints of an attack are reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// HTTP.
+    Plain,
+    /// HTTP with TLS.
+    Tls,
+    /// Where TLS is expected, bare connections.
+    Bare,
+}
+
 /// The kinds of requests that read, by target.
 const READS: [(&str, &str); 6] = [
     ("go", "/go/"),
@@ -101,7 +123,7 @@ const WITHOUT_BODY: [Trick; 12] = [
 ];
 
 /// How many attacks there are.
-pub const COUNT: u64 = 259;
+pub const COUNT: u64 = 291;
 
 /// All attacks.
 pub fn all() -> Vec<Attack> {
@@ -110,6 +132,16 @@ pub fn all() -> Vec<Attack> {
     for deed in [Deed::SilentTls, Deed::BrokenTls] {
         ["go", "pypi", "debian", "images"].into_iter().for_each(|target| add(target, "GET", "", deed));
     }
+    for certificate in Certificate::BAD {
+        let targets = [("GET", "go"), ("GET", "pypi"), ("GET", "debian"), ("GET", "images"), ("HEAD", "push")];
+        targets.into_iter().for_each(|(method, target)| add(target, method, "", Deed::Certificate(certificate)));
+    }
+    READS.into_iter().for_each(|(target, path)| add(target, "GET", path, Deed::RedirectToPlain));
+    add("push", "HEAD", "/manifests/", Deed::RedirectToPlain);
+    add("push", "HEAD", "/blobs/", Deed::RedirectToPlain);
+    ["images", "push"].into_iter().for_each(|target| add(target, "GET", "/v2/", Deed::RealmAtPlain));
+    add("push", "POST", "/blobs/uploads/", Deed::UploadToPlain);
+    add("pypi", "GET", "/pypi/", Deed::LinkToPlain);
     for deed in [Deed::ManyFilesAsJson, Deed::ManyFilesAsHtml, Deed::LinkToFile, Deed::LinkElsewhere] {
         add("pypi", "GET", "/pypi/", deed);
     }
@@ -145,10 +177,14 @@ impl Attack {
 
     /// Whether the attack is played at a request.
     pub fn fits(&self, request: &Request) -> bool {
-        let login =
-            matches!(self.deed, Deed::RealmElsewhere | Deed::RealmAtFile | Deed::TokenWithHeader | Deed::EndlessToken);
+        let login = matches!(
+            self.deed,
+            Deed::RealmElsewhere | Deed::RealmAtFile | Deed::RealmAtPlain | Deed::TokenWithHeader | Deed::EndlessToken
+        );
         match login {
             true => request.path == "/v2/" || request.path.starts_with("/token"),
+            // Whoever is content with the certificate is served.
+            false if matches!(self.deed, Deed::Certificate(_)) => false,
             false => request.method == self.method && request.path.contains(self.path),
         }
     }
@@ -172,9 +208,20 @@ impl Attack {
         })
     }
 
-    /// Whether the endpoint is configured as one of TLS, and met with bare connections.
-    pub fn is_of_tls(&self) -> bool {
-        matches!(self.deed, Deed::SilentTls | Deed::BrokenTls)
+    /// How the endpoints are reached.
+    pub fn door(&self) -> Door {
+        match self.deed {
+            Deed::SilentTls | Deed::BrokenTls => Door::Bare,
+            Deed::Certificate(_) => Door::Tls,
+            _ if self.leads_to_plain() => Door::Tls,
+            _ => Door::Plain,
+        }
+    }
+
+    /// Whether it is to get something out of TLS.
+    pub fn leads_to_plain(&self) -> bool {
+        let deeds = [Deed::RedirectToPlain, Deed::RealmAtPlain, Deed::UploadToPlain, Deed::LinkToPlain];
+        deeds.contains(&self.deed)
     }
 
     /// Whether the right content may come all the same: then time and memory are what counts.
@@ -189,14 +236,19 @@ impl Attack {
         let (own, elsewhere) = at;
         match self.deed {
             Deed::Trick(trick) => trick.play(answer, &request.path, honest, elsewhere, dice),
-            Deed::SilentTls | Deed::BrokenTls => {}
+            // These are at the door.
+            Deed::SilentTls | Deed::BrokenTls | Deed::Certificate(_) => {}
+            Deed::RedirectToPlain => Trick::RedirectElsewhere.play(answer, &request.path, honest, elsewhere, dice),
             Deed::SizeLess | Deed::SizeMore | Deed::OtherAlgorithm | Deed::TagForDigest => {
                 answer.respond("200 OK", &[("Content-Type", honest.content_type)], &honest.bytes);
             }
             Deed::ManyFilesAsJson | Deed::ManyFilesAsHtml => self.play_index(answer, honest),
             Deed::LinkToFile => link(answer, honest, "file:///dev/zero"),
-            Deed::LinkElsewhere => link(answer, honest, &format!("http://{elsewhere}/demo-1.0-py3-none-any.whl")),
+            Deed::LinkElsewhere | Deed::LinkToPlain => {
+                link(answer, honest, &format!("http://{elsewhere}/demo-1.0-py3-none-any.whl"))
+            }
             Deed::ZipBomb | Deed::ZipOfManyFiles => self.play_module(answer),
+            Deed::RealmAtPlain => challenge(answer, &format!("http://{elsewhere}/token")),
             Deed::RealmElsewhere => challenge(answer, &format!("http://localhost:{}/token", port(elsewhere))),
             Deed::RealmAtFile => challenge(answer, "file:///etc/passwd"),
             Deed::TokenWithHeader | Deed::EndlessToken if request.path == "/v2/" => {
@@ -204,7 +256,7 @@ impl Attack {
             }
             Deed::TokenWithHeader => _ = answer.respond("200 OK", &[], b"{\"token\": \"a\\r\\nX-Injected: yes\"}"),
             Deed::EndlessToken => Trick::Endless.play(answer, &request.path, honest, elsewhere, dice),
-            Deed::UploadElsewhere => upload(answer, &format!("http://{elsewhere}/upload/1")),
+            Deed::UploadElsewhere | Deed::UploadToPlain => upload(answer, &format!("http://{elsewhere}/upload/1")),
             Deed::UploadToFile => upload(answer, "file:///tmp/upload"),
             Deed::UploadNowhere => _ = answer.respond("202 Accepted", &[], b""),
             Deed::StoredOther => {

@@ -6,7 +6,6 @@
 
 mod attack;
 mod naive;
-mod packages;
 mod registry;
 mod trick;
 
@@ -15,16 +14,16 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 
-use self::attack::Attack;
+use self::attack::{Attack, Deed, Door};
 use self::registry::Registry;
 use crate::attempt::{Attempt, Outcome};
+use crate::demo_packages::{Packages, hex};
 use crate::row::{Row, Tries};
 use crate::trials::{Control, Trials};
 use crate::watched::{self, Watched};
 use crate::workspace::Workspace;
 
 pub use self::naive::run as naive;
-pub use self::packages::{Packages, gzip, hex, tar, zip};
 
 /// The row.
 pub const ROW: Row = Row {
@@ -61,18 +60,18 @@ fn run(trials: &mut Trials) {
     let (peak, slowest) = (peak.into_inner() >> 20, slowest.into_inner());
     trials.note(format!("the most memory at any attack: {peak} MB; the longest time: {slowest} s"));
     naive::controls(trials);
-    trials.control(Control::Negative, "honest registries of all kinds", |attempt| {
-        ["go", "pypi", "debian", "images", "push"].into_iter().try_for_each(|target| honest(attempt, target))
-    });
+    for (door, name) in [(Door::Plain, "honest registries"), (Door::Tls, "honest registries with TLS")] {
+        trials.control(Control::Negative, &format!("{name} of all kinds"), |attempt| {
+            let targets = ["go", "pypi", "debian", "images", "push"];
+            targets.into_iter().try_for_each(|target| honest(attempt, target, door))
+        });
+    }
 }
 
 /// A workspace whose machine is configured for the servers, with a password for each.
-fn workspace(attempt: &Attempt, registry: &Registry, attack: &Attack) -> Workspace {
+fn workspace(attempt: &Attempt, registry: &Registry) -> Result<Workspace, String> {
     let name = format!("w{}", attempt.index);
-    let (scheme, address) = match attack.is_of_tls() {
-        true => ("https", registry.bare.address()),
-        false => ("http", registry.server.address()),
-    };
+    let (scheme, address) = (registry.scheme(), registry.address());
     let endpoint = |path: &str| format!("{scheme}://robot:{SECRET}@{address}/{path}");
     let home = attempt.folder().join("home");
     std::fs::create_dir_all(&home).expect("a folder of the try");
@@ -97,7 +96,12 @@ fn workspace(attempt: &Attempt, registry: &Registry, attack: &Attack) -> Workspa
     workspace
         .write("WORKSPACE.star", "workspace(name = \"w\")\n\ntoolchain(name = \"shell\", target = \"//:shell\")\n");
     workspace.write("BUILD.star", &registry.packages().build_file);
-    workspace
+    if scheme == "http" {
+        return Ok(workspace);
+    }
+    let authority = attempt.folder().join("authority.pem");
+    registry.write_authority(&authority)?;
+    Ok(workspace.with_env("SSL_CERT_FILE", &authority.display().to_string()))
 }
 
 /// Random, so that it does not compress and no other try has it.
@@ -107,8 +111,8 @@ fn content(attempt: &mut Attempt) -> Vec<u8> {
 }
 
 fn attacked(attempt: &mut Attempt, attack: &Attack, most: (&AtomicU64, &AtomicU64)) -> Outcome {
-    let registry = Registry::start(attack.packages(content(attempt)), attack.clone(), attempt.dice.fork());
-    let workspace = workspace(attempt, &registry, attack);
+    let registry = Registry::start(attack.packages(content(attempt)), attack.clone(), attempt.dice.fork())?;
+    let workspace = workspace(attempt, &registry)?;
     if attack.target == "push" {
         workspace.run(&["build", "//:images"]).expect(0)?;
     }
@@ -117,15 +121,15 @@ fn attacked(attempt: &mut Attempt, attack: &Attack, most: (&AtomicU64, &AtomicU6
         target => ["fetch".to_owned(), format!("//:{target}")],
     };
     let arguments = arguments.each_ref().map(String::as_str);
-    registry.set_hostile(true);
+    registry.set_hostile(true)?;
     let began = Instant::now();
     let watched = watched::run(&mut workspace.command(&arguments), TIME);
     most.0.fetch_max(watched.peak, Ordering::Relaxed);
     most.1.fetch_max(began.elapsed().as_secs(), Ordering::Relaxed);
-    registry.set_hostile(false);
+    registry.set_hostile(false)?;
     refused(&watched, attack, &registry)?;
     workspace.run(&["fsck"]).expect(0)?;
-    if attack.is_of_tls() || attack.is_pinned() {
+    if attack.door() == Door::Bare || attack.is_pinned() {
         return Ok(());
     }
     succeeds(&workspace, attack.target, &registry)
@@ -150,6 +154,17 @@ fn refused(watched: &Watched, attack: &Attack, registry: &Registry) -> Outcome {
     if said.contains(SECRET) {
         return fail("the password is in the message");
     }
+    if let Deed::Certificate(certificate) = attack.deed {
+        if registry.asked() > 0 {
+            return fail("a request was sent to a server that proved nothing");
+        }
+        if !said.contains(certificate.reason()) {
+            return fail(&format!("it does not say: {}", certificate.reason()));
+        }
+    }
+    if attack.leads_to_plain() && !registry.elsewhere.seen().is_empty() {
+        return fail("a request was sent without TLS");
+    }
     for request in registry.elsewhere.seen() {
         if request.header("authorization").is_some() || request.text().contains(SECRET) {
             return fail(&format!("the password went elsewhere: {}", request.text()));
@@ -159,7 +174,7 @@ fn refused(watched: &Watched, attack: &Attack, registry: &Registry) -> Outcome {
     if success && !attack.may_succeed() {
         return fail("it was taken");
     }
-    let address = if attack.is_of_tls() { registry.bare.address() } else { registry.server.address() };
+    let address = registry.address();
     let what = if attack.target == "images" { "team/base" } else { "demo" };
     let what = if attack.target == "push" { "team/app" } else { what };
     let named = said.contains(&address) && (said.contains(what) || said.contains("the registry 127"));
@@ -175,14 +190,14 @@ fn succeeds(workspace: &Workspace, target: &str, registry: &Registry) -> Outcome
     if target == "push" {
         workspace.run(&["run", "//:push"]).expect(0)?;
         let files = registry.packages().files.iter().filter(|(path, _)| path.starts_with("/v2/"));
-        let digests = files.map(|(_, file)| format!("sha256:{}", packages::hex(&file.bytes)));
+        let digests = files.map(|(_, file)| format!("sha256:{}", hex(&file.bytes)));
         let missing: Vec<String> = digests.filter(|digest| !registry.stored().contains(digest)).collect();
         return if missing.is_empty() { Ok(()) } else { wrong(&format!("not pushed: {missing:?}")) };
     }
     workspace.run(&["build", &format!("//:{target}")]).expect(0)?;
     let layer = registry.packages().files.values().find(|file| file.bytes.starts_with(&[0x1f, 0x8b]));
     let (path, wanted) = match (target, layer) {
-        ("images", Some(layer)) => (format!("images/blobs/sha256/{}", packages::hex(&layer.bytes)), &layer.bytes),
+        ("images", Some(layer)) => (format!("images/blobs/sha256/{}", hex(&layer.bytes)), &layer.bytes),
         _ => (format!("{target}/demo.txt"), &registry.packages().content),
     };
     match std::fs::read(workspace.root().join("build-out").join(&path)) {
@@ -192,12 +207,12 @@ fn succeeds(workspace: &Workspace, target: &str, registry: &Registry) -> Outcome
     }
 }
 
-fn honest(attempt: &mut Attempt, target: &'static str) -> Outcome {
-    let attack = attack::all().into_iter().find(|attack| attack.target == target && !attack.is_of_tls());
+fn honest(attempt: &mut Attempt, target: &'static str, door: Door) -> Outcome {
+    let attack = attack::all().into_iter().find(|attack| attack.target == target && attack.door() == door);
     let attack = attack.ok_or_else(|| format!("no attack at {target}"))?;
-    let registry = Registry::start(Packages::of(content(attempt)), attack.clone(), attempt.dice.fork());
+    let registry = Registry::start(Packages::of(content(attempt)), attack, attempt.dice.fork())?;
     attempt.index -= 1;
-    let workspace = workspace(attempt, &registry, &attack);
+    let workspace = workspace(attempt, &registry)?;
     if target == "push" {
         workspace.run(&["build", "//:images"]).expect(0)?;
     }

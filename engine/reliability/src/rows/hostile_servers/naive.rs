@@ -6,11 +6,12 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use super::attack::{self, Attack, Deed};
-use super::packages::Packages;
 use super::registry::Registry;
 use super::trick::Trick;
 use super::{MEMORY, SECRET};
 use crate::attempt::Outcome;
+use crate::demo_packages::Packages;
+use crate::tls_front::Certificate;
 use crate::trials::{Control, Trials};
 use crate::watched::{self, Watched};
 
@@ -45,12 +46,29 @@ fn get(address: &str, path: &str) -> Vec<u8> {
 fn met(deed: Deed, path: &str, time: Duration) -> Result<(Watched, Registry), String> {
     let attack = attack::all().into_iter().find(|attack: &Attack| attack.deed == deed);
     let attack = attack.ok_or_else(|| format!("there is no attack {deed:?}"))?;
-    let registry = Registry::start(Packages::of(b"the right content".to_vec()), attack, fastrand::Rng::with_seed(1));
-    registry.set_hostile(true);
+    let registry = Registry::start(Packages::of(b"the right content".to_vec()), attack, fastrand::Rng::with_seed(1))?;
+    registry.set_hostile(true)?;
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(own);
     command.args(["part", "naive", &registry.server.address(), path]);
     Ok((watched::run(&mut command, time), registry))
+}
+
+/// What a client gets that checks no certificate and follows anywhere.
+fn with_tls(deed: Deed, path: &str) -> Result<(Registry, Vec<u8>), String> {
+    let attack = attack::all().into_iter().find(|attack: &Attack| attack.deed == deed);
+    let attack = attack.ok_or_else(|| format!("there is no attack {deed:?}"))?;
+    let registry = Registry::start(Packages::of(b"the right content".to_vec()), attack, fastrand::Rng::with_seed(1))?;
+    registry.set_hostile(true)?;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let body = runtime.map_err(|error| error.to_string())?.block_on(async {
+        let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build()?;
+        let answer = client.get(format!("https://{}{path}", registry.address())).send().await?;
+        answer.bytes().await
+    });
+    let body = body.map_err(|error| format!("{error:?}"))?;
+    Ok((registry, body.to_vec()))
 }
 
 /// Shows that the attacks do what they are for.
@@ -75,6 +93,17 @@ pub fn controls(trials: &mut Trials) {
     control("a client that trusts has more memory than is allowed", &|| {
         let (watched, _) = met(Deed::Trick(Trick::Flood), module, soon)?;
         if watched.peak > MEMORY { Ok(()) } else { Err(format!("{} MB", watched.peak >> 20)) }
+    });
+    for certificate in Certificate::BAD {
+        control(&format!("a client that checks no certificate takes one of {certificate:?}"), &|| {
+            let (registry, body) = with_tls(Deed::Certificate(certificate), module)?;
+            let right = &registry.packages().files[module].bytes;
+            if body == *right && registry.asked() > 0 { Ok(()) } else { Err("it asked for nothing".to_owned()) }
+        });
+    }
+    control("a client that trusts follows out of TLS", &|| {
+        let (registry, _) = with_tls(Deed::RedirectToPlain, module)?;
+        if registry.elsewhere.seen().is_empty() { Err("nothing came there".to_owned()) } else { Ok(()) }
     });
     for (deed, path) in [(Deed::RealmElsewhere, "/v2/"), (Deed::Trick(Trick::RedirectElsewhere), module)] {
         control(&format!("a client that trusts tells its password to {deed:?}"), &|| {

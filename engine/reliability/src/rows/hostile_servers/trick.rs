@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::packages::{Served, gzip};
+use crate::demo_packages::{Served, gzip};
 use crate::http_server::Answer;
 
 /// A way not to answer.

@@ -8,7 +8,7 @@ use super::scanner::Scanner;
 use super::scenarios::Scenario;
 use super::{Seed, watched};
 use crate::attempt::{Attempt, Outcome};
-use crate::rows::hostile_servers::{gzip, tar, zip};
+use crate::demo_packages::{gzip, tar, zip};
 use crate::trials::{Control, Trials};
 
 /// Plants secrets, and lets a build leak some.

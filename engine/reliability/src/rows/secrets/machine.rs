@@ -9,8 +9,8 @@ use base64::Engine as _;
 
 use super::canary::Canary;
 use crate::attempt::Attempt;
+use crate::demo_packages::{Packages, hex};
 use crate::http_server::{Answer, HttpServer, Request};
-use crate::rows::hostile_servers::{Packages, hex};
 use crate::workspace::Workspace;
 
 /// How the registries answer.

@@ -8,6 +8,9 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use zip::write::SimpleFileOptions;
 
+use crate::http_server::{Answer, HttpServer, Request};
+use crate::workspace::Workspace;
+
 /// What the packages hold; it differs by try, so that nothing is found in a store.
 pub struct Packages {
     /// Each file that a registry has, by the path below its address.
@@ -16,6 +19,12 @@ pub struct Packages {
     pub content: Vec<u8>,
     /// The text of a BUILD.star with the targets `go`, `pypi`, `debian`, `images` and `push`.
     pub build_file: String,
+}
+
+/// An honest server of packages.
+pub struct PackageServer {
+    server: HttpServer,
+    build_file: String,
 }
 
 /// A file of a registry.
@@ -77,6 +86,41 @@ impl Packages {
 
         let build_file = build_file(&h1, &wheel_sum, &deb_sum, &image);
         Self { files, content, build_file }
+    }
+
+    /// Answers a request for a file.
+    pub fn serve(&self, request: &Request, answer: &mut Answer) {
+        match self.files.get(&request.path) {
+            Some(file) => answer.respond("200 OK", &[("Content-Type", file.content_type)], &file.bytes),
+            None => answer.respond("404 Not Found", &[], b""),
+        };
+    }
+}
+
+impl PackageServer {
+    /// Starts one with packages whose file holds `content`; nobody has to log in.
+    pub fn start(content: Vec<u8>) -> Self {
+        let packages = Packages::of(content);
+        let build_file = packages.build_file.clone();
+        let server = HttpServer::start(move |request, answer| match request.path.as_str() {
+            "/v2/" => _ = answer.respond("200 OK", &[], b"{}"),
+            _ => packages.serve(request, answer),
+        });
+        Self { server, build_file }
+    }
+
+    /// The workspace on a machine that gets its packages from here.
+    pub fn configure(&self, workspace: Workspace) -> Workspace {
+        let address = format!("http://{}", self.server.address());
+        let endpoints =
+            [("BUILD_GO_ENDPOINT", "/go"), ("BUILD_PYPI_ENDPOINT", "/pypi"), ("BUILD_DEBIAN_ENDPOINT", "/debian")];
+        let workspace = workspace.with_env("BUILD_REGISTRY_IMAGES", &address).with_env("NO_PROXY", "127.0.0.1");
+        endpoints.iter().fold(workspace, |all, (name, path)| all.with_env(name, &format!("{address}{path}")))
+    }
+
+    /// Declares the packages in a package of the workspace.
+    pub fn declare(&self, workspace: &Workspace, folder: &str) {
+        workspace.write(&format!("{folder}/BUILD.star"), &self.build_file);
     }
 }
 
