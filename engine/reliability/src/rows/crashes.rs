@@ -61,7 +61,7 @@ fn crashes(trials: &mut Trials, reference: &Reference, attempt: &Attempt) -> Res
     let mut all = Vec::new();
     let mut dice = fastrand::Rng::with_seed(trials.settings().seed);
     for step in Step::ALL {
-        let workspace = reference.workspace(&attempt, &format!("{step:?}"));
+        let workspace = reference.workspace(attempt, &format!("{step:?}"));
         step.prepare(reference, &workspace)?;
         let counted = engine::run(&workspace, attempt.folder(), Some(Fault::Count), step.command());
         counted.run.expect(step.code())?;
