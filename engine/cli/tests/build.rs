@@ -41,6 +41,39 @@ fn a_pipeline_is_built_once_and_only_what_changed_is_built_again() {
 }
 
 #[test]
+fn an_output_takes_the_place_of_whatever_was_shown_there() {
+    let file = |path: &str| format!("genrule(name = \"a\", outs = [\"{path}\"], cmd = \"echo a > $@\")\n");
+    let tree = "load(\":defs.star\", \"tree\")\ntree(name = \"a\")\n".to_owned();
+    let folder = Folder::of(
+        r#"
+== defs.star
+def _tree(ctx):
+    out = ctx.actions.declare_directory("x")
+    ctx.actions.run_shell(outputs = [out], command = "mkdir $1/deep; echo tree > $1/deep/z", arguments = [out.path])
+    return [DefaultInfo(files = depset([out]))]
+
+tree = rule(implementation = _tree, attrs = {})
+"#,
+    )
+    .with_fresh_store();
+    let shapes = [(file("x"), "x", "a\n"), (file("x/deep/y"), "x/deep/y", "a\n"), (tree, "x/deep/z", "tree\n")];
+    for (first, second) in [(0, 1), (1, 0), (0, 2), (2, 1), (1, 2), (2, 0)] {
+        for (text, path, content) in [&shapes[first], &shapes[second]] {
+            folder.write("BUILD.star", text);
+            folder.build(&["build", "//..."]).expect(0);
+            assert_eq!(folder.read(&format!("build-out/{path}")), *content, "{first}, then {second}");
+        }
+        // Nothing was written into a tree of the store by way of its link.
+        folder.build(&["fsck"]).expect(0);
+    }
+    // The folder itself is the user's, whatever it is.
+    std::fs::remove_dir_all(folder.path().join("build-out")).unwrap();
+    folder.write("build-out", "mine\n");
+    folder.build(&["build", "//..."]).expect(36).says(&["cannot create folder", "build-out", "move it away"]);
+    assert_eq!(folder.read("build-out"), "mine\n");
+}
+
+#[test]
 fn two_folders_share_results() {
     let first = Folder::of(PIPELINE).with_fresh_store();
     first.build(&["build", "//..."]).expect(0);

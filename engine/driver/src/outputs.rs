@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use execution::Content;
-use model::{Artifact, Data, Depset, Digest, RelPath};
+use model::{Artifact, Data, Depset, RelPath};
 use store::{Placement, Store};
 
 use crate::error::{Error, ErrorKind};
@@ -17,9 +17,9 @@ pub(crate) fn files(set: &Depset) -> Vec<Artifact> {
     set.to_list().iter().filter_map(|data| Data::as_file(data).cloned()).collect()
 }
 
-/// Places contents at paths, by hard links; what is there already and equal stays. A tree is one symbolic link: trees are
-/// immutable folders of the store.
-pub(crate) fn place(store: &Store, contents: &BTreeMap<PathBuf, &Content>) -> Result<(), Error> {
+/// Places contents at paths below a folder, files by hard links; what is there already and equal stays, what is in the way
+/// goes. A tree is one symbolic link: trees are immutable folders of the store.
+pub(crate) fn place(store: &Store, below: &Path, contents: &BTreeMap<PathBuf, &Content>) -> Result<(), Error> {
     let mut files = Vec::new();
     let mut trees = Vec::new();
     for (to, content) in contents {
@@ -27,29 +27,11 @@ pub(crate) fn place(store: &Store, contents: &BTreeMap<PathBuf, &Content>) -> Re
             Content::File { digest, size, executable } => {
                 files.push(Placement { digest: *digest, size: *size, executable: *executable, to: to.clone() });
             }
-            Content::Tree(digest) => trees.push((digest, to)),
+            Content::Tree(digest) => trees.push((digest, to.as_path())),
         }
     }
-    store.materialise_files(&files)?;
-    trees.into_iter().try_for_each(|(digest, to)| place_tree(store, digest, to))
-}
-
-fn place_tree(store: &Store, digest: &Digest, to: &Path) -> Result<(), Error> {
-    let tree = store.tree_path(digest)?;
-    if host::fs::read_link(to).is_ok_and(|link| link == tree) {
-        return Ok(());
-    }
-    host::fs::create_dir_all(to.parent().unwrap_or(Path::new("/")))?;
-    remove(to)?;
-    Ok(host::fs::symlink(&tree.to_string_lossy(), to)?)
-}
-
-fn remove(path: &Path) -> Result<(), Error> {
-    match host::fs::lstat(path) {
-        Err(_) => Ok(()),
-        Ok(stat) if stat.kind == host::fs::FileKind::Folder => Ok(host::fs::remove_tree(path)?),
-        Ok(_) => Ok(host::fs::remove_file(path)?),
-    }
+    store.materialise_files(below, &files)?;
+    Ok(store.show_trees(below, trees)?)
 }
 
 /// Makes a folder in which all `artifacts` lie at their paths, as actions see them. Replaces what was there.
@@ -69,7 +51,7 @@ pub(crate) fn runtime_folder(
         };
         placed.insert(folder.join(artifact.path()), content);
     }
-    place(store, &placed)
+    place(store, folder, &placed)
 }
 
 /// Where the output `artifact` is shown to the user.

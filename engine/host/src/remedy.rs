@@ -35,6 +35,9 @@ pub fn of_system(error: &io::Error) -> Option<&'static str> {
             "mount the file system so that it can be written to; \
              or keep the store elsewhere: `--store FOLDER` or BUILD_STORE=FOLDER",
         ),
+        (ErrorKind::AlreadyExists | ErrorKind::NotADirectory, _) => {
+            Some("something else is at that path, or in the place of a folder above it: move it away")
+        }
         (_, Some(PROCESS_FILES)) => Some("raise the limit of open files, for example `ulimit -n 4096`"),
         (_, Some(MACHINE_FILES)) => {
             Some("the machine has too many files open: end other programs, or `sysctl fs.file-max=1000000`")
@@ -71,6 +74,8 @@ mod tests {
         assert!(of_errno(PROCESS_FILES).unwrap().contains("ulimit"));
         assert!(of_errno(MACHINE_FILES).unwrap().contains("sysctl"));
         assert!(of_errno(INPUT_OUTPUT).unwrap().contains("build fsck"));
+        let (exists, no_folder) = (17, 20);
+        assert!([exists, no_folder].into_iter().all(|errno| of_errno(errno).unwrap().contains("move it away")));
         assert_eq!(of_errno(2), None, "a file that is missing is no fault of the machine");
     }
 

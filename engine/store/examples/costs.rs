@@ -60,6 +60,6 @@ fn placement(value: &[u8], to: PathBuf) -> store::Placement {
 fn restore(store: &Store, folder: &Path, count: usize) -> Result<(), Box<dyn std::error::Error>> {
     let to = |n: usize| folder.join("out").join((n / 100).to_string()).join(n.to_string());
     let files: Vec<_> = (0..count).map(|n| placement(&value(n), to(n))).collect();
-    println!("{:?}", store.materialise_files(&files)?);
+    println!("{:?}", store.materialise_files(folder, &files)?);
     Ok(())
 }

@@ -3,10 +3,10 @@
 //! Folders are made once each; a file whose folder was just made cannot be there yet and is linked without a look. What
 //! is there and the same file already stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use host::fs::{self, FileKind};
+use host::fs::{self, FileError, FileKind};
 use model::Digest;
 use rayon::prelude::*;
 
@@ -37,15 +37,16 @@ pub struct Placement {
 }
 
 impl Store {
-    /// Puts contents at paths as read-only files, hard links where possible; replaces what is there. A path must not be
-    /// named twice.
-    pub fn materialise_files(&self, files: &[Placement]) -> Result<Restored, StoreError> {
+    /// Puts contents at paths below a folder as read-only files, hard links where possible. What is in the way goes, also
+    /// where a folder is to be. A path must not be named twice.
+    pub fn materialise_files(&self, below: &Path, files: &[Placement]) -> Result<Restored, StoreError> {
         let mut folders: BTreeMap<&Path, Vec<&Placement>> = BTreeMap::new();
         for file in files {
             folders.entry(file.to.parent().unwrap_or(Path::new("/"))).or_default().push(file);
         }
         // One after the other: a folder is often the parent of the next.
-        let made = folders.iter().map(|(folder, names)| Ok((self.make_way(folder)?, names)));
+        let mut ways = Ways::new(below);
+        let made = folders.iter().map(|(folder, names)| Ok((ways.make(folder)?, names)));
         let made = made.collect::<Result<Vec<_>, StoreError>>()?;
         let results = made.par_iter().flat_map(|(new, names)| names.par_iter().map(move |file| (*new, *file)));
         let linked: Result<Vec<bool>, StoreError> = results.map(|(new, file)| self.put_in_place(new, file)).collect();
@@ -53,17 +54,22 @@ impl Store {
         Ok(Restored { linked, present: files.len() - linked })
     }
 
-    /// Makes a folder; whether it was missing. A link to a folder of the store stands for a tree that was shown there,
-    /// and must not be written through.
-    fn make_way(&self, folder: &Path) -> Result<bool, StoreError> {
-        if fs::make_folder(folder)? {
-            return Ok(true);
+    /// Shows trees at paths below a folder, each as one symbolic link to its folder in the store. What is in the way goes.
+    pub fn show_trees<'a>(
+        &self,
+        below: &Path,
+        trees: impl IntoIterator<Item = (&'a Digest, &'a Path)>,
+    ) -> Result<(), StoreError> {
+        let mut ways = Ways::new(below);
+        for (digest, to) in trees {
+            ways.make(to.parent().unwrap_or(Path::new("/")))?;
+            let tree = self.tree_path(digest)?;
+            if !fs::read_link(to).is_ok_and(|link| link == tree) {
+                remove(to)?;
+                fs::symlink(&tree.to_string_lossy(), to)?;
+            }
         }
-        if fs::read_link(folder).is_ok_and(|target| target.starts_with(self.root())) {
-            fs::remove_file(folder)?;
-            return Ok(fs::make_folder(folder)?);
-        }
-        Ok(false)
+        Ok(())
     }
 
     /// Whether a link was made. Another process may be putting the same output there: each finds what the other has just
@@ -85,12 +91,78 @@ impl Store {
             if (there.inode, there.device) == (stat.inode, stat.device) {
                 return Ok(false);
             }
-            match there.kind {
-                FileKind::Folder => fs::remove_tree(to)?,
-                _ => fs::remove_file(to)?,
-            }
+            remove(to)?;
         }
         link_or_copy(&blob, to)?;
         Ok(true)
+    }
+}
+
+/// The folders that lead to paths below a folder. Each becomes a folder itself: a link that stands for a shown tree, which
+/// lies in the store, must not be written through, and a file of an earlier build is in the way.
+struct Ways<'a> {
+    below: &'a Path,
+    /// The folders that are there now, and whether they were made here.
+    made: HashMap<PathBuf, bool>,
+}
+
+impl<'a> Ways<'a> {
+    fn new(below: &'a Path) -> Self {
+        Self { below, made: HashMap::new() }
+    }
+
+    /// Makes a folder; whether it is new, and so empty.
+    fn make(&mut self, folder: &Path) -> Result<bool, FileError> {
+        if let Some(new) = self.made.get(folder) {
+            return Ok(*new);
+        }
+        let new = match folder.parent().filter(|_| folder != self.below && folder.starts_with(self.below)) {
+            // Where outputs are put may be a link of the user's.
+            None => fs::make_folder(folder)?,
+            Some(parent) => {
+                let in_new = self.make(parent)?;
+                make_one(folder, in_new)?
+            }
+        };
+        self.made.insert(folder.to_owned(), new);
+        Ok(new)
+    }
+}
+
+/// Makes a folder in one that is there. Others may put something in its place at the same time.
+fn make_one(folder: &Path, in_new: bool) -> Result<bool, FileError> {
+    let mut tries = 1;
+    loop {
+        // In a new folder there is nothing.
+        let there = if in_new && tries == 1 { None } else { kind(folder)? };
+        let made = match there {
+            Some(FileKind::Folder) => return Ok(false),
+            Some(_) => fs::remove_file(folder).and_then(|()| fs::make_folder(folder)),
+            None => fs::make_folder(folder),
+        };
+        match made {
+            Ok(true) => return Ok(true),
+            Err(error) if tries >= TRIES || !(error.is_already_exists() || error.is_not_found()) => return Err(error),
+            // Somebody was faster, with a folder or with something else.
+            Ok(false) | Err(_) => tries += 1,
+        }
+    }
+}
+
+/// What is at a path, links not followed.
+fn kind(path: &Path) -> Result<Option<FileKind>, FileError> {
+    match fs::lstat(path) {
+        Ok(stat) => Ok(Some(stat.kind)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes whatever is at a path.
+fn remove(path: &Path) -> Result<(), FileError> {
+    match kind(path)? {
+        None => Ok(()),
+        Some(FileKind::Folder) => fs::remove_tree(path),
+        Some(_) => fs::remove_file(path),
     }
 }

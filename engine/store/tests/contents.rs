@@ -136,23 +136,23 @@ fn many_files_are_put_in_place_by_links() {
     };
     let files: Vec<_> = (0..60).map(file).collect();
     let restored = |linked, present| store::Restored { linked, present };
-    assert_eq!(store.materialise_files(&files).unwrap(), restored(60, 0));
+    assert_eq!(store.materialise_files(folder.path(), &files).unwrap(), restored(60, 0));
     for file in &files {
         let blob = fs::metadata(store.blob_path(&file.digest, file.executable).unwrap()).unwrap();
         assert_eq!(fs::metadata(&file.to).unwrap().ino(), blob.ino());
     }
-    assert_eq!(store.materialise_files(&files).unwrap(), restored(0, 60));
+    assert_eq!(store.materialise_files(folder.path(), &files).unwrap(), restored(0, 60));
     fs::remove_file(to(5)).unwrap();
     fs::remove_file(to(6)).unwrap();
     fs::write(to(6), "something else").unwrap();
     fs::remove_file(to(7)).unwrap();
     fs::create_dir_all(to(7).join("folder")).unwrap();
     fs::remove_dir_all(folder.path().join("out/2")).unwrap();
-    assert_eq!(store.materialise_files(&files).unwrap(), restored(22, 38));
+    assert_eq!(store.materialise_files(folder.path(), &files).unwrap(), restored(22, 38));
     assert!((0..60).all(|n| fs::read(to(n)).unwrap() == [n]));
     let absent =
         Placement { digest: Digest::of(b"absent"), size: 6, executable: false, to: folder.path().join("absent") };
-    assert!(store.materialise_files(&[absent]).unwrap_err().is_missing());
+    assert!(store.materialise_files(folder.path(), &[absent]).unwrap_err().is_missing());
 }
 
 /// As faults of a disk do it: the time stays.
@@ -168,7 +168,7 @@ fn a_content_of_another_length_is_not_put_in_place() {
         let to = folder.path().join(format!("to{executable}"));
         // The other form is whole, or has just been made again.
         let file = Placement { digest, size: 7, executable, to: to.clone() };
-        match store.materialise_files(&[file]) {
+        match store.materialise_files(folder.path(), &[file]) {
             Ok(_) => assert_eq!(fs::read(to).unwrap(), b"content"),
             Err(error) => assert!(error.is_missing()),
         }

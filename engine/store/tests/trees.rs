@@ -135,17 +135,46 @@ fn a_tree_that_somebody_else_mends_is_not_moved_away() {
 }
 
 #[test]
-fn a_link_to_a_tree_becomes_a_folder_where_files_are_put() {
+fn what_is_in_the_way_goes_and_nothing_is_written_through_links() {
     let (folder, store) = open();
-    let file = TreeEntry::File { digest: store.put_bytes(b"hello").unwrap(), size: 5, executable: false };
-    let tree = store.put_tree(&Tree { entries: BTreeMap::from([(path("a"), file)]) }).unwrap();
+    let out = folder.path().join("out");
+    let hello = TreeEntry::File { digest: store.put_bytes(b"hello").unwrap(), size: 5, executable: false };
+    let tree = store.put_tree(&Tree { entries: BTreeMap::from([(path("deep/a"), hello)]) }).unwrap();
     let made = store.tree_path(&tree).unwrap();
-    std::os::unix::fs::symlink(&made, folder.path().join("out")).unwrap();
-    let (digest, to) = (store.put_bytes(b"new").unwrap(), folder.path().join("out/a"));
-    let file = Placement { digest, size: 3, executable: false, to };
-    store.materialise_files(&[file]).unwrap();
-    assert_eq!(fs::read(folder.path().join("out/a")).unwrap(), b"new");
-    assert_eq!(fs::read(made.join("a")).unwrap(), b"hello", "the tree is as it was");
+    let new = store.put_bytes(b"new").unwrap();
+    let file = |to: &str| {
+        let file = Placement { digest: new, size: 3, executable: false, to: out.join(to) };
+        store.materialise_files(&out, &[file]).unwrap();
+        assert_eq!(fs::read(out.join(to)).unwrap(), b"new", "{to}");
+    };
+    let shown = |to: &str| {
+        store.show_trees(&out, [(&tree, out.join(to).as_path())]).unwrap();
+        assert_eq!(fs::read(out.join(to).join("deep/a")).unwrap(), b"hello", "{to}");
+    };
+    // A file, what is below its path, a tree at its path or below: each in the place of each.
+    for before in ["x", "x/deep", "x/deep/a", "x/deep/a/b"] {
+        for after in ["x", "x/deep", "x/deep/a", "x/deep/a/b"] {
+            let places: [&dyn Fn(&str); 2] = [&file, &shown];
+            for (first, second) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                places[first](before);
+                places[second](after);
+                let inside = host::fs::read_dir(&made.join("deep")).unwrap();
+                assert!(inside.iter().map(|entry| entry.name.as_str()).eq(["a"]), "{before} and then {after}");
+            }
+        }
+    }
+    // The folder itself may be a link of the user's, and is never removed.
+    let elsewhere = folder.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::remove_dir_all(&out).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &out).unwrap();
+    file("x/y");
+    assert_eq!(fs::read(elsewhere.join("x/y")).unwrap(), b"new");
+    fs::remove_file(&out).unwrap();
+    fs::write(&out, "mine").unwrap();
+    let placement = Placement { digest: new, size: 3, executable: false, to: out.join("x/y") };
+    assert!(store.materialise_files(&out, &[placement]).is_err());
+    assert_eq!(fs::read(&out).unwrap(), b"mine");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! the same modes, byte for byte, or the same errors.
 //!
 //! A sequence goes on in one workspace with one store. After one to four edits it is built, and a second folder with the
-//! same files and a store without results is built from nothing, by the same program: what that makes is the truth.
+//! same files and a store without results is built from nothing, by the same program: what that makes is the truth. In
+//! the end the store is checked: no build has changed what it keeps.
 
 mod edit;
 mod model;
@@ -175,7 +176,8 @@ fn sequence(attempt: &mut Attempt, fresh: &Fresh, counts: &Mutex<Counts>) -> Out
             counts.believed += usize::from(built.looks < 15);
         }
         if course.edits >= SEQUENCE {
-            return Ok(());
+            let found = sequence.kept.run(&["fsck"]).expect(0);
+            return found.map(drop).map_err(|error| format!("after all edits, fsck: {error}"));
         }
         course.go_on(&mut attempt.dice, built.succeeded());
     }

@@ -94,6 +94,8 @@ pub enum Kind {
     Tree,
     /// The same folder under another name, composed and not copied.
     TreeCopy,
+    /// A file or a folder, at a path or below it: what was there before is in the way.
+    Shape,
     /// A group of files.
     Group,
     /// Another name for the first label it reads.
@@ -115,7 +117,7 @@ pub enum Srcs {
     Select(&'static str, &'static str, &'static str),
 }
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 14] = [
     Kind::Cat,
     Kind::Sort,
     Kind::Count,
@@ -126,6 +128,7 @@ const KINDS: [Kind; 13] = [
     Kind::Thing,
     Kind::Tree,
     Kind::TreeCopy,
+    Kind::Shape,
     Kind::Group,
     Kind::Alias,
     Kind::Macro,

@@ -76,7 +76,19 @@ def _tree_copy(ctx):
             outs.append(out)
     return [DefaultInfo(files = depset(outs))]
 
+def _shape(ctx):
+    shape = int(ctx.attr.text) % 4
+    path = ctx.label.name + ".shape" + ("/deep" if shape % 2 else "")
+    if shape < 2:
+        out = ctx.actions.declare_file(path)
+        ctx.actions.write(output = out, content = marked(ctx.attr.text))
+    else:
+        out = ctx.actions.declare_directory(path)
+        ctx.actions.run_shell(outputs = [out], command = "mkdir -p $1/deep; echo > $1/deep/a", arguments = [out.path])
+    return [DefaultInfo(files = depset([out]))]
+
 _ATTRS = {"srcs": attr.label_list(allow_files = True), "text": attr.string()}
+shape = rule(implementation = _shape, attrs = _ATTRS)
 thing = rule(implementation = _thing, attrs = _ATTRS)
 tree = rule(implementation = _tree, attrs = _ATTRS)
 tree_copy = rule(implementation = _tree_copy, attrs = _ATTRS)
@@ -110,7 +122,7 @@ fn add_package(files: &mut Files, index: usize, package: &Package, model: &Model
     }
     files.insert(format!("p{index}/macros.star"), Source::text(macros(package)));
     let mut text = String::from(
-        "load(\"//rules:defs.star\", \"thing\", \"tree\", \"tree_copy\")\nload(\":macros.star\", \"gen\")\n",
+        "load(\"//rules:defs.star\", \"shape\", \"thing\", \"tree\", \"tree_copy\")\nload(\":macros.star\", \"gen\")\n",
     );
     let visibility = if package.public { "public" } else { "private" };
     _ = writeln!(text, "package(default_visibility = [\"//visibility:{visibility}\"])");
@@ -137,6 +149,7 @@ fn name(target: &Target) -> String {
         Kind::Thing => "thing",
         Kind::Tree => "tree",
         Kind::TreeCopy => "copy",
+        Kind::Shape => "shape",
         Kind::Group => "group",
         Kind::Alias => "alias",
         Kind::Macro => "macro",
@@ -177,6 +190,7 @@ fn declaration(target: &Target, package: &Package, index: usize, model: &Model) 
         Kind::Thing => format!("thing(name = \"{name}\", srcs = {srcs}, text = \"{text}\")\n"),
         Kind::Tree => format!("tree(name = \"{name}\", srcs = {srcs}, text = \"{text}\")\n"),
         Kind::TreeCopy => format!("tree_copy(name = \"{name}\", srcs = {srcs})\n"),
+        Kind::Shape => format!("shape(name = \"{name}\", srcs = [], text = \"{text}\")\n"),
         Kind::Group => format!("filegroup(name = \"{name}\", srcs = {srcs})\n"),
         Kind::Alias => format!("alias(name = \"{name}\", actual = \"{}\")\n", first(target, package, index, model)),
         Kind::Macro => format!("gen(name = \"{name}\", text = \"{text}\", srcs = glob([\"*.in\", \"a.*\"]))\n"),
