@@ -67,20 +67,24 @@ pub(crate) fn run(
     run_once(worker, action, spawn, inputs, &mut Vec::new())
 }
 
-/// A file or folder of the store that a process was given, and its inode: another one at its place shows that it was lost
-/// meanwhile.
-struct Given(PathBuf, u64);
+/// A file or folder of the store that a process was given, and which one it was: another one at its place shows that it
+/// was lost meanwhile.
+struct Given(PathBuf, Option<Identity>);
+
+/// Device, inode and time of birth. The inode alone does not tell: file systems give the next file the one that has just
+/// become free, and the next file is often the lost one, made again.
+type Identity = (u64, u64, Option<i128>);
 
 /// Whether all of it is as it was given. Everything is looked at, so that nothing is believed to be whole because it was
 /// so before.
 fn are_whole(worker: &Worker, used: &[Given]) -> bool {
-    let is_whole = |Given(path, inode): &&Given| worker.executor.store.is_intact(path) && inode_of(path) == *inode;
+    let is_whole = |Given(path, then): &&Given| worker.executor.store.is_intact(path) && identity(path) == *then;
     used.iter().filter(is_whole).count() == used.len()
 }
 
-/// The inode at a path; 0 if there is none.
-fn inode_of(path: &Path) -> u64 {
-    host::fs::lstat(path).map_or(0, |stat| stat.inode)
+/// What is at a path; `None` for nothing.
+fn identity(path: &Path) -> Option<Identity> {
+    host::fs::lstat(path).ok().map(|stat| (stat.device, stat.inode, stat.born))
 }
 
 /// Runs it once. `used` holds what it was given of the store.
@@ -104,7 +108,7 @@ fn run_once(
     let command = command(spawn, mounts, &place, &logs, &find)?;
     let given = command.mounts.iter().map(|mount| &mount.source);
     let given = given.chain(&command.root).chain(&command.stdin);
-    used.extend(given.map(|path| Given(path.clone(), inode_of(path))));
+    used.extend(given.map(|path| Given(path.clone(), identity(path))));
     let exit = worker.runner.run(&command, &worker.executor.cancel).map_err(|error| {
         let mut failure = Failure::engine(action, &error);
         failure.hints.extend(undeclared::program(worker, action, spawn, inputs));
@@ -326,4 +330,27 @@ fn ended_badly(action: &Action, spawn: &Spawn, status: Status) -> Failure {
         }
     };
     Failure::new(action, kind, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_made_again_is_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("a"), folder.path().join("b"));
+        host::fs::write(&path, b"x").unwrap();
+        let first = identity(&path);
+        // What happens to a content in the store leaves it the same.
+        std::fs::hard_link(&path, &other).unwrap();
+        host::fs::seal(&host::fs::open(&path).unwrap(), &path, 0o444, 1).unwrap();
+        assert_eq!(identity(&path), first);
+        // Most file systems give the new file the inode of the old one.
+        [&path, &other].into_iter().for_each(|name| host::fs::remove_file(name).unwrap());
+        assert_eq!(identity(&path), None);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        host::fs::write(&path, b"x").unwrap();
+        assert_ne!(identity(&path), first);
+    }
 }
