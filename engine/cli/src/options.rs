@@ -12,6 +12,7 @@ use crate::arguments::{GlobalFlags, QueryOutput, RunArguments, TestFlags, WatchA
 pub fn options(global: &GlobalFlags, test: &TestFlags) -> Options {
     Options {
         directory: global.directory.clone(),
+        trust_workspace: global.trust_workspace,
         store: global.store.clone(),
         jobs: global.jobs,
         local_memory: global.local_memory,

@@ -86,7 +86,7 @@ async fn prepare<'a>(
     };
     let bytes = session.store.read(digest)?;
     let bundle = Bundle::from_bytes(&bytes).map_err(|error| failed(&DeployError::from(error)))?;
-    Ok(Prepared { session, plan, target, bundle, built, revision: Revision::of(&session.root) })
+    Ok(Prepared { session, plan, target, bundle, built, revision: Revision::of(&session.root, session.trusted) })
 }
 
 impl Prepared<'_> {

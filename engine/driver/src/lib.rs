@@ -21,6 +21,7 @@ mod run;
 mod session;
 mod sources;
 mod test;
+mod trust;
 mod watch;
 
 pub use build::{BuildReport, analyse, build};

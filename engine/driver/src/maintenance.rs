@@ -14,6 +14,7 @@ use crate::session::Session;
 
 /// Removes the outputs shown in the workspace; with `expunge` also the store, which other workspaces of this user share.
 pub fn clean(session: &Session, expunge: bool) -> Result<(), Error> {
+    // Of a link, only the link goes.
     host::fs::remove_tree(&session.root.join(FOLDER))?;
     if expunge {
         host::fs::remove_tree(session.store.root())?;

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Options {
     /// Where the command was typed; `None` for the process's working folder.
     pub directory: Option<PathBuf>,
+    /// `--trust_workspace`: believe a workspace of another user, and write outputs through a link.
+    pub trust_workspace: bool,
     /// `--store`: the folder of the store; `None` for the user's cache folder.
     pub store: Option<PathBuf>,
     /// `--jobs`: how many processors actions use at once; `None` for the number of processors.

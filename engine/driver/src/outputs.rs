@@ -34,15 +34,17 @@ pub(crate) fn place(store: &Store, below: &Path, contents: &BTreeMap<PathBuf, &C
     Ok(store.show_trees(below, trees)?)
 }
 
-/// Makes a folder in which all `artifacts` lie at their paths, as actions see them. Replaces what was there.
+/// Makes a folder below `below` in which all `artifacts` lie at their paths, as actions see them. Replaces what was there.
 pub(crate) fn runtime_folder(
     store: &Store,
+    below: &Path,
     folder: &Path,
     artifacts: &[Artifact],
     contents: &BTreeMap<RelPath, Content>,
 ) -> Result<(), Error> {
+    store::make_way(below, folder)?;
     host::fs::remove_tree(folder)?;
-    host::fs::create_dir_all(folder)?;
+    store::make_way(below, folder)?;
     let mut placed = BTreeMap::new();
     for artifact in artifacts {
         let Some(content) = contents.get(artifact.path()) else {

@@ -86,8 +86,9 @@ pub(crate) fn command(
         return Err(error
             .hint(format!("`build build {label}` builds it; `build query 'kind(.*_binary, //...)'` lists programs")));
     };
-    let folder = session.root.join(outputs::FOLDER).join("run").join(label.exec_path());
-    outputs::runtime_folder(&session.store, &folder, &runtime(target), &built.contents)?;
+    let below = session.outputs()?;
+    let folder = below.join("run").join(label.exec_path());
+    outputs::runtime_folder(&session.store, &below, &folder, &runtime(target), &built.contents)?;
     let mut command = host::process::interactive(&folder.join(executable.path()), arguments);
     command.env("RUNFILES_DIR", &folder).env("BUILD_WORKSPACE_DIRECTORY", &session.root);
     Ok(command)

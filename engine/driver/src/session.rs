@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::external::Repositories;
 use crate::options::Options;
 use crate::sources::WorkspaceSources;
+use crate::{outputs, trust};
 
 /// A workspace with its store and the settings of the command. What takes time is opened when it is first needed.
 pub struct Session {
@@ -21,6 +22,8 @@ pub struct Session {
     pub(crate) reporter: Arc<dyn Reporter>,
     pub(crate) cancel: Cancel,
     pub(crate) root: PathBuf,
+    /// Whether the user says that the workspace is to be believed, whosever it is.
+    pub(crate) trusted: bool,
     /// The package folder in which the command was typed.
     pub(crate) package: model::PackageId,
     pub(crate) store: Store,
@@ -43,6 +46,8 @@ impl Session {
     pub fn open(options: Options, reporter: Arc<dyn Reporter>, cancel: Cancel) -> Result<Self, Error> {
         let directory = working_folder(&options)?;
         let root = Workspace::find(&directory).map_err(|error| Error::of(ErrorKind::CommandLine, error))?;
+        let trusted = trust::is_trusted(&root, options.trust_workspace);
+        trust::check_owner(&root, trusted)?;
         let package = loading::package_at(&root, &directory);
         let store = Store::open_telling(&store_folder(&options)?, tell(&reporter))?;
         let exec_platform = Platform::host();
@@ -53,6 +58,7 @@ impl Session {
             reporter,
             cancel,
             root,
+            trusted,
             package,
             store,
             configuration,
@@ -127,6 +133,24 @@ impl Session {
         let large = host::fs::stat(&self.root.join(file)).is_ok_and(|stat| stat.size > host::fs::MOST_TEXT);
         let seen = (!large).then(|| observation::look(&self.root, Question::Content, file, &loading::MARKS)).flatten();
         seen.unwrap_or_else(|| Observation::unknown(Question::Content, Arc::from(file)))
+    }
+
+    /// The folder of outputs. A link there would lead what is written and removed to where a clone wants it.
+    pub(crate) fn outputs(&self) -> Result<PathBuf, Error> {
+        let folder = self.root.join(outputs::FOLDER);
+        if !self.trusted
+            && let Ok(target) = host::fs::read_link(&folder)
+        {
+            let message = format!(
+                "{} is a symbolic link to {}; outputs are not written through it",
+                folder.display(),
+                target.display()
+            );
+            let error =
+                Error::new(ErrorKind::Environment, message).hint(format!("`rm {}` removes the link", folder.display()));
+            return Err(trust::allow(error, &self.root));
+        }
+        Ok(folder)
     }
 
     /// The top folder of the workspace.

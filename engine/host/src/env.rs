@@ -43,6 +43,14 @@ pub fn config_home() -> Option<PathBuf> {
     var("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| home().map(|home| home.join(".config")))
 }
 
+/// The users whose files this process may believe as much as its own: the user it runs as, the machine's administrator,
+/// and whoever became that by `sudo`.
+pub fn trusted_users() -> Vec<u32> {
+    let own = rustix::process::geteuid().as_raw();
+    let behind = var("SUDO_UID").filter(|_| own == 0).and_then(|user| user.parse().ok());
+    [own, 0].into_iter().chain(behind).collect()
+}
+
 /// The machine's name, if it has one.
 pub fn hostname() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;

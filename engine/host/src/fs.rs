@@ -56,6 +56,8 @@ pub struct FileStat {
     pub device: u64,
     /// Permission bits.
     pub mode: u32,
+    /// The user whom it belongs to.
+    pub owner: u32,
     /// How many names the file has.
     pub links: u64,
     /// What it is.
@@ -255,6 +257,7 @@ fn to_stat(metadata: &fs::Metadata) -> FileStat {
         inode: metadata.ino(),
         device: metadata.dev(),
         mode: metadata.mode() & 0o7777,
+        owner: metadata.uid(),
         links: metadata.nlink(),
         kind,
         born: metadata.created().ok().map(crate::clock::nanoseconds),
@@ -291,6 +294,7 @@ impl OpenFolder {
             inode: stat.st_ino,
             device: stat.st_dev,
             mode: stat.st_mode & 0o7777,
+            owner: stat.st_uid,
             links: stat.st_nlink,
             kind: match FileType::from_raw_mode(stat.st_mode) {
                 FileType::RegularFile => FileKind::File,

@@ -12,12 +12,6 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 /// How often the end of a process is looked for.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Runs a program to its end and returns its standard output if it exited with 0. `None` when it is missing or failed.
-pub fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
 /// A command that inherits the terminal, for `build run`.
 pub fn interactive(program: &Path, arguments: &[String]) -> Command {
     let mut command = Command::new(program);

@@ -30,7 +30,7 @@ pub use error::StoreError;
 pub use fsck::{Checked, Findings, Sizes};
 pub use gc::{Collected, Limits};
 pub use lock::KeyLock;
-pub use restore::{Placement, Restored};
+pub use restore::{Placement, Restored, make_way};
 pub use scratch::TempDir;
 pub use table_file::{RowChanges, Rows, TableFile};
 pub use waiting::Tell;

@@ -98,6 +98,11 @@ impl Store {
     }
 }
 
+/// Makes a folder below another one. A link or a file on the way makes room for a folder.
+pub fn make_way(below: &Path, folder: &Path) -> Result<(), FileError> {
+    Ways::new(below).make(folder).map(drop)
+}
+
 /// The folders that lead to paths below a folder. Each becomes a folder itself: a link that stands for a shown tree, which
 /// lies in the store, must not be written through, and a file of an earlier build is in the way.
 struct Ways<'a> {
@@ -117,7 +122,7 @@ impl<'a> Ways<'a> {
             return Ok(*new);
         }
         let new = match folder.parent().filter(|_| folder != self.below && folder.starts_with(self.below)) {
-            // Where outputs are put may be a link of the user's.
+            // Whether this one may be a link is the caller's business.
             None => fs::make_folder(folder)?,
             Some(parent) => {
                 let in_new = self.make(parent)?;

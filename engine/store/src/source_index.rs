@@ -145,6 +145,7 @@ impl Record {
         let time = |index| number(index).map(|value| i128::from(value as i64));
         let digest: [u8; 32] = bytes.get(48..80)?.try_into().ok()?;
         let stat = FileStat {
+            owner: 0,
             device: number(0)?,
             inode: number(1)?,
             size: number(2)?,

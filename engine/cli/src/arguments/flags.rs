@@ -29,6 +29,9 @@ pub struct GlobalFlags {
     /// Run as if started in this folder
     #[arg(short = 'C', long = "directory", value_name = "FOLDER", global = true)]
     pub directory: Option<PathBuf>,
+    /// Use a workspace of another user, or one whose `build-out` is a link [default: those in BUILD_TRUSTED_WORKSPACES]
+    #[arg(long = "trust_workspace", global = true)]
+    pub trust_workspace: bool,
     /// The folder of the store [default: build in the user's cache folder; or BUILD_STORE]
     #[arg(long = "store", value_name = "FOLDER", global = true)]
     pub store: Option<PathBuf>,

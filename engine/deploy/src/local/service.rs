@@ -131,9 +131,10 @@ fn calls(service: &Service, bundle: &Bundle) -> Vec<LocalCall> {
 
 fn state(name: &str, service: &Service, request: &LocalRequest<'_>) -> Result<Option<LocalState>, LocalError> {
     let Some(state) = &service.state else { return Ok(None) };
-    let folder = request.state.as_ref().filter(|_| request.bundle.environment.persistent).map(|root| root.join(name));
-    if let Some(folder) = &folder {
-        host::fs::create_dir_all(folder)?;
+    let root = request.state.as_ref().filter(|_| request.bundle.environment.persistent);
+    let folder = root.map(|root| root.join(name));
+    if let (Some(root), Some(folder)) = (root, &folder) {
+        store::make_way(root, folder)?;
     }
     Ok(Some(LocalState { path: state.path.clone(), folder }))
 }

@@ -1,6 +1,7 @@
 //! A deploy target on this machine: the same images in the engine's own sandbox, until the user stops them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use deploy::{Local, LocalError, LocalOptions, LocalRequest, SecretKey, Smoke, local_services};
@@ -8,7 +9,6 @@ use deploy::{Local, LocalError, LocalOptions, LocalRequest, SecretKey, Smoke, lo
 use super::Prepared;
 use crate::error::{Error, ErrorKind};
 use crate::options::RunRequest;
-use crate::outputs::FOLDER;
 use crate::run::Ran;
 
 /// Starts the system, runs the smoke tests, and keeps it until the user stops it.
@@ -26,7 +26,7 @@ pub(super) async fn run(prepared: &Prepared<'_>, request: &RunRequest) -> Result
         bundle: &prepared.bundle,
         images,
         store: &session.store,
-        state: Some(session.root.join(FOLDER).join("local").join(&prepared.bundle.environment.name)),
+        state: Some(state(prepared)?),
         secrets: secrets(prepared),
     };
     let services = local_services(&local_request).map_err(|error| failed(&error))?;
@@ -36,6 +36,14 @@ pub(super) async fn run(prepared: &Prepared<'_>, request: &RunRequest) -> Result
     let ended = serve(prepared, request, &local).await;
     let down = local.shutdown().await.map_err(|error| failed(&error));
     ended.and(down).map(|()| Ran::default())
+}
+
+/// Where services keep what outlives them.
+fn state(prepared: &Prepared<'_>) -> Result<PathBuf, Error> {
+    let below = prepared.session.outputs()?;
+    let folder = below.join("local").join(&prepared.bundle.environment.name);
+    store::make_way(&below, &folder)?;
+    Ok(folder)
 }
 
 async fn serve(prepared: &Prepared<'_>, request: &RunRequest, local: &Local) -> Result<(), Error> {

@@ -155,7 +155,7 @@ impl Plan<'_> {
         };
         let placed: BTreeMap<PathBuf, (usize, Content)> = next.iter().enumerate().filter_map(place).collect();
         let contents = placed.iter().map(|(path, (_, content))| (path.clone(), content)).collect();
-        if let Err(error) = outputs::place(&self.session.store, &self.session.root.join(outputs::FOLDER), &contents) {
+        if let Err(error) = outputs::place(&self.session.store, &self.session.outputs()?, &contents) {
             let rows: Vec<ShownRow> = next.into_iter().map(|(_, row)| row).collect();
             return if error.is_missing_content { self.missing(kept, &placed, &rows).map(Some) } else { Err(error) };
         }
@@ -205,7 +205,7 @@ impl Plan<'_> {
             next.push(ShownRow { path, artifact: *id, content: digest, fingerprint: Fingerprint::absent() });
         }
         let contents = placed.iter().map(|(path, (_, content))| (path.clone(), content)).collect();
-        if let Err(error) = outputs::place(&self.session.store, &self.session.root.join(outputs::FOLDER), &contents) {
+        if let Err(error) = outputs::place(&self.session.store, &self.session.outputs()?, &contents) {
             return if error.is_missing_content { self.missing(kept, &placed, &next).map(Some) } else { Err(error) };
         }
         for (path, (index, _)) in &placed {

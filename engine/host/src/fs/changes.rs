@@ -180,8 +180,15 @@ pub fn remove_file(path: &Path) -> Result<(), FileError> {
     change("remove", Operation::Remove, path, || fs::remove_file(path))
 }
 
-/// Removes a folder with all it holds, read-only folders included; absent is fine.
+/// Removes a folder with all it holds, read-only folders included; absent is fine. Of a link, only the link goes.
 pub fn remove_tree(path: &Path) -> Result<(), FileError> {
+    let is_folder = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata.is_ok_and(|metadata| metadata.is_dir()),
+    };
+    if !is_folder {
+        return remove_file(path);
+    }
     match remove_folder(path) {
         Ok(()) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -251,4 +258,28 @@ pub fn copy(from: &Path, to: &Path) -> Result<u64, FileError> {
 pub fn set_mode(path: &Path, mode: u32) -> Result<(), FileError> {
     let set = || fs::set_permissions(path, Permissions::from_mode(mode));
     change("set the mode of", Operation::SetAttributes, path, set)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_link_only_the_link_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        create_dir_with_mode(&path("kept"), 0o700).unwrap();
+        write(&path("kept/file"), b"x").unwrap();
+        symlink("kept", &path("link")).unwrap();
+        remove_tree(&path("link")).unwrap();
+        assert!(path("kept/file").exists() && !path("link").exists());
+        symlink("nowhere", &path("link")).unwrap();
+        remove_tree(&path("link")).unwrap();
+        remove_tree(&path("link")).unwrap();
+        create_dir_with_mode(&path("kept/inner"), 0o755).unwrap();
+        write(&path("kept/inner/file"), b"x").unwrap();
+        set_mode(&path("kept/inner"), 0o555).unwrap();
+        remove_tree(&path("kept")).unwrap();
+        assert!(!path("kept").exists());
+    }
 }
