@@ -63,7 +63,7 @@ pub(crate) async fn image(
         let kind = if error.is_environment() { ErrorKind::Environment } else { ErrorKind::Rollout };
         Error::of(kind, error.to_diagnostic().into())
     };
-    let registry = Registry::from_machine(address).map_err(failed)?;
+    let registry = Registry::from_machine(address, repository).map_err(failed)?;
     // Before it answers, it may have to write a large blob.
     let registry = registry.with_timeout(session.endpoints()?.network().timeout * 2);
     let request = PushRequest { image: tree, registry: &registry, repository, tags };

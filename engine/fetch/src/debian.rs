@@ -1,8 +1,8 @@
 //! A Debian package from a mirror's pool.
 
 use model::Tree;
-use url::Url;
 
+use crate::address::Address;
 use crate::deb;
 use crate::endpoints::Ecosystem;
 use crate::error::FetchError;
@@ -14,7 +14,7 @@ pub(crate) fn fetch(package: &Deb, context: &Context<'_>) -> Result<Tree, FetchE
     let what = format!("{}={} ({})", package.package, package.version, package.architecture);
     let path = model::RelPath::new(&package.path).map_err(|error| FetchError::Parameters(error.to_string()))?;
     let bases = context.endpoints.of(Ecosystem::Debian)?;
-    let urls: Vec<Url> = bases.iter().filter_map(|base| base.join(&encode(path.as_str())).ok()).collect();
+    let urls = bases.iter().filter_map(|base| Address::below(base, &encode(path.as_str())).ok()).collect();
     let sha256 = [params::sha256(&package.sha256)?];
     let scratch = context.store.scratch()?;
     let file = scratch.path().join("package.deb");

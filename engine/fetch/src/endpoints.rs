@@ -343,15 +343,18 @@ fn describe(text: &str, error: &toml::de::Error) -> String {
     }
 }
 
-/// The address of a folder: it always ends with `/`, so that names can be joined to it.
+/// The address of a folder: its path always ends with `/`, so that names can be joined to it; a query stays.
 pub(crate) fn parse_url(origin: &str, text: &str) -> Result<Url, FetchError> {
     let wrong = |reason: &str| FetchError::Configuration { origin: origin.to_owned(), reason: reason.to_owned() };
-    let url = Url::parse(&format!("{}/", text.trim().trim_end_matches('/')))
+    let mut url = Url::parse(text.trim())
         .map_err(|error| wrong(&format!("an endpoint is not a URL ({error}); expected `https://...`")))?;
     match url.scheme() {
-        "https" | "http" | "file" => Ok(url),
-        other => Err(wrong(&format!("endpoints with `{other}:` are not supported; use https, http or file"))),
+        "https" | "http" | "file" => {}
+        other => return Err(wrong(&format!("endpoints with `{other}:` are not supported; use https, http or file"))),
     }
+    url.set_path(&format!("{}/", url.path().trim_end_matches('/')));
+    url.set_fragment(None);
+    Ok(url)
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use base64::Engine as _;
 use model::Tree;
 use sha2::{Digest as _, Sha256};
 use store::Store;
-use url::Url;
 
+use crate::address::Address;
 use crate::archive::{ArchiveError, Limits};
 use crate::endpoints::Ecosystem;
 use crate::error::FetchError;
@@ -30,7 +30,7 @@ pub(crate) fn fetch(module: &GoModule, context: &Context<'_>) -> Result<Tree, Fe
     let sha256 = module.sha256.as_deref().map(params::sha256).transpose()?;
     let bases = context.endpoints.of(Ecosystem::Go)?;
     let path = format!("{}/@v/{}.zip", escape(&module.package)?, escape(&module.version)?);
-    let urls: Vec<Url> = bases.iter().filter_map(|base| base.join(&path).ok()).collect();
+    let urls = bases.iter().filter_map(|base| Address::below(base, &path).ok()).collect();
     let scratch = context.store.scratch()?;
     let zip = scratch.path().join("module.zip");
     let pinned: Vec<String> = sha256.into_iter().collect();

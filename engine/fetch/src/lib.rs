@@ -4,6 +4,7 @@
 //! Lockfiles say *what* (names, versions, digests), the machine says *where from*. Nothing is kept that does not
 //! have the digest its lockfile gives, and what the store has is never asked for again.
 
+mod address;
 mod archive;
 mod clients;
 mod deb;

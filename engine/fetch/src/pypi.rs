@@ -8,6 +8,7 @@ use serde::Deserialize;
 use store::Store;
 use url::Url;
 
+use crate::address::Address;
 use crate::archive::{ArchiveError, Limits};
 use crate::endpoints::Ecosystem;
 use crate::error::FetchError;
@@ -36,7 +37,7 @@ pub(crate) fn fetch(wheel: &Wheel, context: &Context<'_>) -> Result<Tree, FetchE
     let mut first_error = None;
     for base in context.endpoints.of(Ecosystem::Pypi)? {
         let attempt = || {
-            let index = base.join(&format!("{}/", normalised(&wheel.package)?)).map_err(|error| {
+            let index = Address::below(base, &format!("{}/", normalised(&wheel.package)?)).map_err(|error| {
                 FetchError::Parameters(format!("`{}` is not a package name: {error}", wheel.package))
             })?;
             let name = format!("the index of {}", wheel.package);
@@ -54,7 +55,7 @@ pub(crate) fn fetch(wheel: &Wheel, context: &Context<'_>) -> Result<Tree, FetchE
                 true => what.clone(),
                 false => format!("{what}, which {} lists,", from.asked),
             };
-            let urls = vec![with_credentials(chosen.url, base)];
+            let urls = vec![Address::listed(chosen.url, base)];
             let limit = context.endpoints.network().download_limit;
             let request = Request { what: &what, urls, limit, sha256: &pinned, accept: None };
             transport.download(&request, &file, context.reporter)?;
@@ -88,16 +89,6 @@ pub(crate) fn normalised(name: &str) -> Result<String, FetchError> {
         }
     }
     Ok(result)
-}
-
-/// A file of the index's own host, scheme and port is asked for with the index's credentials, and no other.
-fn with_credentials(mut url: Url, index: &Url) -> Url {
-    if url.origin() == index.origin() && url.username().is_empty() && url.password().is_none() {
-        // Both have a host, so both can have a user.
-        let _ = url.set_username(index.username());
-        let _ = url.set_password(index.password());
-    }
-    url
 }
 
 fn is_of(file: &str, version: &str) -> bool {
@@ -267,16 +258,6 @@ mod tests {
         }
         for (at, to) in [("http://i/", "http://f/"), ("http://i/", "https://f/"), ("file:///i/", "file:///f")] {
             assert_eq!(parse(at, &[to]).unwrap(), [to]);
-        }
-    }
-
-    #[test]
-    fn credentials_stay_with_their_origin() {
-        let index = Url::parse("https://me:secret@index:8443/simple/").unwrap();
-        let url = |text: &str| with_credentials(Url::parse(text).unwrap(), &index).to_string();
-        assert_eq!(url("https://index:8443/f"), "https://me:secret@index:8443/f");
-        for other in ["https://files/f", "https://index/f", "http://index:8443/f", "https://index.other:8443/f"] {
-            assert_eq!(url(other), other);
         }
     }
 

@@ -17,6 +17,7 @@ use reqwest::StatusCode;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
+use crate::address::Address;
 use crate::error::FetchError;
 
 /// What is to be moved.
@@ -24,7 +25,7 @@ pub(crate) struct Request<'a> {
     /// The package, for people.
     pub what: &'a str,
     /// Where it may be, in the order to be tried.
-    pub urls: Vec<Url>,
+    pub urls: Vec<Address>,
     /// The most bytes to take.
     pub limit: u64,
     /// The SHA-256 digests of which it must have one; empty where something else is verified later.
@@ -131,7 +132,7 @@ impl Transport {
             match self.try_one(request, url, to, reporter) {
                 Ok(downloaded) => return Ok(downloaded),
                 Err(error) => {
-                    tried.push(shown(url));
+                    tried.push(url.to_string());
                     if !error.is_not_found() && worst.as_ref().is_none_or(FetchError::is_not_found) {
                         worst = Some(error);
                     }
@@ -157,7 +158,7 @@ impl Transport {
     fn try_one(
         &self,
         request: &Request<'_>,
-        url: &Url,
+        url: &Address,
         to: &Path,
         reporter: &dyn Reporter,
     ) -> Result<Downloaded, FetchError> {
@@ -187,16 +188,16 @@ impl Transport {
     fn attempt(
         &self,
         request: &Request<'_>,
-        url: &Url,
+        url: &Address,
         to: &Path,
         reporter: &dyn Reporter,
     ) -> Result<Downloaded, Fault> {
         let (sender, receiver) = sync_channel(8);
-        if url.scheme() == "file" {
-            let url = url.clone();
+        if url.url().scheme() == "file" {
+            let url = url.url().clone();
             std::thread::spawn(move || read_file(&url, &sender));
         } else {
-            let mut get = self.client.get(url.clone());
+            let mut get = self.client.get(url.url().clone());
             if let Some(accept) = request.accept {
                 get = get.header(reqwest::header::ACCEPT, accept);
             }
@@ -217,8 +218,8 @@ impl Drop for Transport {
 }
 
 impl Fault {
-    fn into_error(self, what: &str, url: &Url, attempts: u32) -> FetchError {
-        let (what, endpoint) = (what.to_owned(), shown(url));
+    fn into_error(self, what: &str, url: &Address, attempts: u32) -> FetchError {
+        let (what, endpoint) = (what.to_owned(), url.to_string());
         match self {
             Self::Absent => FetchError::NotFound { what, tried: vec![endpoint] },
             Self::Refused(status) => FetchError::Refused { what, endpoint, status: status.as_u16() },
@@ -318,7 +319,7 @@ impl Drop for Progress<'_> {
 
 fn receive(
     request: &Request<'_>,
-    asked: &Url,
+    asked: &Address,
     receiver: &Receiver<Message>,
     to: &Path,
     reporter: &dyn Reporter,
@@ -330,7 +331,7 @@ fn receive(
         Message::Chunk(_) | Message::End => return Err(ended()),
     };
     let too_large = || {
-        let (what, endpoint) = (request.what.to_owned(), shown(asked));
+        let (what, endpoint) = (request.what.to_owned(), asked.to_string());
         Fault::Fatal(FetchError::TooLarge { what, endpoint, limit: request.limit })
     };
     if total.is_some_and(|total| total > request.limit) {
@@ -361,28 +362,17 @@ fn receive(
     if !request.sha256.is_empty() && !request.sha256.contains(&sha256) {
         return Err(Fault::Fatal(FetchError::WrongDigest {
             what: request.what.to_owned(),
-            endpoint: shown(asked),
+            endpoint: asked.to_string(),
             expected: format!("sha256 {}", request.sha256.join(" or ")),
             got: sha256,
         }));
     }
-    Ok(Downloaded { asked: shown(asked), url, content_type })
+    Ok(Downloaded { asked: asked.to_string(), url, content_type })
 }
 
 /// Lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// An address for people: without user, password, query and fragment.
-pub(crate) fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.set_fragment(None);
-    // Addresses that cannot hold a user have none to remove.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.to_string()
 }
 
 #[cfg(test)]

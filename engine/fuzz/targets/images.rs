@@ -51,7 +51,7 @@ fuzz_target!(|data: &[u8]| {
         _ => {
             let path = STORE.0.path().join("config.json");
             std::fs::write(&path, bytes).expect("a file");
-            let _ = Auth::from_file(&path, "registry:5000");
+            let _ = Auth::from_file(&path, "registry:5000", "team/app");
             return;
         }
     }

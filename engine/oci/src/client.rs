@@ -15,6 +15,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, Heade
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
+use crate::credentials;
 use crate::digest::Sha256;
 use crate::error::{Attempt, OciError};
 use crate::layout::MANIFEST_MEDIA_TYPE;
@@ -205,7 +206,7 @@ impl Client {
 
     /// The address that every registry answers at, and challenges at.
     pub(crate) fn base(&self) -> Result<Url, OciError> {
-        let text = format!("{}://{}/v2/", self.scheme(), self.registry.address);
+        let text = format!("{}://{}/v2/", self.scheme(), credentials::spoken_to(&self.registry.address));
         Url::parse(&text).map_err(|error| {
             OciError::Parameter(format!("`{}` is not the address of a registry: {error}", self.registry.address))
         })
@@ -238,6 +239,11 @@ impl Client {
 
     pub(crate) fn get(&self, url: Url) -> RequestBuilder {
         self.reads.get(url)
+    }
+
+    /// Sends a form; it goes nowhere else.
+    pub(crate) fn post(&self, url: Url, form: &str) -> RequestBuilder {
+        self.writes.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.to_owned())
     }
 
     /// Sends a request and waits for the head of its answer, for as long as the registry may be silent.

@@ -6,6 +6,7 @@
 mod auth;
 mod client;
 mod config;
+mod credentials;
 mod digest;
 mod error;
 mod image;

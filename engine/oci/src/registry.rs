@@ -22,12 +22,14 @@ impl Registry {
     /// How long a registry may be silent if nothing else is said; it may have to write a large blob before it answers.
     pub const TIMEOUT: Duration = Duration::from_secs(120);
 
-    /// A registry with the machine's credentials. One on this machine itself speaks plain http, like every local registry.
-    pub fn from_machine(address: &str) -> Result<Self, OciError> {
+    /// A registry with the machine's credentials for a repository. One on this machine itself speaks plain http, like
+    /// every local registry.
+    pub fn from_machine(address: &str, repository: &str) -> Result<Self, OciError> {
         let address = address.trim_end_matches('/');
         let (scheme, address) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
         let insecure = scheme == "http" || (scheme.is_empty() && is_loopback(address));
-        Ok(Self { address: address.to_owned(), insecure, auth: Auth::from_machine(address)?, timeout: Self::TIMEOUT })
+        let auth = Auth::from_machine(address, repository)?;
+        Ok(Self { address: address.to_owned(), insecure, auth, timeout: Self::TIMEOUT })
     }
 
     /// The same that may be silent, or slower than a kibibyte a second, for so long.
@@ -42,6 +44,7 @@ impl Registry {
 }
 
 fn is_loopback(address: &str) -> bool {
+    let address = address.split('/').next().unwrap_or(address);
     let host = match address.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(rest),
         None => address.rsplit_once(':').map_or(address, |(host, _)| host),
@@ -70,7 +73,7 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_insecure_by_itself() {
-        for local in ["127.0.0.1:5000", "localhost:5000", "[::1]:5000", "localhost"] {
+        for local in ["127.0.0.1:5000", "localhost:5000", "[::1]:5000", "localhost", "localhost:5000/team"] {
             assert!(is_loopback(local), "{local}");
         }
         for remote in ["registry.example", "10.0.0.1:5000", "localhost.example:80", "127.0.0.1.example"] {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use http_client::may_follow;
+use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use url::{Host, Url};
 
@@ -86,17 +87,55 @@ async fn log_in(
     };
     let url = client.base()?;
     let response = client.answer(client.get(url.clone()), attempt).await?;
-    match challenge(response.headers()) {
-        Challenge::Nothing => Ok((None, FOR_EVER)),
-        Challenge::Basic => Ok((basic, FOR_EVER)),
-        Challenge::Bearer { realm, service } => {
-            let realm = check_realm(&url, &realm, basic.is_some())
-                .map_err(|reason| OciError::Realm { registry: client.registry().address.clone(), reason })?;
-            let url = token_address(realm, service.as_deref(), client.repository(), scope);
-            let (token, lifetime) = ask(client, url, basic, attempt).await?;
+    let registry = || client.registry().address.clone();
+    match (challenge(response.headers()), auth) {
+        (Challenge::Nothing, _) => Ok((None, FOR_EVER)),
+        (Challenge::Basic, Auth::Identity(_)) => {
+            let reason = "it asks for a password, and they are an identity token".to_owned();
+            Err(OciError::Credentials { registry: registry(), reason })
+        }
+        (Challenge::Basic, _) => Ok((basic, FOR_EVER)),
+        (Challenge::Bearer { realm, service }, auth) => {
+            let realm = check_realm(&url, &realm, *auth != Auth::Anonymous)
+                .map_err(|reason| OciError::Realm { registry: registry(), reason })?;
+            let wanted = [("scope", Some(wanted(client.repository(), scope))), ("service", service)];
+            let wanted = wanted.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+            let request = match auth {
+                Auth::Identity(token) => client.post(realm, &exchange(token, wanted)),
+                _ => with_password(client.get(in_query(realm, &wanted)), basic),
+            };
+            let (token, lifetime) = ask(client, request, attempt).await?;
             Ok((Some(header(&format!("Bearer {token}"), attempt)?), lifetime))
         }
     }
+}
+
+/// What a token is to be good for.
+fn wanted(repository: &str, scope: Scope) -> String {
+    let actions = match scope {
+        Scope::Pull => "pull",
+        Scope::Push => "pull,push",
+    };
+    format!("repository:{repository}:{actions}")
+}
+
+fn in_query(mut realm: Url, wanted: &[(&str, String)]) -> Url {
+    realm.query_pairs_mut().extend_pairs(wanted);
+    realm
+}
+
+fn with_password(request: RequestBuilder, basic: Option<HeaderValue>) -> RequestBuilder {
+    match basic {
+        Some(value) => request.header(AUTHORIZATION, value),
+        None => request,
+    }
+}
+
+/// The form that exchanges an identity token (distribution's `spec/auth/oauth.md`).
+fn exchange(token: &str, wanted: Vec<(&str, String)>) -> String {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs([("grant_type", "refresh_token"), ("client_id", "build"), ("refresh_token", token)]);
+    form.extend_pairs(wanted).finish()
 }
 
 /// A header that no log of the client shows.
@@ -107,31 +146,7 @@ fn header(text: &str, attempt: &Attempt<'_>) -> Result<HeaderValue, OciError> {
     Ok(value)
 }
 
-fn token_address(mut realm: Url, service: Option<&str>, repository: &str, scope: Scope) -> Url {
-    let actions = match scope {
-        Scope::Pull => "pull",
-        Scope::Push => "pull,push",
-    };
-    let mut query = realm.query_pairs_mut();
-    query.append_pair("scope", &format!("repository:{repository}:{actions}"));
-    if let Some(service) = service {
-        query.append_pair("service", service);
-    }
-    drop(query);
-    realm
-}
-
-async fn ask(
-    client: &Client,
-    url: Url,
-    basic: Option<HeaderValue>,
-    attempt: &Attempt<'_>,
-) -> Result<(String, Duration), OciError> {
-    let request = client.get(url);
-    let request = match basic {
-        Some(value) => request.header(AUTHORIZATION, value),
-        None => request,
-    };
+async fn ask(client: &Client, request: RequestBuilder, attempt: &Attempt<'_>) -> Result<(String, Duration), OciError> {
     let response = client.ok(client.answer(request, attempt).await?, attempt).await?;
     let bytes = client.body(response, TOKEN_LIMIT).all().await.map_err(|error| attempt.broken(error, TOKEN_LIMIT))?;
     // The parser's message may quote the answer, and with it a token.

@@ -26,9 +26,14 @@ impl Server {
                 let (mut stream, serve) = (stream.unwrap(), Arc::clone(&serve));
                 let (heads, address) = (Arc::clone(&heads), address.clone());
                 std::thread::spawn(move || {
-                    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-                    let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
-                    heads.lock().unwrap().push(head.join("\n"));
+                    let mut reader = BufReader::new(stream.try_clone().unwrap());
+                    let lines = reader.by_ref().lines().map_while(Result::ok);
+                    let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                    let length =
+                        head.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+                    let mut body = String::new();
+                    reader.take(length.unwrap_or(0)).read_to_string(&mut body).unwrap();
+                    heads.lock().unwrap().push(head.join("\n") + "\n" + &body);
                     let mut words = head.first().map_or("", String::as_str).split(' ');
                     serve(words.next().unwrap_or(""), words.next().unwrap_or(""), &address, &mut stream);
                     let _ = stream.shutdown(std::net::Shutdown::Write);
@@ -159,4 +164,41 @@ async fn a_token_is_text_of_one_line() {
     let error = refused(&server).await;
     assert!(error.contains("characters that cannot be sent"), "{error}");
     assert!(!server.heads().contains("X-Injected"), "{}", server.heads());
+}
+
+#[tokio::test]
+async fn an_identity_token_is_exchanged_at_the_registry_itself() {
+    let server = Server::start(|method, path, own, stream| match (method, path) {
+        ("GET", "/v2/") => {
+            let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{own}/token\",service=\"r\"\r\n");
+            answer(stream, "401 Unauthorized", &challenge, b"");
+        }
+        ("POST", "/token") => answer(stream, "200 OK", "", b"{\"access_token\":\"granted-token\"}"),
+        _ => answer(stream, "403 Forbidden", "", b"not with granted-token, not with refresh-secret"),
+    });
+    let registry = Registry { auth: Auth::Identity("refresh-secret".into()), ..server.registry() };
+    let error = try_pull(&registry, Sha256::of(b"x")).await.unwrap_err();
+    assert!(matches!(error, OciError::Denied { .. }), "{error:?}");
+    assert!(!error.to_string().contains("refresh-secret") && !error.to_string().contains("granted-token"), "{error}");
+    let heads = server.heads();
+    assert!(heads.contains("grant_type=refresh_token&client_id=build&refresh_token=refresh-secret"), "{heads}");
+    assert!(heads.contains("scope=repository%3Ateam%2Fapp%3Apull&service=r"), "{heads}");
+    assert!(heads.to_lowercase().contains("authorization: bearer granted-token"), "{heads}");
+
+    // A registry that wants a password gets no token, and neither does a place of its choice.
+    let basic = |_: &str, _: &str, _: &str, stream: &mut TcpStream| {
+        answer(stream, "401 Unauthorized", "WWW-Authenticate: Basic realm=\"x\"\r\n", b"");
+    };
+    let elsewhere = |_: &str, _: &str, _: &str, stream: &mut TcpStream| {
+        answer(stream, "401 Unauthorized", "WWW-Authenticate: Bearer realm=\"http://localhost:1/token\"\r\n", b"");
+    };
+    for (server, words) in [
+        (Server::start(basic), "it asks for a password, and they are an identity token"),
+        (Server::start(elsewhere), "wants logins at `localhost`"),
+    ] {
+        let registry = Registry { auth: Auth::Identity("refresh-secret".into()), ..server.registry() };
+        let error = try_pull(&registry, Sha256::of(b"x")).await.unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+        assert!(!server.heads().contains("refresh-secret"), "{}", server.heads());
+    }
 }

@@ -243,7 +243,7 @@ async fn credentials_come_from_the_docker_configuration_and_are_never_shown() {
             format!("{{\"auths\": {{\"http://{}/v2/\": {{\"auth\": \"{auth}\"}}}}}}", server.address),
         )
         .unwrap();
-        let auth = Auth::from_file(&config, &server.address).unwrap();
+        let auth = Auth::from_file(&config, &server.address, "services/app").unwrap();
         Registry { auth, ..server.registry() }
     };
     let wrong = login("cm9ib3Q6d3Jvbmctc2VjcmV0");

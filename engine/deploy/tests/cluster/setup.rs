@@ -60,7 +60,7 @@ async fn push_busybox(registry: &str) -> String {
     let platform = model::Platform { os: "linux".into(), arch: "amd64".into() };
     let request = oci::ImageRequest { base: None, layers: vec![layer], overrides, platform };
     let image = oci::image(&request, &store).unwrap();
-    let registry = oci::Registry::from_machine(registry).unwrap();
+    let registry = oci::Registry::from_machine(registry, "test/busybox").unwrap();
     let request = oci::PushRequest { image: &image.tree, registry: &registry, repository: "test/busybox", tags: &[] };
     let reporter: Arc<dyn Reporter> = Arc::new(NoReporter);
     oci::push(&request, &store, &reporter).await.unwrap().digest.to_string()

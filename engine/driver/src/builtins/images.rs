@@ -54,7 +54,8 @@ impl Builtin for Pull {
     fn run(&self, call: &BuiltinCall<'_>) -> Outputs {
         let params: PullParams = parameters(call)?;
         let configured = self.endpoints.registry("images").ok_or(NO_REGISTRY)?;
-        let registry = Registry::from_machine(&configured.endpoint()).map_err(|error| chain(&error))?;
+        let registry = Registry::from_machine(&configured.endpoint(), &params.repository);
+        let registry = registry.map_err(|error| explain(&error))?;
         let registry = registry.with_timeout(self.endpoints.network().timeout);
         let PullParams { repository, digest, platform } = params;
         let request = PullRequest { repository, digest, platform };

@@ -51,8 +51,8 @@ impl Server {
         Self { base, requests: Arc::default() }
     }
 
-    fn url(&self, path: &str) -> Url {
-        self.base.join(path).unwrap()
+    fn url(&self, path: &str) -> Address {
+        Address::below(&self.base, path).unwrap()
     }
 
     fn requests(&self) -> usize {
@@ -81,11 +81,11 @@ const SOON: Patience = Patience {
 };
 
 /// The content, or the error as people see it, with `<server>` for the addresses.
-fn download(urls: Vec<Url>, sha256: &[&str], limit: u64) -> Result<String, String> {
+fn download(urls: Vec<Address>, sha256: &[&str], limit: u64) -> Result<String, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     let sha256: Vec<String> = sha256.iter().map(|sum| (*sum).to_owned()).collect();
-    let bases: Vec<String> = urls.iter().map(|url| url[..url::Position::BeforePath].to_owned()).collect();
+    let bases: Vec<String> = urls.iter().map(|url| url.url()[..url::Position::BeforePath].to_owned()).collect();
     let request = Request { what: "x@1", urls, limit, sha256: &sha256, accept: None };
     let events = Events::default();
     let result = Transport::with(SOON).unwrap().download(&request, &file, &events);
@@ -177,7 +177,7 @@ fn mirrors_in_order() {
 #[test]
 fn an_unreachable_endpoint() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let url = Url::parse(&format!("http://127.0.0.1:{port}/a")).unwrap();
+    let url = Address::below(&Url::parse(&format!("http://127.0.0.1:{port}/")).unwrap(), "a").unwrap();
     let error = download(vec![url], &[], 10).unwrap_err();
     assert!(error.starts_with("cannot download x@1 from <server>/a: Connection refused"), "{error}");
 }
@@ -195,17 +195,19 @@ fn too_much_is_stopped() {
 #[test]
 fn credentials_stay_secret() {
     let server = Server::start(|_, _| response("403 Forbidden", ""));
-    let mut url = server.url("a?token=secret");
-    url.set_username("user").unwrap();
-    url.set_password(Some("secret")).unwrap();
-    assert_eq!(download(vec![url], &[], 10).unwrap_err(), "<server>/a answered 403 when asked for x@1");
+    let mut endpoint = server.base.join("secret/?token=secret").unwrap();
+    endpoint.set_username("user").unwrap();
+    endpoint.set_password(Some("secret")).unwrap();
+    let url = Address::below(&endpoint, "a").unwrap();
+    assert_eq!(download(vec![url], &[], 10).unwrap_err(), "<server>/.../a answered 403 when asked for x@1");
 }
 
 #[test]
 fn a_mirror_in_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a"), "x").unwrap();
-    let url = |name| Url::from_file_path(folder.path().join(name)).unwrap();
+    let mirror = Url::from_directory_path(folder.path()).unwrap();
+    let url = |name| Address::below(&mirror, name).unwrap();
     assert_eq!(download(vec![url("no"), url("a")], &[SUM_OF_X], 10).unwrap(), "x");
     assert!(download(vec![url("no")], &[], 10).unwrap_err().starts_with("x@1 was not found"));
 }
