@@ -83,8 +83,12 @@ pub struct Overrides {
     pub env: BTreeMap<String, String>,
     /// User, by number or name.
     pub user: Option<String>,
+    /// The same where the base names none.
+    pub default_user: Option<String>,
     /// The folder it starts in.
     pub workdir: Option<String>,
+    /// The same where the base names none but the root.
+    pub default_workdir: Option<String>,
     /// `8080/tcp` and the like, added to the base's.
     pub exposed_ports: Vec<String>,
     /// Added to the base's.
@@ -135,10 +139,13 @@ impl ContainerConfig {
         if let Some(cmd) = &overrides.cmd {
             self.cmd = Some(cmd.clone());
         }
-        if let Some(user) = &overrides.user {
+        let default_user = overrides.default_user.as_ref().filter(|_| self.user.is_empty());
+        if let Some(user) = overrides.user.as_ref().or(default_user) {
             self.user.clone_from(user);
         }
-        if let Some(workdir) = &overrides.workdir {
+        let is_root = matches!(self.working_dir.as_str(), "" | "/");
+        let default_workdir = overrides.default_workdir.as_ref().filter(|_| is_root);
+        if let Some(workdir) = overrides.workdir.as_ref().or(default_workdir) {
             self.working_dir.clone_from(workdir);
         }
         let env = self.env.get_or_insert_default();

@@ -196,6 +196,7 @@ impl OciError {
                 )
             }
             Self::Entries(_) => "give one of the two another target path".into(),
+            Self::Target { .. } => "give it another path in the image, or leave it out of what is packed".into(),
             Self::Credentials { registry, .. } => format!("log in again with `docker login {registry}`"),
             _ => return Vec::new(),
         };

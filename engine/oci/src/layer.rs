@@ -17,6 +17,9 @@ pub(crate) const LAYER_MEDIA_TYPE: &str = oci_client::manifest::IMAGE_LAYER_GZIP
 /// Fixed, since another level gives other bytes. 3 takes half the time of the usual 6 for a few per cent more size.
 const LEVEL: u32 = 3;
 
+/// How the name of a marker begins that removes something of the layers below.
+const WHITEOUT: &str = ".wh.";
+
 /// What goes into a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerRequest {
@@ -117,7 +120,21 @@ fn compose(entries: &[LayerEntry], store: &Store) -> Result<Tree, OciError> {
         }
     }
     tree.check()?;
+    refuse_whiteouts(&tree)?;
     Ok(tree)
+}
+
+/// In a layer, a file `.wh.x` says that `x` of the layers below is gone (`layer.md` of the OCI image specification), so no
+/// file or folder of an image can have such a name.
+fn refuse_whiteouts(tree: &Tree) -> Result<(), OciError> {
+    let is_reserved = |path: &&RelPath| path.as_str().split('/').any(|name| name.starts_with(WHITEOUT));
+    match tree.entries.keys().find(is_reserved) {
+        None => Ok(()),
+        Some(path) => Err(OciError::Target {
+            path: path.to_string(),
+            reason: format!("names that begin with `{WHITEOUT}` mark files of lower layers as removed"),
+        }),
+    }
 }
 
 fn parse_target(target: &str) -> Result<RelPath, OciError> {

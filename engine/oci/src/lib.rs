@@ -9,6 +9,7 @@ mod config;
 mod credentials;
 mod digest;
 mod error;
+mod foundation;
 mod image;
 mod layer;
 mod layout;

@@ -11,6 +11,7 @@ use store::Store;
 use crate::config::Overrides;
 use crate::digest::Sha256;
 use crate::error::OciError;
+use crate::foundation::foundation;
 use crate::image::{Image, ImageRequest, image};
 use crate::layer::{Layer, LayerContent, LayerEntry, LayerRequest, layer};
 use crate::layout::parse;
@@ -48,7 +49,8 @@ struct LinkParam {
     target: String,
 }
 
-/// `{base, layers: [{blob, descriptor}], config: {entrypoint, cmd, env, user, workdir, exposed_ports, labels}, platform: {os, arch}}`.
+/// `{base, layers: [{blob, descriptor}], config: {entrypoint, cmd, env, user, default_user, workdir, default_workdir,
+/// exposed_ports, labels}, platform: {os, arch}}`. An image without a base gets a [`foundation`] as its lowest layer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageParams {
@@ -80,7 +82,11 @@ struct ConfigParam {
     #[serde(deserialize_with = "or_default")]
     user: String,
     #[serde(deserialize_with = "or_default")]
+    default_user: String,
+    #[serde(deserialize_with = "or_default")]
     workdir: String,
+    #[serde(deserialize_with = "or_default")]
+    default_workdir: String,
     #[serde(deserialize_with = "or_default")]
     exposed_ports: Vec<PortParam>,
     #[serde(deserialize_with = "or_default")]
@@ -148,9 +154,16 @@ impl ImageParams {
                 _ => return Err(OciError::Input { path: path.clone(), reason: "is not a tree with an image".into() }),
             },
         };
-        let layers: Result<Vec<Layer>, OciError> = self.layers.iter().map(|layer| layer.read(inputs, store)).collect();
         let overrides = self.config.overrides();
-        image(&ImageRequest { base, layers: layers?, overrides, platform: self.platform.clone() }, store)
+        let mut layers = Vec::new();
+        if base.is_none() {
+            let user = overrides.user.as_ref().or(overrides.default_user.as_ref());
+            layers.push(foundation(user.map_or("", String::as_str), store)?);
+        }
+        for layer in &self.layers {
+            layers.push(layer.read(inputs, store)?);
+        }
+        image(&ImageRequest { base, layers, overrides, platform: self.platform.clone() }, store)
     }
 }
 
@@ -184,7 +197,9 @@ impl ConfigParam {
             cmd: list(&self.cmd),
             env: self.env.clone(),
             user: text(&self.user),
+            default_user: text(&self.default_user),
             workdir: text(&self.workdir),
+            default_workdir: text(&self.default_workdir),
             exposed_ports: self.exposed_ports.iter().map(port).collect(),
             labels: self.labels.clone(),
         }

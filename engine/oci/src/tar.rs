@@ -9,6 +9,9 @@ use model::{Digest, RelPath, Tree, TreeEntry};
 
 use crate::layer::Owner;
 
+/// Folders in which everybody may make files; a tree knows no modes of folders.
+const EVERYBODYS: [&str; 2] = ["tmp", "var/tmp"];
+
 /// Writes the archive; `open` gives the content of a file.
 pub(crate) fn write<W: Write, R: Read>(
     tree: &Tree,
@@ -22,7 +25,7 @@ pub(crate) fn write<W: Write, R: Read>(
         match entry {
             None | Some(TreeEntry::EmptyFolder) => {
                 header.set_entry_type(EntryType::Directory);
-                header.set_mode(0o755);
+                header.set_mode(if EVERYBODYS.contains(&path.as_str()) { 0o1777 } else { 0o755 });
                 append(&mut archive, header, &format!("{path}/"), "", io::empty())?;
             }
             Some(TreeEntry::Symlink { target }) => {

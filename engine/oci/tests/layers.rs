@@ -170,6 +170,17 @@ fn collisions_and_bad_paths_are_refused() {
     );
     assert!(refused(&store, vec![entry("../a", one.clone())]).contains("it has a `..` segment"));
     assert!(refused(&store, vec![entry("/", one)]).contains("only a tree can be placed there"));
+    for reserved in ["etc/.wh.secret", ".wh..wh..opq", "a/.wh.folder/x", ".wh."] {
+        let message = refused(&store, vec![entry(reserved, content(&store, "1", false))]);
+        assert!(message.contains(&format!("`{reserved}` cannot be the path")), "{message}");
+        let link = refused(&store, vec![entry(reserved, LayerContent::Symlink("x".into()))]);
+        assert!(link.contains("names that begin with `.wh.`"), "{link}");
+        let mut tree = Tree::default();
+        tree.insert(RelPath::new(reserved).unwrap(), TreeEntry::EmptyFolder).unwrap();
+        let tree = LayerContent::Tree(store.put_tree(&tree).unwrap());
+        assert!(refused(&store, vec![entry("opt", tree)]).contains(&format!("`opt/{reserved}` cannot be the path")));
+    }
+    assert_eq!(list(&store, &make(&store, vec![entry("x.wh.y", content(&store, "1", false))])).len(), 1);
     assert!("0:9999999".parse::<Owner>().is_err());
     assert!("root".parse::<Owner>().is_err());
 }
@@ -222,6 +233,34 @@ fn an_image_follows_the_specification() {
 }
 
 #[test]
+fn what_a_base_names_stays_unless_the_image_says_otherwise() {
+    let (_folder, store) = store();
+    let of = |base: Option<&Tree>, overrides: Overrides| {
+        let request = ImageRequest { base: base.cloned(), layers: Vec::new(), overrides, platform: linux() };
+        image(&request, &store).unwrap().tree
+    };
+    let config = |image: &Tree| read_configuration(image, &store).unwrap().config;
+    let defaults = || Overrides {
+        default_user: Some("65532:65532".into()),
+        default_workdir: Some("/app".into()),
+        ..Overrides::default()
+    };
+    let base =
+        of(None, Overrides { user: Some("postgres:101".into()), workdir: Some("/srv".into()), ..Overrides::default() });
+    let inherited = config(&of(Some(&base), defaults()));
+    assert_eq!((inherited.user.as_str(), inherited.working_dir.as_str()), ("postgres:101", "/srv"));
+    let own = Overrides { user: Some("7".into()), workdir: Some("/own".into()), ..defaults() };
+    let replaced = config(&of(Some(&base), own));
+    assert_eq!((replaced.user.as_str(), replaced.working_dir.as_str()), ("7", "/own"));
+    // The root folder is what images of trees have, and no choice of anybody.
+    let bare = of(None, Overrides { workdir: Some("/".into()), ..Overrides::default() });
+    for base in [None, Some(&bare)] {
+        let config = config(&of(base, defaults()));
+        assert_eq!((config.user.as_str(), config.working_dir.as_str()), ("65532:65532", "/app"));
+    }
+}
+
+#[test]
 fn a_base_for_another_platform_is_refused() {
     let (_folder, store) = store();
     let request = |base, arch: &str| ImageRequest {
@@ -269,6 +308,15 @@ fn the_actions_take_their_parameters_as_rules_write_them() {
     let made = params("out/layer.tar.gz").run(&inputs, &store).unwrap();
     let config = read_configuration(&made.tree, &store).unwrap();
     assert_eq!(config.config.exposed_ports.unwrap().into_keys().collect::<Vec<_>>(), ["53/udp", "8443/tcp"]);
+    // Without a base there is a layer below that every program may count on.
+    let (manifest, _) = read_manifest(&made.tree, &store).unwrap();
+    let path = RelPath::new(&format!("blobs/sha256/{}", manifest.layers[0].digest.hex())).unwrap();
+    let Some(TreeEntry::File { digest: blob, .. }) = made.tree.entries.get(&path) else { panic!("{path}") };
+    let mut lowest = make(&store, Vec::new());
+    lowest.blob = *blob;
+    let lines = list(&store, &lowest);
+    assert_eq!(lines.last().map(String::as_str), Some("d 1777 0:0 tmp/"));
+    assert!(lines.iter().any(|line| line.starts_with("f 644 0:0 etc/passwd = root:x:0:0:")), "{lines:?}");
     let missing = params("out/other").run(&inputs, &store).unwrap_err();
     assert_eq!(missing.to_string(), "`out/other` is not among the action's inputs");
     let wrong = serde_json::from_value::<LayerParams>(json!({"entrys": []})).unwrap_err();

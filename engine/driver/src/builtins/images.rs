@@ -22,7 +22,7 @@ pub(super) struct Pull {
 
 impl Builtin for Layer {
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn run(&self, call: &BuiltinCall<'_>) -> Outputs {
@@ -36,7 +36,7 @@ impl Builtin for Layer {
 
 impl Builtin for Image {
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn run(&self, call: &BuiltinCall<'_>) -> Outputs {
