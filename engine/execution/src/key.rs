@@ -1,6 +1,7 @@
 //! The key of an action: all that its result can depend on, and nothing else.
 //!
-//! Not in the key: the owner, the mnemonic, the progress message, the limits, the resources, who may run it. Raise
+//! Not in the key: the owner, the mnemonic, the progress message, the time limit, which no process sees before it is killed,
+//! the resources, who may run it. Raise
 //! `SEMANTICS` whenever what a process sees of the sandbox changes, or how outputs are collected.
 //!
 //! # Encoding
@@ -15,7 +16,8 @@
 //!    - the text `spawn`; the sequence of arguments (text); the sequence of variables by name (text name, text value), where
 //!      `process::FIXED` are those that the action does not set; the root: the text `root` and its content, or the text `no
 //!      root`; the number 0 for loopback or 1 for the machine's network; the option of standard input's path (text); the same
-//!      for standard output; the truth whether it is a test
+//!      for standard output; the truth whether it is a test; the options of its limits (number) of memory, of processor time and
+//!      of processes, in this order: a process can ask for them, and go on after it met one
 //!    - the text `write`; the text; the truth whether it can be executed
 //!    - the text `copy`; the source's path (text)
 //!    - the text `tree`; the sequence of entries (text place in the tree, text path of the artifact)
@@ -29,14 +31,14 @@
 
 use std::collections::BTreeMap;
 
-use model::{Action, ActionKind, Artifact, Digest, KeyBuilder, Network, RelPath, Spawn};
+use model::{Action, ActionKind, Artifact, Digest, KeyBuilder, Limits, Network, RelPath, Spawn};
 
 use crate::content::Content;
 use crate::graph;
 use crate::process;
 
 /// The version of everything that is not in the action: the sandbox's folders, user and limits, collection of outputs.
-const SEMANTICS: u32 = 3;
+const SEMANTICS: u32 = 4;
 
 /// The key of an action whose inputs hold what `content` says; `version` is the built-in function's. For those who check
 /// what enters a key: execution itself asks for contents as they are made.
@@ -105,6 +107,11 @@ fn add_spawn(key: &mut KeyBuilder, spawn: &Spawn, inputs: &BTreeMap<RelPath, Con
     add_artifact(key, spawn.stdin.as_ref());
     add_artifact(key, spawn.stdout.as_ref());
     key.number(u64::from(spawn.test));
+    let Limits { memory, cpu_time, processes } = spawn.limits;
+    for limit in [memory, cpu_time, processes] {
+        key.sequence(usize::from(limit.is_some()));
+        limit.into_iter().for_each(|limit| _ = key.number(limit));
+    }
 }
 
 fn add_artifact(key: &mut KeyBuilder, artifact: Option<&Artifact>) {

@@ -100,14 +100,14 @@ fn run_once(
     let place = worker.places.take(&worker.executor.store, folders(action, &mounts)).map_err(engine)?;
     link_mount_points(worker, &place.work(), &mounts);
     let logs = Logs::new(&place, spawn);
-    // Root and standard input are among the inputs.
+    // The root is among the inputs.
     let find = |artifact: &Artifact| {
         let path = artifact.path();
         inputs[path].on_disk(&worker.executor.store).map_err(|error| Stop::store(action, path, error))
     };
     let command = command(spawn, mounts, &place, &logs, &find)?;
     let given = command.mounts.iter().map(|mount| &mount.source);
-    let given = given.chain(&command.root).chain(&command.stdin);
+    let given = given.chain(&command.root);
     used.extend(given.map(|path| Given(path.clone(), identity(path))));
     let exit = worker.runner.run(&command, &worker.executor.cancel).map_err(|error| {
         let mut failure = Failure::engine(action, &error);
@@ -266,7 +266,7 @@ fn command(spawn: &Spawn, mounts: Vec<Mount>, place: &Place, logs: &Logs, find: 
         env: environment(spawn).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         workdir: place.work(),
         root: spawn.root.as_ref().map(find).transpose()?,
-        stdin: spawn.stdin.as_ref().map(find).transpose()?,
+        stdin: spawn.stdin.as_ref().map(|artifact| artifact.path().clone()),
         network: spawn.network,
         stdout: logs.stdout.clone(),
         stderr: logs.log.clone(),

@@ -371,9 +371,10 @@ impl Worker {
     }
 }
 
-/// Whether a success is kept at all: not that of a test which saw the machine's network.
+/// Whether a success is kept for all that have the store: not that of a process which saw the machine's network, since its
+/// key says nothing of what it was told there. What it made stays in the kept state of the workspace that asked for it.
 fn is_kept(action: &Action) -> bool {
-    !matches!(&action.kind, ActionKind::Spawn(spawn) if spawn.test && spawn.network == Network::Host)
+    !matches!(&action.kind, ActionKind::Spawn(spawn) if spawn.network == Network::Host)
 }
 
 fn in_process(outputs: Vec<(RelPath, Content)>) -> ActionResult {

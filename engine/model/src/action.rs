@@ -74,9 +74,9 @@ pub struct Spawn {
     pub stdin: Option<Artifact>,
     /// An output that takes standard output; else it is kept as the action's log.
     pub stdout: Option<Artifact>,
-    /// Wall-clock limit in seconds.
+    /// Wall-clock limit in seconds. Not part of its key: no process sees it before it is killed, and what was killed is not kept.
     pub timeout: Option<u64>,
-    /// Limits for all its processes together. Like the time limit, they are not part of the action's key.
+    /// Limits for all its processes together.
     #[serde(default)]
     pub limits: Limits,
     /// Whether this runs a test: a failure is a result, its log is kept.

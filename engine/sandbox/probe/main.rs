@@ -148,8 +148,8 @@ fn engine(argument: &str) {
         root: Some(root.into()),
         // A folder in which nobody mounts anything meanwhile, as another test does below /tmp.
         workdir: root.into(),
-        stdout: "/dev/null".into(),
-        stderr: "/dev/null".into(),
+        stdout: std::env::temp_dir().join(format!("sandbox-probe-{}", std::process::id())),
+        stderr: std::env::temp_dir().join(format!("sandbox-probe-{}", std::process::id())),
         ..sandbox::Command::default()
     };
     sandbox::run(&sandbox::Launcher::current(), &command, &model::Cancel::default()).unwrap();

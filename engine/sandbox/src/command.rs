@@ -1,13 +1,13 @@
 //! A command to be sandboxed, and how it ended.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::{Network, RelPath};
 use serde::{Deserialize, Serialize};
 
 use crate::etc;
-use crate::spec::{Bind, Spec};
+use crate::spec::{Bind, Spec, Stream};
 
 /// The folder inside, in which a command starts.
 pub(crate) const WORK: &str = "/work";
@@ -34,11 +34,11 @@ pub struct Command {
     pub root: Option<PathBuf>,
     /// What network it sees.
     pub network: Network,
-    /// Standard input; nothing when absent.
-    pub stdin: Option<PathBuf>,
+    /// Standard input, the path of an input; nothing when absent.
+    pub stdin: Option<RelPath>,
     /// A file of the host that takes standard output; created or truncated.
     pub stdout: PathBuf,
-    /// A file of the host that takes standard error. May be the same as `stdout`.
+    /// A file of the host that takes standard error, in the folder of `stdout`. May be the same one.
     pub stderr: PathBuf,
     /// Wall-clock limit.
     pub timeout: Option<Duration>,
@@ -162,7 +162,8 @@ impl Command {
             memory: vec!["/tmp".to_owned(), "/dev/shm".to_owned()],
             binds,
             shelf: None,
-            stdin: self.stdin.clone(),
+            streams: [self.input(), log(&self.stdout), log(&self.stderr)],
+            logs: self.stderr.parent().map(Path::to_owned),
             argv: self.argv.clone(),
             env: self.env.clone(),
             cwd: WORK.to_owned(),
@@ -172,6 +173,15 @@ impl Command {
             wire: None,
         }
     }
+
+    fn input(&self) -> Stream {
+        self.stdin.as_ref().map_or_else(Stream::nothing, |path| Stream::Input(format!("{WORK}/{path}")))
+    }
+}
+
+/// The stream to a log, which is named within its folder.
+fn log(path: &Path) -> Stream {
+    Stream::Log(path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default())
 }
 
 /// A file that name resolution on the machine's network needs, if the machine has it.

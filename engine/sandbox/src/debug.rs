@@ -14,7 +14,7 @@ use crate::disk::Disk;
 use crate::error::SandboxError;
 use crate::launcher::Launcher;
 use crate::run::{Watch, follow};
-use crate::spec::Spec;
+use crate::spec::{Spec, Stream};
 
 /// The file with the spec, in the folder that holds the working folder.
 const FILE: &str = "sandbox.json";
@@ -39,7 +39,8 @@ pub fn enter(launcher: &Launcher, folder: &Path) -> Result<Status, SandboxError>
     spec.argv = vec![SHELL.to_owned()];
     // A shell may take long and use much; the limits were the failed command's.
     spec.limits = Default::default();
-    let session = launcher.start_with(&spec, streams().map_err(SandboxError::Lost)?)?;
+    spec.streams = [Stream::Sent, Stream::Sent, Stream::Sent];
+    let session = launcher.start(&spec, streams().map_err(SandboxError::Lost)?)?;
     let cancel = Cancel::default();
     let disk = Disk::of(&folder);
     let watch = Watch { deadline: None, cancel: &cancel, groups: &Groups::default(), disk: &disk, cpu_time: None };
@@ -48,10 +49,10 @@ pub fn enter(launcher: &Launcher, folder: &Path) -> Result<Status, SandboxError>
     ended.map(|exit| exit.status)
 }
 
-/// Output, errors and input, in the order of the channel.
+/// Input, output and errors.
 fn streams() -> std::io::Result<Vec<OwnedFd>> {
     let (output, error, input) = (std::io::stdout(), std::io::stderr(), std::io::stdin());
-    [output.as_fd(), error.as_fd(), input.as_fd()].into_iter().map(|stream| stream.try_clone_to_owned()).collect()
+    [input.as_fd(), output.as_fd(), error.as_fd()].into_iter().map(|stream| stream.try_clone_to_owned()).collect()
 }
 
 fn unreadable(folder: &Path, source: std::io::Error) -> SandboxError {

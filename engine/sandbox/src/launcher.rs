@@ -3,7 +3,6 @@
 //! Starting a program as large as the engine costs milliseconds, forking a process that has done nothing yet a tenth of
 //! one. That process leaves when the engine is gone, since it then reads the end of its channel.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -71,13 +70,8 @@ impl Launcher {
         Self(Arc::new(Shared { program, is_current, forkers: Default::default() }))
     }
 
-    /// Starts the init of a sandbox and tells it what to run.
-    pub(crate) fn start(&self, spec: &Spec, stdout: File, stderr: File) -> Result<Session, SandboxError> {
-        self.start_with(spec, vec![stdout.into(), stderr.into()])
-    }
-
-    /// The same with standard output, standard error and perhaps standard input, which then does not come from the spec.
-    pub(crate) fn start_with(&self, spec: &Spec, streams: Vec<OwnedFd>) -> Result<Session, SandboxError> {
+    /// Starts the init of a sandbox and tells it what to run. `streams` are those that the spec says are sent.
+    pub(crate) fn start(&self, spec: &Spec, streams: Vec<OwnedFd>) -> Result<Session, SandboxError> {
         if self.0.is_current && !CAN_BE_INIT.load(Ordering::SeqCst) {
             return Err(SandboxError::NotAnInit);
         }
@@ -88,7 +82,7 @@ impl Launcher {
         Ok(Session { channel, _launcher: self.clone() })
     }
 
-    /// Asks for a sandbox with these as its channel and standard streams.
+    /// Asks for a sandbox with these as its channel and the streams that are sent.
     fn fork(&self, spec: &Spec, descriptors: &[OwnedFd]) -> io::Result<()> {
         // The value is replaced as a whole, so a panic elsewhere leaves it sound.
         let forker = &self.0.forkers[usize::from(spec.network == Network::Host)];

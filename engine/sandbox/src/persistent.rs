@@ -4,7 +4,6 @@
 //! here.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,8 +14,8 @@ use rustix::io::{Errno, ioctl_fionbio};
 use crate::command::{Command, Mount, Status, WORK};
 use crate::error::SandboxError;
 use crate::launcher::{Launcher, Session};
-use crate::run::{LOOK, open_log};
-use crate::spec::{Bind, Failure, ProgramStatus, Report, Request};
+use crate::run::LOOK;
+use crate::spec::{Bind, Failure, ProgramStatus, Report, Request, Stream};
 
 /// A longer answer is none.
 const LONGEST: usize = 64 << 20;
@@ -70,8 +69,10 @@ impl Persistent {
             .map_err(pipe)?;
         let mut spec = command.spec();
         spec.shelf = Some(shelf.to_owned());
-        let streams: Vec<OwnedFd> = vec![stdout.into(), open_log(&command.stderr)?.into(), stdin.into()];
-        let session = launcher.start_with(&spec, streams)?;
+        host::fs::create(&command.stderr)?;
+        let [input, output, _] = &mut spec.streams;
+        (*input, *output) = (Stream::Sent, Stream::Sent);
+        let session = launcher.start(&spec, vec![stdin.into(), stdout.into()])?;
         Ok(Self { session, requests, answers, received: Vec::new(), shelf: shelf.to_owned() })
     }
 

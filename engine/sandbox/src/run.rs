@@ -1,8 +1,6 @@
 //! Running one command to its end.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use model::Cancel;
@@ -22,13 +20,16 @@ pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs a command in a sandbox. Blocks; when it returns, every process of the command is dead.
 pub fn run(launcher: &Launcher, command: &Command, cancel: &Cancel) -> Result<Exit, SandboxError> {
-    let (stdout, stderr) = outputs(command)?;
+    host::fs::create(&command.stdout)?;
+    if command.stderr != command.stdout {
+        host::fs::create(&command.stderr)?;
+    }
     let deadline = command.timeout.map(|timeout| Instant::now() + timeout);
     let groups = Groups::new(&command.limits.together);
     let mut spec = command.spec();
     spec.groups = groups.folders();
     spec.limits.together = groups.without(command.limits.together);
-    let session = launcher.start(&spec, stdout, stderr)?;
+    let session = launcher.start(&spec, Vec::new())?;
     let disk = Disk::of(&command.workdir);
     let watch = Watch { deadline, cancel, groups: &groups, disk: &disk, cpu_time: command.limits.together.cpu_time };
     let ended = follow(&session, &watch);
@@ -43,26 +44,6 @@ pub(crate) struct Watch<'a> {
     pub groups: &'a Groups,
     pub disk: &'a Disk,
     pub cpu_time: Option<Duration>,
-}
-
-/// The files for standard output and standard error.
-pub(crate) fn outputs(command: &Command) -> Result<(File, File), SandboxError> {
-    let stdout = open_log(&command.stdout)?;
-    if command.stdout != command.stderr {
-        return Ok((stdout, open_log(&command.stderr)?));
-    }
-    let stderr = stdout.try_clone().map_err(|source| file_error(&command.stderr, source))?;
-    Ok((stdout, stderr))
-}
-
-pub(crate) fn open_log(path: &Path) -> Result<File, SandboxError> {
-    host::fs::create(path)?;
-    // Appending keeps lines of several writers whole.
-    OpenOptions::new().append(true).open(path).map_err(|source| file_error(path, source))
-}
-
-fn file_error(path: &Path, source: io::Error) -> SandboxError {
-    host::fs::FileError { operation: "open", path: path.to_owned(), source }.into()
 }
 
 /// What init has said so far.

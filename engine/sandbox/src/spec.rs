@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::Limits;
 
 /// One process and all that it shall see. Targets are absolute paths inside. It is sent to the process that forks; the
-/// channel of the sandbox, standard output and standard error come along.
+/// channel of the sandbox and the streams that are [`Stream::Sent`] come along.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Spec {
     pub hostname: String,
@@ -28,7 +28,10 @@ pub(crate) struct Spec {
     pub binds: Vec<Bind>,
     /// A folder of the host from which more can be mounted later, by `Request::Show`. The program cannot see it.
     pub shelf: Option<PathBuf>,
-    pub stdin: Option<PathBuf>,
+    /// Standard input, output and error.
+    pub streams: [Stream; 3],
+    /// The folder of the host that has the files of [`Stream::Log`]. No path inside leads to them.
+    pub logs: Option<PathBuf>,
     pub argv: Vec<String>,
     pub env: Vec<(String, String)>,
     pub cwd: String,
@@ -39,6 +42,24 @@ pub(crate) struct Spec {
     pub groups: Vec<PathBuf>,
     /// The network of a container. Without one, it is what `network` says.
     pub wire: Option<Wire>,
+}
+
+/// Where a standard stream of the program leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Stream {
+    /// To what the next descriptor that came along leads to.
+    Sent,
+    /// From a file inside, which is opened there: a descriptor of the host's would lead around the mounts.
+    Input(String),
+    /// To the end of a file in `logs`.
+    Log(String),
+}
+
+impl Stream {
+    /// Nothing.
+    pub fn nothing() -> Self {
+        Self::Input("/dev/null".to_owned())
+    }
 }
 
 /// The network of a container: one device, at whose other end the engine accepts connections.

@@ -1,7 +1,5 @@
 //! Whether this machine lets the engine make sandboxes.
 
-use std::fs::File;
-use std::path::Path;
 use std::sync::OnceLock;
 
 use model::Network;
@@ -9,7 +7,7 @@ use model::Network;
 use crate::command::Limits;
 use crate::error::SandboxError;
 use crate::launcher::Launcher;
-use crate::spec::{Report, Spec};
+use crate::spec::{Report, Spec, Stream};
 
 /// Whether sandboxes can be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +55,7 @@ impl Launcher {
     }
 
     fn probe(&self) -> Result<(), SandboxError> {
-        let null = || -> Result<File, SandboxError> { Ok(host::fs::open(Path::new("/dev/null"))?) };
-        let session = self.start(&Spec::probe(), null()?, null()?)?;
+        let session = self.start(&Spec::probe(), Vec::new())?;
         let result = loop {
             match session.channel.receive::<Report>().map_err(SandboxError::Lost)? {
                 Some(received) => match received.message {
@@ -89,7 +86,8 @@ impl Spec {
             memory: vec!["/tmp".to_owned()],
             binds: Vec::new(),
             shelf: None,
-            stdin: None,
+            streams: [Stream::nothing(), Stream::nothing(), Stream::nothing()],
+            logs: None,
             argv: Vec::new(),
             env: Vec::new(),
             cwd: "/".to_owned(),

@@ -1,6 +1,7 @@
 //! Running a command where no sandbox can be made: same arguments, environment and folder layout, but the process sees
 //! the whole machine. Results of it are not hermetic; the caller must mark them so.
 
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -13,14 +14,15 @@ use nix::unistd::Pid;
 
 use crate::command::{Command, Exit, Mount, Status};
 use crate::error::SandboxError;
-use crate::run::{LOOK, outputs};
+use crate::run::LOOK;
 
 /// Runs a command without a sandbox, in its scratch folder. Inputs are hard links where possible, so they must be
 /// read-only files. Processes that leave the process group may survive.
 pub fn run_unsandboxed(command: &Command, cancel: &Cancel) -> Result<Exit, SandboxError> {
     command.mounts.iter().try_for_each(|mount| place(&command.workdir, mount))?;
     let (stdout, stderr) = outputs(command)?;
-    let stdin = host::fs::open(command.stdin.as_deref().unwrap_or(Path::new("/dev/null")))?;
+    let stdin = command.stdin.as_ref().map(|path| command.workdir.join(path.as_str()));
+    let stdin = host::fs::open(stdin.as_deref().unwrap_or(Path::new("/dev/null")))?;
     let program = program(command)?;
     let start = |source| SandboxError::Start { program: program.clone(), source };
     let started = Instant::now();
@@ -38,6 +40,26 @@ pub fn run_unsandboxed(command: &Command, cancel: &Cancel) -> Result<Exit, Sandb
     let status = wait(&mut child, command, started, cancel).map_err(SandboxError::Lost)?;
     let wall = started.elapsed();
     Ok(Exit { status, wall, user: Default::default(), system: Default::default(), max_rss: 0 })
+}
+
+/// The files for standard output and standard error.
+fn outputs(command: &Command) -> Result<(File, File), SandboxError> {
+    let stdout = open_log(&command.stdout)?;
+    if command.stdout != command.stderr {
+        return Ok((stdout, open_log(&command.stderr)?));
+    }
+    let stderr = stdout.try_clone().map_err(|source| file_error(&command.stderr, source))?;
+    Ok((stdout, stderr))
+}
+
+fn open_log(path: &Path) -> Result<File, SandboxError> {
+    host::fs::create(path)?;
+    // Appending keeps lines of several writers whole.
+    OpenOptions::new().append(true).open(path).map_err(|source| file_error(path, source))
+}
+
+fn file_error(path: &Path, source: io::Error) -> SandboxError {
+    host::fs::FileError { operation: "open", path: path.to_owned(), source }.into()
 }
 
 fn place(workdir: &Path, mount: &Mount) -> Result<(), SandboxError> {

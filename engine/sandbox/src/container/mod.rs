@@ -8,10 +8,8 @@ mod log;
 mod spec;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -65,9 +63,8 @@ impl Container {
     pub fn start(launcher: &Launcher, spec: ContainerSpec) -> Result<Self, SandboxError> {
         let start = |source| SandboxError::Setup { step: format!("make a pipe for the log of {}", spec.name), source };
         let (reader, writer) = io::pipe().map_err(start)?;
-        let stdout = File::from(OwnedFd::from(writer));
-        let stderr = stdout.try_clone().map_err(start)?;
-        let session = launcher.start(&spec.init_spec(), stdout, stderr)?;
+        let stderr = writer.try_clone().map_err(start)?;
+        let session = launcher.start(&spec.init_spec(), vec![writer.into(), stderr.into()])?;
         let sender = session.channel.try_clone().map_err(start)?;
         let shared = Arc::new(Shared {
             name: spec.name.clone(),

@@ -9,7 +9,7 @@ use model::Network;
 use super::log::LogSink;
 use crate::command::Limits;
 use crate::etc;
-use crate::spec::{Bind, Spec, Wire};
+use crate::spec::{Bind, Spec, Stream, Wire};
 
 /// The address of every container in its own network. What it calls has addresses of the same network, from the start
 /// on.
@@ -96,7 +96,8 @@ impl ContainerSpec {
             memory: memory.collect(),
             binds: state.collect(),
             shelf: None,
-            stdin: None,
+            streams: [Stream::nothing(), Stream::Sent, Stream::Sent],
+            logs: None,
             argv: self.argv.clone(),
             env: self.env.clone(),
             cwd: self.workdir.clone(),

@@ -5,7 +5,6 @@
 //! tables, their faults and a switch saved, for every action.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::exit;
@@ -13,13 +12,13 @@ use std::time::Duration;
 
 use nix::libc::rusage;
 use nix::sys::signalfd::SignalFd;
-use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+use nix::unistd::{ForkResult, Pid, setsid};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::namespaces::{self, Identity};
 use super::networks::{Network, Networks};
 use super::step::Step;
-use super::{raw, supervisor};
+use super::{raw, streams, supervisor};
 use crate::channel::{Channel, Received};
 use crate::spec::{Failure, Report, Spec, Usage};
 
@@ -78,24 +77,20 @@ struct Running {
 impl Forker {
     fn start(&mut self, received: Received<Spec>) {
         let mut descriptors = received.descriptors.into_iter();
-        let (Some(channel), Some(stdout), Some(stderr)) = (descriptors.next(), descriptors.next(), descriptors.next())
-        else {
-            return;
-        };
-        let streams = Streams { stdin: descriptors.next(), stdout, stderr };
+        let Some(channel) = descriptors.next() else { return };
         let channel = Channel::from(channel);
-        if let Err(failure) = self.fork(&received.message, &channel, streams) {
+        if let Err(failure) = self.fork(&received.message, &channel, descriptors.collect()) {
             // An engine that cannot be told is gone.
             let _ = channel.send(&Report::Failed(failure), &[]);
         }
     }
 
-    fn fork(&mut self, spec: &Spec, channel: &Channel, streams: Streams) -> Result<(), Failure> {
+    fn fork(&mut self, spec: &Spec, channel: &Channel, sent: Vec<OwnedFd>) -> Result<(), Failure> {
         let identity = self.identity.clone()?;
         let channel = channel.try_clone().step(|| "hold the channel")?;
         let network = namespaces::shares_network(spec).then(|| self.networks.enter()).transpose()?;
         match raw::clone(namespaces::flags(spec)).step(|| namespaces::STEP)? {
-            ForkResult::Child => exit(first(spec, identity, &channel, streams)),
+            ForkResult::Child => exit(first(spec, identity, &channel, sent)),
             ForkResult::Parent { child } => drop(self.running.insert(child, Running { channel, network })),
         }
         Ok(())
@@ -115,36 +110,12 @@ impl Forker {
 }
 
 /// The life of process 1, from its place in the namespaces on.
-fn first(spec: &Spec, identity: Identity, channel: &Channel, streams: Streams) -> i32 {
-    let ready = connect(spec, channel, streams).and_then(|()| namespaces::take(spec));
+fn first(spec: &Spec, identity: Identity, channel: &Channel, sent: Vec<OwnedFd>) -> i32 {
+    let ready = streams::take_sent(spec, channel, sent).and_then(|()| namespaces::take(spec));
     match ready {
         Ok(()) => supervisor::run(spec, identity, channel),
         Err(failure) => i32::from(channel.send(&Report::Failed(failure), &[]).is_err()),
     }
-}
-
-/// What becomes the standard streams. Without a descriptor, standard input is the file that the spec names.
-struct Streams {
-    stdin: Option<OwnedFd>,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
-}
-
-/// Sets the standard streams, and lets go of everything else that belongs to other sandboxes.
-fn connect(spec: &Spec, channel: &Channel, streams: Streams) -> Result<(), Failure> {
-    let stdin = match streams.stdin {
-        Some(stdin) => stdin,
-        None => {
-            let path = spec.stdin.as_deref().unwrap_or("/dev/null".as_ref());
-            File::open(path).step(|| format!("open standard input {}", path.display()))?.into()
-        }
-    };
-    dup2_stdin(&stdin).step(|| "set standard input")?;
-    let output = dup2_stdout(&streams.stdout).and_then(|()| dup2_stderr(&streams.stderr));
-    output.step(|| "set standard output")?;
-    // They are closed while their owners know of it; the rest has owners that are never returned to.
-    drop((stdin, streams.stdout, streams.stderr));
-    raw::close_all_but(channel.as_fd()).step(|| "close descriptors of other sandboxes")
 }
 
 fn usage_of(usage: &rusage) -> Usage {

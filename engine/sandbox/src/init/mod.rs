@@ -5,6 +5,7 @@
 //! Only single-threaded code may live here, since it forks.
 #![allow(clippy::disallowed_methods, reason = "init works inside the sandbox, and names the step in each error itself")]
 
+mod executable;
 mod forker;
 mod namespaces;
 mod netlink;
@@ -16,6 +17,7 @@ mod raw;
 mod root;
 mod shelf;
 mod step;
+mod streams;
 mod supervisor;
 
 use std::os::fd::AsFd;

@@ -5,9 +5,12 @@ use std::ffi::CString;
 use std::path::Path;
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{chdir, execve, setsid};
+use nix::unistd::{chdir, chroot, execve, fchdir, setsid};
 
+use super::executable;
 use super::privileges;
 use super::raw;
 use super::step::Step;
@@ -29,16 +32,30 @@ fn attempt(spec: &Spec) -> Result<Infallible, Failure> {
         privileges::fix_limits()?;
         raw::reset_personality().step(|| "reset the personality")?;
     }
+    hide_mounts()?;
     privileges::limit(&spec.limits)?;
     privileges::reset_signals()?;
     privileges::close_descriptors()?;
     privileges::drop_all()?;
     let program = spec.argv.first().ok_or(Errno::EINVAL).step(|| "run an empty command")?;
+    let found = find(program, spec);
+    executable::check(&found)?;
     let text =
         |text: &str| CString::new(text).map_err(|_| Errno::EINVAL).step(|| format!("pass {text:?} to {program}"));
     let argv = spec.argv.iter().map(|argument| text(argument)).collect::<Result<Vec<_>, _>>()?;
     let env = spec.env.iter().map(|(name, value)| text(&format!("{name}={value}"))).collect::<Result<Vec<_>, _>>()?;
-    execve(&text(&find(program, spec))?, &argv, &env).step(|| format!("run {program}"))
+    execve(&text(&found)?, &argv, &env).step(|| format!("run {program}"))
+}
+
+/// Leaves the namespace of the mounts, but stays among them: the program's own namespace is a copy that its root is not part
+/// of, so that no list of mounts tells where on the machine each comes from. The mounts stay, since process 1 stays there.
+fn hide_mounts() -> Result<(), Failure> {
+    let step = || "hide the list of mounts";
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let [root, folder] = ["/", "."].map(|path| open(path, flags, Mode::empty()));
+    let (root, folder) = (root.step(step)?, folder.step(step)?);
+    unshare(CloneFlags::CLONE_NEWNS).step(step)?;
+    fchdir(&root).and_then(|()| chroot(".")).and_then(|()| fchdir(&folder)).step(step)
 }
 
 /// Where the program is: as given, or in a folder of `PATH`.

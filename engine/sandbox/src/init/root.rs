@@ -15,12 +15,14 @@ use nix::unistd::{chdir, pivot_root};
 
 use super::shelf::Shelf;
 use super::step::Step;
+use super::streams;
 use crate::spec::{Bind, Failure, Spec};
 
 /// Where the new root is built. Any folder would do that hides no source of a mount; none lies in /proc.
 const BASE: &str = "/proc";
 
-/// Devices that every program may use.
+/// Devices that every program may use. They are the machine's, as no user namespace may make its own; mounted read-only they
+/// can be written to, but nothing of the inode can be changed.
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
 /// Where /proc lets root change the machine, if they are there.
@@ -59,16 +61,25 @@ pub(super) fn build(spec: &Spec) -> Result<Option<Shelf>, Failure> {
         builder.parent(path)?;
         fs::write(inside(path), content).step(|| format!("write {path}"))?;
     }
+    if let Some(source) = &spec.logs {
+        // The working folder is mounted over them, which no program can take away to look below.
+        for name in streams::logs(spec) {
+            let target = format!("{}/{name}", spec.cwd);
+            builder.bind(&Bind { source: source.join(name), target, folder: false, writable: true })?;
+        }
+        streams::open_logs(spec, &inside(&spec.cwd))?;
+    }
     let shelf = match &spec.shelf {
         None => None,
         Some(source) => {
-            // The working folder is mounted over it next, and no program can take that away to look below.
+            // Likewise.
             builder.bind(&Bind { source: source.clone(), target: spec.cwd.clone(), folder: true, writable: false })?;
             Some(Shelf::open(&inside(&spec.cwd))?)
         }
     };
     spec.binds.iter().try_for_each(|bind| builder.bind(bind))?;
     enter()?;
+    streams::open_inputs(spec)?;
     Ok(shelf)
 }
 
@@ -180,7 +191,10 @@ impl Builder {
         self.folder("/proc")?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         let proc = |options: Option<&str>| mount(Some("proc"), &inside("/proc"), Some("proc"), flags, options);
-        if !only_processes || proc(Some("subset=pid")).is_err() {
+        // Process 1 is the engine's: what /proc says of it is of the machine. It may do more than the program, which so cannot
+        // trace it, and does not see it.
+        let of_own = if only_processes { "subset=pid,hidepid=ptraceable" } else { "hidepid=ptraceable" };
+        if proc(Some(of_own)).is_err() {
             proc(None).step(|| "mount /proc")?;
         }
         self.folder("/dev")?;
@@ -189,6 +203,9 @@ impl Builder {
             let step = || format!("mount the device {}", source.display());
             File::create(&target).step(step)?;
             mount(Some(&source), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>).step(step)?;
+            let flags =
+                MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+            mount(None::<&str>, &target, None::<&str>, flags, None::<&str>).step(step)?;
         }
         DEVICE_LINKS.into_iter().try_for_each(|(name, target)| {
             symlink(target, inside(&format!("/dev/{name}"))).step(|| format!("make the link /dev/{name}"))

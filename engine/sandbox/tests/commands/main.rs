@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use fixture::{Fixture, PROBE, explain};
-use model::{Cancel, Network};
+use model::{Cancel, Network, RelPath};
 use sandbox::{Exceeded, Launcher, Status, Support, Together};
 
 #[test]
@@ -99,7 +99,104 @@ fn proc_tells_of_the_own_processes_only() {
 
 #[test]
 fn no_proc_of_its_own_lets_the_kernel_be_configured() {
-    assert_eq!(Fixture::new(&["own-proc", ""]).run().stdout, "entered true\nsettings writable false\n");
+    assert_eq!(Fixture::new(&["own-proc", ""]).run().stdout, "entered false\nsettings writable false\n");
+}
+
+#[test]
+fn process_1_and_the_mounts_are_not_visible() {
+    let words = ["exists", "/proc/1", "read", "/proc/self/mountinfo", "read", "/proc/self/mounts"];
+    let mut fixture = Fixture::new(&words);
+    fixture.input("a/in.txt", "content");
+    fixture.command.argv.extend(["list", "/proc/1/fd", "read", "/proc/self/mountstats"].map(str::to_owned));
+    assert_eq!(fixture.run().stdout, "/proc/1 false\n\n\n/proc/1/fd: \n\n");
+}
+
+#[test]
+fn descriptors_lead_to_what_is_mounted_inside() {
+    let streams = ["/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2", "/dev/stdin"];
+    let words: Vec<&str> = streams.iter().flat_map(|path| ["link", path]).collect();
+    let mut fixture = Fixture::new(&words);
+    assert_eq!(fixture.run().stdout, "/dev/null\n/work/stdout\n/work/stderr\n/proc/self/fd/0\n");
+
+    fixture.input("in/a", "from stdin");
+    fixture.command.stdin = Some(RelPath::new("in/a").unwrap());
+    fixture.command.argv = ["/bin/probe", "link", "/proc/self/fd/0", "chmod", "/proc/self/fd/0", "write", "/dev/stdin"]
+        .map(str::to_owned)
+        .to_vec();
+    fixture.command.argv.extend(["exists", "/work/stdout", "chmod", "/proc/self/fd/1"].map(str::to_owned));
+    let expected = "/work/in/a\nchmod /proc/self/fd/0 ReadOnlyFilesystem\nwrite /dev/stdin ReadOnlyFilesystem\n\
+                    /work/stdout false\nchmod /proc/self/fd/1 ok\n";
+    assert_eq!(fixture.run().stdout, expected);
+    assert_eq!(fs::read_to_string(fixture.folder.path().join("input-0")).unwrap(), "from stdin");
+}
+
+#[test]
+fn a_folder_as_standard_input_leads_nowhere_but_to_the_root_inside() {
+    let up = format!("/proc/self/fd/0{}", "/..".repeat(20));
+    let top = Fixture::new(&["list", "/"]).run().stdout.replacen("/:", "", 1);
+    let mut fixture = Fixture::new(&["list", &up, "list", "/proc/self/fd/0/", "write", "/proc/self/fd/0/new"]);
+    let tree = fixture.folder.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("x"), "").unwrap();
+    fixture.mount(tree, "in/tree", true);
+    fixture.command.stdin = Some(RelPath::new("in/tree").unwrap());
+    let expected = format!("{up}:{top}/proc/self/fd/0/: x\nwrite /proc/self/fd/0/new ReadOnlyFilesystem\n");
+    assert_eq!(fixture.run().stdout, expected);
+}
+
+#[test]
+fn devices_can_be_used_and_not_changed() {
+    let devices = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/proc/self/fd/0"];
+    let words: Vec<&str> = devices.iter().flat_map(|path| ["chmod", path]).chain(["write", "/dev/null"]).collect();
+    let mut expected: String = devices.iter().map(|path| format!("chmod {path} ReadOnlyFilesystem\n")).collect();
+    expected += "write /dev/null ok\n";
+    assert_eq!(Fixture::new(&words).run().stdout, expected);
+}
+
+/// The program that a command cannot name: the engine's own.
+#[test]
+fn no_program_below_proc_is_run() {
+    let refused = |fixture: &Fixture| explain(&fixture.try_run().unwrap_err());
+    for path in ["/proc/self/exe", "/proc/1/exe", "/proc/thread-self/exe", "/proc/self/root/bin/probe"] {
+        let mut fixture = Fixture::new(&["print", "it ran"]);
+        fixture.command.argv[0] = path.to_owned();
+        assert!(refused(&fixture).starts_with(&format!("sandbox: cannot run {path}")), "{}", refused(&fixture));
+    }
+    // As the interpreter of a script, and of a script that is an interpreter.
+    for first in ["#!/proc/self/exe print", "#! /work/other.sh"] {
+        let mut fixture = Fixture::new(&[]);
+        fixture.command.argv = vec!["s.sh".to_owned()];
+        executable(&mut fixture, "s.sh", format!("{first}\n").as_bytes());
+        executable(&mut fixture, "other.sh", b"#!/proc/self/exe print\n");
+        assert!(refused(&fixture).contains("which names the interpreter"), "{}", refused(&fixture));
+    }
+    // As the dynamic linker.
+    let mut fixture = Fixture::new(&[]);
+    fixture.command.argv = vec!["odd".to_owned()];
+    let mut program = fs::read(PROBE).unwrap();
+    let name = b"/lib64/ld-linux";
+    let at = program.windows(name.len()).position(|part| part == name).expect("it names its linker");
+    program[at..at + 15].copy_from_slice(b"/proc/self/exe\0");
+    executable(&mut fixture, "odd", &program);
+    assert!(refused(&fixture).contains("names the dynamic linker /proc/self/exe"), "{}", refused(&fixture));
+}
+
+fn executable(fixture: &mut Fixture, target: &str, content: &[u8]) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let source = fixture.folder.path().join(format!("executable-{target}"));
+    fs::write(&source, content).unwrap();
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o755)).unwrap();
+    fixture.mount(source, target, false);
+}
+
+#[test]
+fn a_missing_interpreter_is_named() {
+    let mut fixture = Fixture::new(&[]);
+    fixture.command.argv = vec!["s.sh".to_owned()];
+    executable(&mut fixture, "s.sh", b"#!/usr/bin/absent -x\n");
+    let error = "sandbox: cannot run s.sh, which names the interpreter /usr/bin/absent in its first line: No such file or \
+                 directory (os error 2)";
+    assert_eq!(explain(&fixture.try_run().unwrap_err()), error);
 }
 
 #[test]
@@ -165,9 +262,8 @@ fn a_network_is_used_again_only_as_long_as_nothing_happened_in_it() {
 #[test]
 fn standard_input_and_output_are_files() {
     let mut fixture = Fixture::new(&["stdin", "", "complain", "bad", "print", "good"]);
-    let stdin = fixture.folder.path().join("stdin");
-    fs::write(&stdin, "from stdin").unwrap();
-    fixture.command.stdin = Some(stdin);
+    fixture.input("in/a", "from stdin");
+    fixture.command.stdin = Some(RelPath::new("in/a").unwrap());
     let outcome = fixture.run();
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("from stdin\ngood\n", "bad\n"));
 
@@ -273,6 +369,7 @@ fn nothing_survives_the_engine() {
     engine.kill().unwrap();
     engine.wait().unwrap();
     wait_until(|| processes_with(&mark) == 0);
+    fs::remove_file(std::env::temp_dir().join(format!("sandbox-probe-{}", engine.id()))).unwrap();
 }
 
 fn wait_until(condition: impl Fn() -> bool) {
@@ -352,13 +449,18 @@ fn it_works_for_users_without_privileges() {
             "entered_again",
             "no_proc_of",
             "limits_are",
+            "process_1_and",
+            "descriptors_lead",
+            "a_folder_as",
+            "devices_can",
+            "no_program_below",
         ])
         .env("TMPDIR", "/tmp")
         .current_dir("/")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("9 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("14 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -99,6 +99,7 @@ fn spawn_to_json(spawn: &Spawn) -> Value {
         "stdin": path(&spawn.stdin),
         "stdout": path(&spawn.stdout),
         "test": spawn.test,
+        "limits": [spawn.limits.memory, spawn.limits.cpu_time, spawn.limits.processes],
     })
 }
 
@@ -170,7 +171,11 @@ fn spawn(dice: &mut Rng, inputs: &[Artifact], outputs: &[Artifact]) -> Spawn {
         stdin: dice.bool().then(|| inputs[1].clone()),
         stdout: dice.bool().then(|| outputs[0].clone()),
         timeout: dice.bool().then(|| dice.u64(1..9)),
-        limits: Limits { memory: dice.bool().then_some(5), cpu_time: None, processes: dice.bool().then_some(6) },
+        limits: Limits {
+            memory: dice.bool().then_some(5),
+            cpu_time: dice.bool().then_some(7),
+            processes: dice.bool().then_some(6),
+        },
         test: dice.bool(),
         resources: Resources { cpu: dice.u32(1..3), memory: dice.u64(..3) },
         worker_tools: dice.bool().then(|| vec![inputs[2].clone()]),

@@ -73,7 +73,7 @@ def blake3(data):
     return struct.pack("<8I", *node(data, 0, ROOT))
 
 
-SEMANTICS = 3
+SEMANTICS = 4
 FIXED = {
     "HOME": "/tmp",
     "LANG": "C.UTF-8",
@@ -118,6 +118,8 @@ def spawn(action, inputs):
     yield option(action["stdin"])
     yield option(action["stdout"])
     yield number(1 if action["test"] else 0)
+    for limit in action["limits"]:
+        yield sequence([] if limit is None else [number(limit)])
 
 
 def write(action, inputs):

@@ -243,9 +243,9 @@ impl Mutants<'_> {
         self.process("timeout", false, |spawn| spawn.timeout = other);
         let Limits { memory, cpu_time, processes } = *limits;
         let other = |limit: Option<u64>| Some(limit.map_or(1, |limit| limit + 1));
-        self.process("limits.memory", false, |spawn| spawn.limits.memory = other(memory));
-        self.process("limits.cpu_time", false, |spawn| spawn.limits.cpu_time = other(cpu_time));
-        self.process("limits.processes", false, |spawn| spawn.limits.processes = other(processes));
+        self.process("limits.memory", true, |spawn| spawn.limits.memory = other(memory));
+        self.process("limits.cpu_time", true, |spawn| spawn.limits.cpu_time = other(cpu_time));
+        self.process("limits.processes", true, |spawn| spawn.limits.processes = other(processes));
         let Resources { cpu, memory } = *resources;
         self.process("resources.cpu", false, |spawn| spawn.resources.cpu = cpu + 1);
         self.process("resources.memory", false, |spawn| spawn.resources.memory = memory + 1);
