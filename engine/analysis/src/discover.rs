@@ -151,6 +151,7 @@ impl<'a> Discovery<'a> {
     ) -> Result<Vec<Edge>, Diagnostics> {
         let mut edges: Vec<Edge> = Vec::new();
         let mut wrong = Vec::new();
+        self.prefetch(schema, attributes);
         for (name, value) in attributes {
             let Some(attribute) = schema.attributes.get(name).filter(|attribute| attribute.kind.is_label()) else {
                 continue;
@@ -175,6 +176,17 @@ impl<'a> Discovery<'a> {
             }
         }
         if wrong.is_empty() { Ok(edges) } else { Err(Diagnostics(wrong)) }
+    }
+}
+
+impl Discovery<'_> {
+    fn prefetch(&self, schema: &RuleSchema, attributes: &BTreeMap<Arc<str>, Data>) {
+        let is_label = |name: &Arc<str>| schema.attributes.get(name).is_some_and(|attribute| attribute.kind.is_label());
+        let mut labels = Vec::new();
+        for (_, value) in attributes.iter().filter(|(name, _)| is_label(name)) {
+            value.for_each_label(&mut |label| labels.push(label.clone()));
+        }
+        self.loader.prefetch(labels.iter());
     }
 }
 

@@ -39,6 +39,10 @@ impl External for Repositories {
         self.0.build_file(package).map_err(|error| diagnostics(&error))
     }
 
+    fn prefetch(&self, packages: &[PackageId]) {
+        self.0.prefetch(packages);
+    }
+
     fn packages(&self, repository: &str) -> Result<Vec<String>, Diagnostics> {
         self.0.packages(repository).map_err(|error| diagnostics(&error))
     }

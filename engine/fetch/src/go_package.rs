@@ -13,7 +13,7 @@ use crate::starlark::{self, Call};
 const PLATFORMS: [(&str, &str); 4] = [("linux", "amd64"), ("linux", "arm64"), ("darwin", "amd64"), ("darwin", "arm64")];
 
 /// Raise it when the same folder gives another text than before.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// A package to be described.
 pub(crate) struct GoPackage<'a> {
@@ -36,7 +36,6 @@ struct Selection {
     srcs: Vec<String>,
     asm: Vec<String>,
     deps: Vec<String>,
-    embeds: BTreeSet<String>,
 }
 
 /// The text; `None` if the folder holds no Go package.
@@ -72,15 +71,10 @@ pub(crate) fn build_file(package: &GoPackage<'_>, tree: &Tree, store: &Store) ->
         selections.push(select(package, &heads, &target(package, os, arch), &mut name).map_err(fail)?);
     }
     let Some(name) = name else { return Ok(None) };
-    let patterns: BTreeSet<&String> = selections.iter().flat_map(|selection| &selection.embeds).collect();
-    let mut embeds = BTreeMap::new();
-    for pattern in patterns {
-        embeds.insert(pattern.clone(), embedded(tree, package.folder, pattern).map_err(fail)?);
-    }
     if selections.iter().all(|selection| selection.asm.is_empty()) {
         headers.clear();
     }
-    Ok(Some(text(package, &name, &selections, &headers, &embeds)))
+    Ok(Some(text(package, &name, &selections, &headers)))
 }
 
 fn target<'a>(package: &GoPackage<'_>, os: &'a str, arch: &'a str) -> Target<'a> {
@@ -125,7 +119,6 @@ fn select(
             _ => *name = Some(head.package.clone()),
         }
         selection.srcs.push(file.clone());
-        selection.embeds.extend(head.embeds.iter().cloned());
         let external = head.imports.iter().filter(|import| !is_standard(import));
         deps.extend(external.map(|import| format!("@{}//{import}", package.repository)));
     }
@@ -141,49 +134,7 @@ fn is_standard(import: &str) -> bool {
     !import.split('/').next().is_some_and(|first| first.contains('.'))
 }
 
-/// The files that a pattern of `//go:embed` takes, relative to the folder. <https://pkg.go.dev/embed>
-fn embedded(tree: &Tree, folder: &str, pattern: &str) -> Result<Vec<String>, String> {
-    let (pattern, hidden) = match pattern.strip_prefix("all:") {
-        Some(rest) => (rest, true),
-        None => (pattern, false),
-    };
-    let wanted: Vec<&str> = pattern.split('/').collect();
-    let mut files = Vec::new();
-    for (path, entry) in &tree.entries {
-        let Some(path) = path.strip_prefix(folder) else { continue };
-        let segments: Vec<&str> = path.as_str().split('/').collect();
-        let matches = pattern == "."
-            || (segments.len() >= wanted.len()
-                && wanted.iter().zip(&segments).all(|(glob, name)| glob_matches(glob, name)));
-        let below = if pattern == "." { &segments[..] } else { segments.get(wanted.len()..).unwrap_or(&[]) };
-        let visible = hidden || !below.iter().any(|name| name.starts_with(['.', '_']));
-        if matches && visible && matches!(entry, TreeEntry::File { .. }) {
-            files.push(path.to_string());
-        }
-    }
-    if files.is_empty() { Err(format!("`//go:embed {pattern}` matches no file")) } else { Ok(files) }
-}
-
-/// `*` and `?` within one segment; classes are rare enough to be refused by not matching.
-fn glob_matches(glob: &str, name: &str) -> bool {
-    match glob.chars().next() {
-        None => name.is_empty(),
-        Some('*') => (0..=name.len()).any(|at| name.is_char_boundary(at) && glob_matches(&glob[1..], &name[at..])),
-        Some(first) => {
-            let mut rest = name.chars();
-            rest.next().is_some_and(|c| first == '?' || c == first)
-                && glob_matches(&glob[first.len_utf8()..], rest.as_str())
-        }
-    }
-}
-
-fn text(
-    package: &GoPackage<'_>,
-    name: &str,
-    selections: &[Selection],
-    headers: &[String],
-    embeds: &BTreeMap<String, Vec<String>>,
-) -> String {
+fn text(package: &GoPackage<'_>, name: &str, selections: &[Selection], headers: &[String]) -> String {
     let rule = if name == "main" { "go_external_binary" } else { "go_external_library" };
     let target = package.importpath.rsplit('/').next().unwrap_or(package.importpath);
     let mut call = Call::new(rule);
@@ -193,10 +144,10 @@ fn text(
         .text("module", package.module)
         .text("folder", package.folder)
         .text("go_version", package.go)
+        .text("release", &format!("1.{}", package.release))
         .value("srcs", per_platform(selections, |selection| &selection.srcs))
         .value("asm_srcs", per_platform(selections, |selection| &selection.asm))
         .list("headers", headers)
-        .value("embeds", starlark::dict_of_lists(embeds))
         .value("deps", per_platform(selections, |selection| &selection.deps));
     format!(
         "load(\"@rules//go:defs.star\", \"{rule}\")\n\npackage(default_visibility = [\"//visibility:public\"])\n\n{}",
@@ -256,20 +207,6 @@ mod tests {
             ("a/b/c.go", "package c\n"),
         ];
         insta::assert_snapshot!(described(&files, "a").unwrap().unwrap());
-    }
-
-    #[test]
-    fn a_program_with_embedded_files() {
-        let files = [
-            ("main.go", "package main\nimport _ \"embed\"\n//go:embed data t/*.txt\nvar x int\n"),
-            ("data/a", ""),
-            ("data/.hidden", ""),
-            ("t/x.txt", ""),
-            ("t/y.md", ""),
-        ];
-        insta::assert_snapshot!(described(&files, "").unwrap().unwrap());
-        let missing = described(&[("a.go", "package a\nimport \"embed\"\n//go:embed no\n")], "").unwrap_err();
-        assert_eq!(missing.to_string(), "@go//m.x/m: `//go:embed no` matches no file");
     }
 
     #[test]

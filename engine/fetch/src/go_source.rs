@@ -1,5 +1,5 @@
-//! The head of a Go source file: build constraint, package clause, imports, embedded files. No more is needed to
-//! know how a package is compiled. Mirrors `go/build`.
+//! The head of a Go source file: build constraint, package clause, imports. No more is needed to know what a package
+//! depends on; what the compiler must know besides, the builder reads itself. Mirrors `go/build`.
 
 /// The head of one file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -8,20 +8,21 @@ pub(crate) struct Head {
     pub package: String,
     /// Import paths, in the order written.
     pub imports: Vec<String>,
-    /// Patterns of `//go:embed`.
-    pub embeds: Vec<String>,
     /// The expression of `//go:build`, or that of `// +build` lines.
     pub constraint: Option<Expression>,
 }
 
-/// A build constraint.
+/// A build constraint. Lists keep it flat: how deep it is, is bounded by `MOST_TERMS`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Expression {
     Tag(String),
     Not(Box<Expression>),
-    And(Box<Expression>, Box<Expression>),
-    Or(Box<Expression>, Box<Expression>),
+    All(Vec<Expression>),
+    Any(Vec<Expression>),
 }
+
+/// Go refuses expressions with more operators and tags.
+const MOST_TERMS: usize = 1000;
 
 /// What a package is compiled for. cgo is off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,14 @@ pub(crate) struct Target<'a> {
     pub arch: &'a str,
     /// The release of Go: 26 for Go 1.26.
     pub release: u32,
+}
+
+/// The release of the default toolchain, `@rules//toolchains:go`. The builder checks it against the toolchain in use.
+pub(crate) const RELEASE: u32 = 26;
+
+/// `1.26` is the release 26.
+pub(crate) fn release(go: &str) -> u32 {
+    go.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or(0)
 }
 
 const SYSTEMS: &str = "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 \
@@ -42,8 +51,8 @@ impl Expression {
         match self {
             Self::Tag(tag) => target.has(tag),
             Self::Not(inner) => !inner.holds(target),
-            Self::And(a, b) => a.holds(target) && b.holds(target),
-            Self::Or(a, b) => a.holds(target) || b.holds(target),
+            Self::All(terms) => terms.iter().all(|term| term.holds(target)),
+            Self::Any(terms) => terms.iter().any(|term| term.holds(target)),
         }
     }
 }
@@ -54,6 +63,8 @@ impl Target<'_> {
         tag == self.os
             || tag == self.arch
             || tag == "gc"
+            || (tag == "amd64.v1" && self.arch == "amd64")
+            || (tag == "arm64.v8.0" && self.arch == "arm64")
             || (tag == "unix" && matches!(self.os, "linux" | "darwin"))
             || release.is_some_and(|minor| minor <= self.release)
     }
@@ -91,9 +102,6 @@ pub(crate) fn read(text: &str, assembly: bool) -> Result<Head, String> {
         _ => return Err("expected a name after `package`".to_owned()),
     }
     while imports(&mut tokens, &mut head.imports)? {}
-    if head.imports.iter().any(|import| import == "embed") {
-        head.embeds = embeds(text)?;
-    }
     Ok(head)
 }
 
@@ -114,73 +122,103 @@ fn leading_comments(text: &str) -> (&str, &str) {
 }
 
 fn constraint(comments: &str) -> Result<Option<Expression>, String> {
-    let lines = || comments.lines().map(str::trim);
-    if let Some(line) = lines().find_map(|line| line.strip_prefix("//go:build ")) {
-        return Parser(line.trim())
-            .whole()
-            .map(Some)
-            .ok_or_else(|| format!("`//go:build {line}` is not an expression"));
+    let comments = without_blocks(comments);
+    let mut lines = comments.lines().map(str::trim);
+    if let Some(line) =
+        lines.find_map(|line| line.strip_prefix("//go:build").filter(|rest| rest.starts_with([' ', '\t'])))
+    {
+        return Parser { rest: line.trim(), terms: 0 }.whole().map(Some).ok_or_else(|| {
+            let start: String = line.trim().chars().take(60).collect();
+            format!("`//go:build {start}` is not an expression of at most {MOST_TERMS} terms")
+        });
     }
     // Old constraints count only before a blank line: after it comes the package's own comment.
     let until = comments.trim_end_matches([' ', '\t']).rfind("\n\n").map_or("", |end| &comments[..end]);
     let old = until.lines().filter_map(|line| line.trim().strip_prefix("//")?.trim().strip_prefix("+build "));
-    let all = old.filter_map(old_line);
-    Ok(all.reduce(|a, b| Expression::And(Box::new(a), Box::new(b))))
+    let all: Vec<Expression> = old.map(old_line).collect();
+    Ok((!all.is_empty()).then_some(Expression::All(all)))
+}
+
+/// Comments without those between `/*` and `*/`, in which a constraint is text.
+fn without_blocks(comments: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = comments;
+    loop {
+        let line = rest.trim_start();
+        kept.push_str(&rest[..rest.len() - line.len()]);
+        let end = match line {
+            "" => return kept,
+            line if line.starts_with("/*") => line.find("*/").map_or(line.len(), |end| end + 2),
+            line => {
+                let end = line.find('\n').unwrap_or(line.len());
+                kept.push_str(&line[..end]);
+                end
+            }
+        };
+        rest = &line[end..];
+    }
 }
 
 /// `a,b !c`: spaces are or, commas are and.
-fn old_line(line: &str) -> Option<Expression> {
+fn old_line(line: &str) -> Expression {
     let term = |term: &str| match term.strip_prefix('!') {
         Some(tag) => Expression::Not(Box::new(Expression::Tag(tag.to_owned()))),
         None => Expression::Tag(term.to_owned()),
     };
-    let clause = |clause: &str| clause.split(',').map(term).reduce(|a, b| Expression::And(Box::new(a), Box::new(b)));
-    line.split_whitespace().filter_map(clause).reduce(|a, b| Expression::Or(Box::new(a), Box::new(b)))
+    let clause = |clause: &str| Expression::All(clause.split(',').map(term).collect());
+    Expression::Any(line.split_whitespace().map(clause).collect())
 }
 
 /// The expressions of `//go:build`.
-struct Parser<'a>(&'a str);
+struct Parser<'a> {
+    rest: &'a str,
+    terms: usize,
+}
 
 impl Parser<'_> {
     fn whole(mut self) -> Option<Expression> {
-        let expression = self.or()?;
-        self.0.trim().is_empty().then_some(expression)
+        let expression = self.any()?;
+        self.rest.trim().is_empty().then_some(expression)
     }
 
-    fn or(&mut self) -> Option<Expression> {
-        let mut left = self.and()?;
+    fn any(&mut self) -> Option<Expression> {
+        let mut terms = vec![self.all()?];
         while self.eat("||") {
-            left = Expression::Or(Box::new(left), Box::new(self.and()?));
+            terms.push(self.all()?);
         }
-        Some(left)
+        Some(Expression::Any(terms))
     }
 
-    fn and(&mut self) -> Option<Expression> {
-        let mut left = self.unary()?;
+    fn all(&mut self) -> Option<Expression> {
+        let mut terms = vec![self.unary()?];
         while self.eat("&&") {
-            left = Expression::And(Box::new(left), Box::new(self.unary()?));
+            terms.push(self.unary()?);
         }
-        Some(left)
+        Some(Expression::All(terms))
     }
 
     fn unary(&mut self) -> Option<Expression> {
+        self.terms += 1;
+        if self.terms > MOST_TERMS {
+            return None;
+        }
         if self.eat("!") {
             return Some(Expression::Not(Box::new(self.unary()?)));
         }
         if self.eat("(") {
-            let inner = self.or()?;
+            let inner = self.any()?;
             return self.eat(")").then_some(inner);
         }
-        let end = self.0.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')).unwrap_or(self.0.len());
-        let (tag, rest) = self.0.split_at(end);
-        self.0 = rest;
+        let end = self.rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')).unwrap_or(self.rest.len());
+        let (tag, rest) = self.rest.split_at(end);
+        self.rest = rest;
         (!tag.is_empty()).then(|| Expression::Tag(tag.to_owned()))
     }
 
     fn eat(&mut self, token: &str) -> bool {
-        self.0 = self.0.trim_start();
-        let Some(rest) = self.0.strip_prefix(token) else { return false };
-        self.0 = rest.trim_start();
+        self.rest = self.rest.trim_start();
+        let Some(rest) = self.rest.strip_prefix(token) else { return false };
+        self.rest = rest.trim_start();
         true
     }
 }
@@ -242,23 +280,6 @@ fn imports(tokens: &mut Tokens<'_>, found: &mut Vec<String>) -> Result<bool, Str
     }
 }
 
-fn embeds(text: &str) -> Result<Vec<String>, String> {
-    let mut patterns = Vec::new();
-    for line in text.lines().filter_map(|line| line.trim_start().strip_prefix("//go:embed")) {
-        let mut rest = line.trim();
-        while let Some(first) = rest.chars().next() {
-            let (pattern, after) = if first == '"' || first == '`' {
-                rest[1..].split_once(first).ok_or_else(|| format!("`//go:embed{line}` has a text without end"))?
-            } else {
-                rest.split_once(char::is_whitespace).unwrap_or((rest, ""))
-            };
-            patterns.push(pattern.to_owned());
-            rest = after.trim_start();
-        }
-    }
-    Ok(patterns)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,7 +293,6 @@ mod tests {
         let head = read(text, false).unwrap();
         assert_eq!(head.package, "x");
         assert_eq!(head.imports, ["fmt", "b.c/d", "e.f/g", "embed"]);
-        assert_eq!(head.embeds, ["a.txt", "b c", "d"]);
         assert!(head.constraint.unwrap().holds(&LINUX));
         assert_eq!(read("package main", false).unwrap().package, "main");
         assert!(read("import \"x\"", false).is_err());
@@ -290,8 +310,29 @@ mod tests {
         assert!(holds("// +build linux,!cgo windows\n// +build amd64 arm64\n"));
         assert!(!holds("// +build !linux\n"));
         assert!(read("//go:build a &&\npackage x", false).is_err());
+        assert_eq!(read("/*\n//go:build ignore\n*/\npackage x", false).unwrap().constraint, None);
+        assert!(holds("//go:build\tlinux && amd64.v1"));
         assert_eq!(read("// +build !linux\npackage x", false).unwrap().constraint, None);
         assert!(!read("//go:build arm64\nTEXT x", true).unwrap().constraint.unwrap().holds(&LINUX));
+    }
+
+    #[test]
+    fn constraints_without_end_are_refused_or_read_without_depth() {
+        for line in ["!".repeat(1_000_000), "(".repeat(1_000_000), "a && ".repeat(500_000)] {
+            let error = read(&format!("//go:build {line}x\npackage x\n"), false).unwrap_err();
+            assert!(error.contains("at most 1000 terms") && error.len() < 200, "{error}");
+        }
+        let old = format!("// +build {}\n{}\npackage x\n", "a,".repeat(500_000), "// +build a\n".repeat(500_000));
+        assert!(!read(&old, false).unwrap().constraint.unwrap().holds(&LINUX));
+        let deepest = format!("//go:build {}linux\npackage x\n", "!".repeat(998));
+        assert!(read(&deepest, false).unwrap().constraint.unwrap().holds(&LINUX));
+    }
+
+    #[test]
+    fn the_release_is_that_of_the_default_toolchain() {
+        let toolchains = include_str!("../../../rules/toolchains/BUILD.star");
+        let version = format!("v0.0.1-go1.{RELEASE}.");
+        assert!(toolchains.contains(&version), "no {version} in rules/toolchains/BUILD.star");
     }
 
     #[test]

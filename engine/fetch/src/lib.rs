@@ -15,6 +15,7 @@ mod error;
 mod go_mod;
 mod go_module;
 mod go_package;
+mod go_repository;
 mod go_source;
 mod params;
 mod pip_lock;

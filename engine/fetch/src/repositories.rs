@@ -1,17 +1,20 @@
 //! External repositories: from the lockfiles that WORKSPACE.star names to the BUILD.star of each package.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use model::{KeyBuilder, Label, PackageId, Reporter, RepositoryDecl, Tree};
+use model::{Data, KeyBuilder, Label, PackageId, Reporter, RepositoryDecl};
 use store::Store;
 
 use crate::archive::Limits;
 use crate::debian_lock::{self, LockedDeb};
 use crate::endpoints::Endpoints;
 use crate::error::FetchError;
-use crate::go_mod::{self, GoMod};
+use crate::go_mod::{self, Whose};
 use crate::go_package::{self, GoPackage};
+use crate::go_repository::{self, GoRepository, Module, module_target};
+use crate::go_source;
 use crate::params::{GoModule, Params};
 use crate::pip_lock::{self, LockedWheel};
 use crate::run::{self, Context};
@@ -22,17 +25,23 @@ const PUBLIC: &str = "package(default_visibility = [\"//visibility:public\"])\n"
 /// The Python that wheels are chosen for: that of the pinned toolchain.
 const PYTHON: &str = "3.11";
 
+/// How many modules are downloaded at a time. They are waited for, not computed.
+const PARALLEL: usize = 8;
+
 /// The external repositories of a workspace.
 pub struct Repositories {
     repositories: BTreeMap<String, Repository>,
-    trees: Mutex<BTreeMap<String, Arc<Tree>>>,
+    modules: Mutex<HashMap<[String; 3], Slot>>,
     store: Store,
     endpoints: Arc<Endpoints>,
     reporter: Arc<dyn Reporter>,
 }
 
+/// A module that is there or is being downloaded; locked meanwhile, so that packages of one module wait for one download.
+type Slot = Arc<Mutex<Option<Arc<Module>>>>;
+
 enum Repository {
-    Go { modules: GoMod, sums: BTreeMap<(String, String), String>, sum_file: String },
+    Go(Box<GoRepository>),
     Pip(BTreeMap<String, LockedWheel>),
     Debian(BTreeMap<String, LockedDeb>),
 }
@@ -52,7 +61,7 @@ impl Repositories {
                 repositories.insert(decl.name.to_string(), repository);
             }
         }
-        Ok(Self { repositories, trees: Mutex::default(), store, endpoints, reporter })
+        Ok(Self { repositories, modules: Mutex::default(), store, endpoints, reporter })
     }
 
     /// The names, without `@`.
@@ -64,14 +73,19 @@ impl Repositories {
     pub fn build_file(&self, package: &PackageId) -> Result<Option<String>, FetchError> {
         match self.repositories.get(package.repository()) {
             None => Ok(None),
-            Some(Repository::Go { modules, sums, sum_file }) if package.path().is_empty() => {
-                let text = modules
-                    .requires
-                    .iter()
-                    .filter_map(|(module, version)| go_archive(module, version, sums, sum_file).ok());
-                Ok(Some(archives("go_module", text)))
+            Some(Repository::Go(repository)) if package.path().is_empty() => {
+                let all = self.repositories.values().filter_map(|repository| match repository {
+                    Repository::Go(repository) => Some(&**repository),
+                    _ => None,
+                });
+                Ok(Some(format!(
+                    "load(\"@rules//fetch:defs.star\", \"go_module\")\nload(\"@rules//go:defs.star\", \"go_settings\")\n\n\
+                     {PUBLIC}{}{}",
+                    go_repository::settings(all),
+                    repository.archives()
+                )))
             }
-            Some(Repository::Go { modules, sums, sum_file }) => self.go_package(package, modules, sums, sum_file),
+            Some(Repository::Go(repository)) => self.go_package(package, repository),
             Some(Repository::Pip(wheels)) => {
                 Ok(wheels.get(package.path()).map(|wheel| pip_package(package.repository(), package.path(), wheel)))
             }
@@ -86,35 +100,52 @@ impl Repositories {
     pub fn packages(&self, repository: &str) -> Result<Vec<String>, FetchError> {
         Ok(match self.repositories.get(repository) {
             None => Vec::new(),
-            Some(Repository::Go { modules, .. }) => modules.requires.keys().cloned().collect(),
+            Some(Repository::Go(repository)) => repository.modules.requires.keys().cloned().collect(),
             Some(Repository::Pip(wheels)) => wheels.keys().cloned().collect(),
             Some(Repository::Debian(_)) => vec![String::new()],
         })
     }
 
-    /// A package is in the module with the longest path that holds its folder.
-    fn go_package(
-        &self,
-        package: &PackageId,
-        modules: &GoMod,
-        sums: &BTreeMap<(String, String), String>,
-        sum_file: &str,
-    ) -> Result<Option<String>, FetchError> {
-        let importpath = package.path();
-        let mut candidates: Vec<(&String, &String)> =
-            modules.requires.iter().filter(|(module, _)| folder_in(module, importpath).is_some()).collect();
-        candidates.sort_by_key(|(module, _)| std::cmp::Reverse(module.len()));
-        if candidates.is_empty() {
-            return Err(FetchError::Package {
-                package: package.to_string(),
-                reason: "no module that go.mod requires holds this import path".to_owned(),
-                hint: Some(format!("type `go get {importpath}` to add its module to go.mod and go.sum")),
-            });
+    /// Downloads the modules of packages that will be asked for, side by side. What cannot be had is said when it is
+    /// asked for.
+    pub fn prefetch(&self, packages: &[PackageId]) {
+        let mut wanted: Vec<GoModule> = Vec::new();
+        for package in packages {
+            let Some(Repository::Go(repository)) = self.repositories.get(package.repository()) else { continue };
+            let first = repository.candidates(package.path()).into_iter().next();
+            if let Some(params) = first.and_then(|(module, version, _)| repository.params(module, version).ok())
+                && !wanted.contains(&params)
+                && !self.is_there(&params)
+            {
+                wanted.push(params);
+            }
         }
-        for (module, version) in candidates {
-            let params = go_params(module, version, sums, sum_file)?;
-            let folder = folder_in(module, importpath).unwrap_or("");
-            if let Some(text) = self.describe(package, &params, folder, release(&modules.go))? {
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            // The first is the caller's own to download.
+            for _ in 1..PARALLEL.min(wanted.len()) {
+                scope.spawn(|| self.take(&wanted, &next));
+            }
+            self.take(&wanted, &next);
+        });
+    }
+
+    fn take(&self, wanted: &[GoModule], next: &AtomicUsize) {
+        while let Some(params) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if self.module(params).is_err() {
+                next.store(wanted.len(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn go_package(&self, package: &PackageId, repository: &GoRepository) -> Result<Option<String>, FetchError> {
+        let candidates = repository.candidates(package.path());
+        if candidates.is_empty() {
+            return Err(repository.without_module(package.path()));
+        }
+        for (module, version, folder) in candidates {
+            let params = repository.params(module, version)?;
+            if let Some(text) = self.describe(package, repository, &params, folder)? {
                 return Ok(Some(text));
             }
         }
@@ -124,60 +155,67 @@ impl Repositories {
     fn describe(
         &self,
         package: &PackageId,
+        repository: &GoRepository,
         params: &GoModule,
         folder: &str,
-        release: u32,
     ) -> Result<Option<String>, FetchError> {
-        let (digest, tree) = self.tree(params)?;
+        let module = self.module(params)?;
         let key = KeyBuilder::new("go_package", go_package::VERSION)
-            .digest(&digest)
+            .digest(&module.digest)
             .text(package.repository())
             .text(package.path())
             .text(&params.version)
-            .number(u64::from(release))
+            .number(u64::from(repository.release))
             .finish();
-        if let Some(known) = self.store.memo_get(&key)? {
-            let text = String::from_utf8_lossy(&known).into_owned();
-            return Ok(Some(text).filter(|text| !text.is_empty()));
-        }
-        let go = match tree.entries.get(&model::RelPath::new("go.mod").expect("a plain name is a path")) {
-            Some(model::TreeEntry::File { digest, .. }) => {
-                let text = self.store.read(digest)?;
-                language_of(&String::from_utf8_lossy(&text))
+        let text = match self.store.memo_get(&key)? {
+            Some(known) => String::from_utf8_lossy(&known).into_owned(),
+            None => {
+                let described = GoPackage {
+                    repository: package.repository(),
+                    importpath: package.path(),
+                    module: &format!("@{}//:{}", package.repository(), module_target(&params.package, &params.version)),
+                    folder,
+                    go: &module.go_mod.go,
+                    release: repository.release,
+                };
+                let text = go_package::build_file(&described, &module.tree, &self.store)?.unwrap_or_default();
+                self.store.memo_put(&key, text.as_bytes())?;
+                text
             }
-            _ => language_of(""),
         };
-        let module = format!("@{}//:{}", package.repository(), module_target(&params.package, &params.version));
-        let described = GoPackage {
-            repository: package.repository(),
-            importpath: package.path(),
-            module: &module,
-            folder,
-            go: &go,
-            release,
-        };
-        let text = go_package::build_file(&described, &tree, &self.store)?;
-        self.store.memo_put(&key, text.as_deref().unwrap_or("").as_bytes())?;
-        Ok(text)
+        if text.is_empty() {
+            return Ok(None);
+        }
+        repository.check(params, &module)?;
+        Ok(Some(text))
     }
 
-    fn tree(&self, module: &GoModule) -> Result<(model::Digest, Arc<Tree>), FetchError> {
+    fn slot(&self, params: &GoModule) -> Slot {
+        let mut slots = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = [params.package.clone(), params.version.clone(), params.h1.clone()];
+        Arc::clone(slots.entry(key).or_default())
+    }
+
+    fn is_there(&self, params: &GoModule) -> bool {
+        self.slot(params).try_lock().is_ok_and(|module| module.is_some())
+    }
+
+    fn module(&self, params: &GoModule) -> Result<Arc<Module>, FetchError> {
+        let slot = self.slot(params);
+        let mut module = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(module) = &*module {
+            return Ok(Arc::clone(module));
+        }
         let context = Context {
             store: &self.store,
             endpoints: &self.endpoints,
             reporter: &*self.reporter,
             limits: Limits::default(),
         };
-        // Held while downloading, so that packages of one module do not each download it.
-        let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
-        let params = Params::Go(module.clone());
-        let digest = run::tree(&params, &context)?;
-        if let Some(tree) = trees.get(&digest.to_hex()) {
-            return Ok((digest, Arc::clone(tree)));
-        }
-        let tree = Arc::new(self.store.tree(&digest)?);
-        trees.insert(digest.to_hex(), Arc::clone(&tree));
-        Ok((digest, tree))
+        let digest = run::tree(&Params::Go(params.clone()), &context)?;
+        let read = Arc::new(Module::read(params, digest, &self.store)?);
+        *module = Some(Arc::clone(&read));
+        Ok(read)
     }
 }
 
@@ -200,8 +238,15 @@ impl Repository {
             "go_modules" => {
                 let (mod_file, mod_text) = file("mod")?;
                 let (sum_file, sum_text) = file("sum")?;
-                let modules = go_mod::parse_mod(&mod_file, &mod_text)?;
-                Self::Go { modules, sums: go_mod::parse_sum(&sum_file, &sum_text)?, sum_file }
+                Self::Go(Box::new(GoRepository {
+                    name: decl.name.to_string(),
+                    folder: folder_of(decl),
+                    release: release(decl)?,
+                    modules: go_mod::parse_mod(&mod_file, &mod_text, Whose::Own)?,
+                    mod_file,
+                    sums: go_mod::parse_sum(&sum_file, &sum_text)?,
+                    sum_file,
+                }))
             }
             "pip_lock" => {
                 let (path, text) = file("lock")?;
@@ -216,40 +261,24 @@ impl Repository {
     }
 }
 
-/// The folder of `importpath` in `module`; `None` if it is not below it.
-fn folder_in<'a>(module: &str, importpath: &'a str) -> Option<&'a str> {
-    let rest = importpath.strip_prefix(module)?;
-    if rest.is_empty() { Some("") } else { rest.strip_prefix('/') }
+/// The folder of a go.mod of the workspace.
+fn folder_of(decl: &RepositoryDecl) -> Option<String> {
+    let label = decl.attributes.get("mod").and_then(Data::as_label)?;
+    let path = label.exec_path();
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    label.repository().is_empty().then(|| folder.to_owned())
 }
 
-/// `1.26` is the release 26.
-fn release(go: &str) -> u32 {
-    go.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or(0)
-}
-
-/// The language version of a dependency's own go.mod, whose `replace` lines do not count for others.
-fn language_of(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().filter(|line| line.trim_start().starts_with("go ")).collect();
-    go_mod::parse_mod("go.mod", &lines.join("\n")).map_or_else(|_| "1.16".to_owned(), |parsed| parsed.go)
-}
-
-/// The name of a module's tree in the root package. The version keeps the trees of nested modules apart.
-fn module_target(module: &str, version: &str) -> String {
-    format!("modules/{module}@{version}")
-}
-
-fn go_params(
-    module: &str,
-    version: &str,
-    sums: &BTreeMap<(String, String), String>,
-    sum_file: &str,
-) -> Result<GoModule, FetchError> {
-    let h1 = sums.get(&(module.to_owned(), version.to_owned())).cloned().ok_or_else(|| {
-        let reason = format!("no hash for `{module} {version}`; type `go mod download {module}@{version}` to add it");
-        FetchError::lock(sum_file, None, reason)
-    })?;
-    let (package, version) = (module.to_owned(), version.to_owned());
-    Ok(GoModule { package, version, h1, sha256: None, exclude: Vec::new() })
+/// The release that files are chosen for: what WORKSPACE.star says, for a toolchain of its own, or the default one's.
+fn release(decl: &RepositoryDecl) -> Result<u32, FetchError> {
+    let Some(text) = decl.attributes.get("release").and_then(Data::as_str) else { return Ok(go_source::RELEASE) };
+    match go_source::release(text) {
+        0 => {
+            let place = decl.location.as_ref().map_or_else(|| "WORKSPACE.star".to_owned(), ToString::to_string);
+            Err(FetchError::lock(&place, None, format!("`release` is \"{text}\": expected the like of \"1.26\"")))
+        }
+        release => Ok(release),
+    }
 }
 
 /// The rules of an external repository's root package.
@@ -260,19 +289,6 @@ fn archives(rule: &str, calls: impl Iterator<Item = String>) -> String {
         text.push_str(&call);
     }
     text
-}
-
-fn go_archive(
-    module: &str,
-    version: &str,
-    sums: &BTreeMap<(String, String), String>,
-    sum_file: &str,
-) -> Result<String, FetchError> {
-    let params = go_params(module, version, sums, sum_file)?;
-    let mut call = Call::new("go_module");
-    call.text("name", &module_target(module, version)).text("module", module).text("version", version);
-    call.text("h1", &params.h1);
-    Ok(call.finish())
 }
 
 fn debian_archive(package: &LockedDeb) -> String {

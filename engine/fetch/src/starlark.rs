@@ -53,6 +53,12 @@ pub(crate) fn list(items: &[String]) -> String {
     format!("[{}]", items.join(", "))
 }
 
+/// A dictionary of string literals.
+pub(crate) fn dict(pairs: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("{}: {}", quote(key), quote(value))).collect();
+    format!("{{{}}}", pairs.join(", "))
+}
+
 /// A dictionary of lists of string literals.
 pub(crate) fn dict_of_lists(pairs: &BTreeMap<String, Vec<String>>) -> String {
     let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("{}: {}", quote(key), list(value))).collect();

@@ -26,6 +26,7 @@ impl TargetGraph {
         let mut frontier: Vec<(Label, Option<Label>)> = roots.iter().map(|label| (label.clone(), None)).collect();
         let mut left = depth;
         while !frontier.is_empty() {
+            loader.prefetch(frontier.iter().map(|(label, _)| label));
             let found: Vec<_> = frontier
                 .par_iter()
                 .map(|(label, from)| match self.nodes.get(label) {

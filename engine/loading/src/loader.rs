@@ -236,6 +236,25 @@ impl Loader {
         loaded.ok_or_else(|| self.unknown_package(id))
     }
 
+    /// Says that the packages of these labels will be asked for, so that what they are made from is downloaded side by
+    /// side.
+    pub fn prefetch<'a>(&self, labels: impl Iterator<Item = &'a Label>) {
+        let Some(external) = &self.external else { return };
+        let far = |label: &Label| !label.repository().is_empty() && self.tree(label.repository()).is_none();
+        let known = |package: &PackageId| {
+            self.packages.ready(package).is_some()
+                || self.known.as_ref().is_some_and(|known| known.package(package).is_some())
+        };
+        let mut packages: Vec<PackageId> =
+            labels.filter(|label| far(label)).map(|label| label.package().clone()).collect();
+        packages.sort();
+        packages.dedup();
+        packages.retain(|package| !known(package));
+        if !packages.is_empty() {
+            external.prefetch(&packages);
+        }
+    }
+
     /// The package and what its evaluation asked of the file system, which is all that it depends on.
     fn evaluate_package(&self, id: &PackageId, text: String) -> Result<(Package, Reads), Diagnostics> {
         let label = id.label(BUILD_FILE).map_err(|error| Diagnostic::error(error.to_string()))?;

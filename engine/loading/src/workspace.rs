@@ -60,10 +60,15 @@ impl Workspace {
         PackageFilter { ignored: &self.decl.ignore, main: true }.skips(folder)
     }
 
-    /// What `@toolchains//:name` stands for: what WORKSPACE.star says, else `@rules//toolchains:name`.
+    /// What `@toolchains//:name` stands for: what WORKSPACE.star says, else `@rules//toolchains:name`. The name of a kind
+    /// of repositories stands for what their lockfiles say of the workspace itself: `settings` of the first one.
     pub fn toolchain(&self, name: &str) -> Result<Label, Diagnostics> {
         if let Some(label) = self.decl.toolchains.get(name) {
             return Ok(label.clone());
+        }
+        if let Some(repository) = self.decl.repositories.iter().find(|repository| &*repository.kind == name) {
+            let package = PackageId::new(&repository.name, "").and_then(|package| package.label("settings"));
+            return package.map_err(|error| Diagnostic::error(error.to_string()).into());
         }
         let package = PackageId::new("rules", "toolchains").and_then(|package| package.label(name));
         package.map_err(|error| Diagnostic::error(error.to_string()).into())

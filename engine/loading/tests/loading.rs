@@ -254,6 +254,8 @@ filegroup(name = "files")
 struct Modules;
 
 impl External for Modules {
+    fn prefetch(&self, _packages: &[PackageId]) {}
+
     fn names(&self) -> Vec<String> {
         vec!["go".to_owned()]
     }

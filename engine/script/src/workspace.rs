@@ -100,6 +100,10 @@ impl<'v> StarlarkValue<'v> for RepositoryFunction {
                 argument if lockfiles.contains(&argument) => {
                     attributes.insert(Arc::from(argument), Data::Label(label(value, argument)?));
                 }
+                "release" if kind == "go_modules" => {
+                    let Some(release) = value.unpack_str() else { return fail("`release` takes a string: \"1.26\"") };
+                    attributes.insert(Arc::from("release"), Data::Str(Arc::from(release)));
+                }
                 argument => {
                     let known = lockfiles.iter().copied().chain(["name"]);
                     let problem = Problem::new(format!("`{kind}` has no argument `{argument}`"));

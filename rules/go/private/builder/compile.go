@@ -1,13 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,13 +18,21 @@ import (
 //	--src                            sources and folders of sources
 //	--dep=<importpath>=<archive>     direct dependencies: what may be imported besides the standard library
 //	--label                          the target, for messages
-//	--tests=external                 only the files of package x_test
+//	--part                           see part
+//	--importer                       the package's path for rules about `internal`, where it is known
+//	--cycle=<importpath>             a package that imports this one
+//	--generated                      the sources are our own, which may import anything
 //	--lang --tag                     language version, build tags
-//	--embedfile=<name>=<file>        a file that //go:embed may match, by its path in the package
-//	--embed=<pattern>=<file>         a known match, below --embedroot
+//	--embedname --embedfile          files that //go:embed may match: names in the package, and paths
+//	--embedroot                      a folder whose files it may match
+//	--debugout                       see writeDebug
+//	--release                        the release that the sources were chosen for, where that was not done here
 func compile(o options) error {
-	found, err := readSources(o, o.get("tests"))
+	found, err := readSources(o, part(o.get("part")))
 	if err != nil {
+		return err
+	}
+	if err := writeDebug(o, found.directives); err != nil {
 		return err
 	}
 	work, err := os.MkdirTemp("", "compile")
@@ -49,20 +55,26 @@ func compile(o options) error {
 		"-trimpath", trim(work), "-o", o.get("out")}
 	if lang := o.get("lang"); lang != "" {
 		// The compiler knows language versions, not releases: 1.24.0 is 1.24.
-		parts := strings.SplitN(lang, ".", 3)
-		flags = append(flags, "-lang=go"+strings.Join(parts[:min(2, len(parts))], "."))
+		flags = append(flags, fmt.Sprintf("-lang=go1.%d", release(lang)))
 	}
 	if len(found.embeds) > 0 {
-		config, err := writeEmbeds(o, found.embeds, work)
+		at := func(pattern string) string { return found.embeds[pattern].String() }
+		config, err := writeEmbeds(o, slices.Sorted(maps.Keys(found.embeds)), at, work)
 		if err != nil {
 			return err
 		}
 		flags = append(flags, "-embedcfg", config)
 	}
 	if len(found.asm) == 0 {
-		return o.command("compile", append(append(flags, "-complete"), found.golang...))
+		err = o.command("compile", append(append(flags, "-complete"), found.golang...))
+	} else {
+		err = compileWithAssembly(o, found, flags, work)
 	}
-	return compileWithAssembly(o, found, flags, work)
+	if err != nil && len(found.cgo) > 0 {
+		return fmt.Errorf("%w; left out, since they import \"C\" and cgo is not supported: %s", err,
+			strings.Join(found.cgo, ", "))
+	}
+	return err
 }
 
 // compileWithAssembly lets the assembler name its symbols first, and then adds its objects to the archive.
@@ -116,89 +128,6 @@ func folders(lists ...[]string) []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(set))
-}
-
-// writeImports says where each import is found. What neither a direct dependency nor the standard library has is an
-// error that names the place and the attribute.
-func writeImports(o options, found *sources, work string) (string, error) {
-	deps := o.pairs("dep")
-	var lines strings.Builder
-	var problems []error
-	for _, name := range slices.Sorted(maps.Keys(found.imports)) {
-		archive, direct := deps[name]
-		if !direct {
-			archive = filepath.Join(o.get("std"), name+".a")
-		}
-		if name == "unsafe" {
-			continue
-		}
-		if _, err := os.Stat(archive); err != nil && !direct {
-			problems = append(problems, fmt.Errorf("%s: import %q: no target in `deps` of %s has this import path%s",
-				found.imports[name], name, o.get("label"), hint(name)))
-			continue
-		}
-		fmt.Fprintf(&lines, "packagefile %s=%s\n", name, archive)
-	}
-	if len(problems) > 0 {
-		return "", errors.Join(problems...)
-	}
-	file := filepath.Join(work, "importcfg")
-	return file, os.WriteFile(file, []byte(lines.String()), 0o644)
-}
-
-func hint(name string) string {
-	if first, _, _ := strings.Cut(name, "/"); strings.Contains(first, ".") {
-		return "; add \"@go//" + name + "\""
-	}
-	return ""
-}
-
-// writeEmbeds matches patterns as `go build` does: relative to the package's folder, folders as a whole.
-func writeEmbeds(o options, embeds []embed, work string) (string, error) {
-	config := struct {
-		Patterns map[string][]string
-		Files    map[string]string
-	}{map[string][]string{}, o.pairs("embedfile")}
-	for _, value := range o["embed"] {
-		pattern, file, _ := strings.Cut(value, "=")
-		config.Patterns[pattern] = append(config.Patterns[pattern], file)
-		config.Files[file] = filepath.Join(o.get("embedroot"), file)
-	}
-	for _, embed := range embeds {
-		matched := config.Patterns[embed.pattern]
-		for _, file := range slices.Sorted(maps.Keys(o.pairs("embedfile"))) {
-			if matches(embed.pattern, file) && !slices.Contains(matched, file) {
-				matched = append(matched, file)
-			}
-		}
-		if len(matched) == 0 {
-			return "", fmt.Errorf("%s: pattern %s matches no file in `embed` of %s", embed.at, embed.pattern, o.get("label"))
-		}
-		config.Patterns[embed.pattern] = matched
-	}
-	content, err := json.Marshal(config)
-	if err != nil {
-		return "", err
-	}
-	file := filepath.Join(work, "embedcfg")
-	return file, os.WriteFile(file, content, 0o644)
-}
-
-func matches(pattern, file string) bool {
-	all := strings.HasPrefix(pattern, "all:")
-	pattern = strings.TrimPrefix(pattern, "all:")
-	for prefix := file; prefix != "." && prefix != "/"; prefix = path.Dir(prefix) {
-		if ok, err := path.Match(pattern, prefix); err != nil || !ok {
-			continue
-		}
-		return all || !hidden(strings.TrimPrefix(file, prefix))
-	}
-	return false
-}
-
-// hidden: files below a matched folder that begin with a dot or an underscore are left out.
-func hidden(below string) bool {
-	return strings.Contains(below, "/.") || strings.Contains(below, "/_")
 }
 
 // command runs a tool of the distribution; what it says goes to standard error.

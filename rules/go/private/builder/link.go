@@ -14,6 +14,7 @@ import (
 //	--main --out                     the archive of package main; the program
 //	--dep=<importpath>=<archive>     all archives it is made of, besides the standard library
 //	--define=<importpath>.<name>=<value>  values of string variables
+//	--godebug=<file>                 the program's default of GODEBUG, see writeDebug
 //	--strip                          without symbols and debugging information
 func link(o options) error {
 	work, err := os.MkdirTemp("", "link")
@@ -35,6 +36,15 @@ func link(o options) error {
 	args := []string{"-importcfg", importcfg, "-buildid=", "-buildmode=exe", "-o", o.get("out")}
 	if o.get("strip") != "" {
 		args = append(args, "-s", "-w")
+	}
+	if file := o.get("godebug"); file != "" {
+		defaults, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if len(defaults) > 0 {
+			args = append(args, "-X", "runtime.godebugDefault="+string(defaults))
+		}
 	}
 	for _, define := range o["define"] {
 		args = append(args, "-X", define)

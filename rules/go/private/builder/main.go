@@ -24,6 +24,9 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := options.checkRelease(); err != nil {
+		return err
+	}
 	switch args[0] {
 	case "compile":
 		return compile(options)

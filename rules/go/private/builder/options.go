@@ -42,6 +42,42 @@ func (o options) pairs(name string) map[string]string {
 	return pairs
 }
 
+// zip reads two lists whose values belong together one by one, so that either may hold any character.
+func (o options) zip(names, values string) map[string]string {
+	pairs := map[string]string{}
+	for i, name := range o[names] {
+		pairs[name] = o[values][i]
+	}
+	return pairs
+}
+
+// checkRelease says when sources ask for a newer Go than the distribution's, or were chosen for another one.
+func (o options) checkRelease() error {
+	own := release(runtime.Version())
+	if wanted := release(o.get("lang")); wanted > own {
+		return fmt.Errorf("%s: its go.mod says `go %s`, but the Go of `@toolchains//:go` is %s: take a newer one, or a lower "+
+			"`go` line", o.get("label"), o.get("lang"), runtime.Version())
+	}
+	if chosen := o.get("release"); chosen != "" && release(chosen) != own {
+		return fmt.Errorf("%s: its files were chosen for Go %s, but the Go of `@toolchains//:go` is %s: write `release = "+
+			"\"1.%d\"` into go_modules() in WORKSPACE.star", o.get("label"), chosen, runtime.Version(), own)
+	}
+	return nil
+}
+
+// release is the 26 of `go1.26.1`, `1.26rc1` and `1.26`; 0 when it is none.
+func release(version string) int {
+	_, minor, _ := strings.Cut(version, ".")
+	number := 0
+	for _, digit := range minor {
+		if digit < '0' || digit > '9' {
+			break
+		}
+		number = 10*number + int(digit-'0')
+	}
+	return number
+}
+
 // tool is a program of the Go distribution, for the machine that this runs on.
 func (o options) tool(name string) string {
 	return filepath.Join(o.get("goroot"), "pkg", "tool", runtime.GOOS+"_"+runtime.GOARCH, name)

@@ -1,0 +1,53 @@
+// Package start prepares the process of a test before any package of the test starts.
+//
+// Packages start in the order of their import paths, as far as their imports allow, and this one's path, `+test/start`,
+// is before all that can be written in a module. So whatever reads a file when it starts finds itself in the folder of
+// the package under test, as under `go test`.
+package start
+
+import (
+	"fmt"
+	"os"
+)
+
+// folder is the package's, below the folder in which tests start. The linker sets it.
+var folder string
+
+// started is set for the processes that a test starts, which are no tests.
+const started = "GO_TEST_STARTED"
+
+// ByRunner says whether the runner of tests started this process.
+var ByRunner = begin()
+
+func begin() bool {
+	if os.Getenv("TEST_TARGET") == "" || os.Getenv(started) != "" {
+		return false
+	}
+	if err := enter(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	return true
+}
+
+func enter() error {
+	if err := os.Setenv(started, "1"); err != nil || folder == "" {
+		return err
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	if os.Args[0][0] != '/' {
+		os.Args[0] = here + "/" + os.Args[0]
+	}
+	there := here + "/" + folder
+	// Without data there is no such folder.
+	if err := os.MkdirAll(there, 0o755); err != nil {
+		return err
+	}
+	if err := os.Setenv("PWD", there); err != nil {
+		return err
+	}
+	return os.Chdir(there)
+}
