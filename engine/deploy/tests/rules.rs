@@ -211,3 +211,57 @@ fn services_are_checked() {
     there is no package `//services/absent`: there is no folder `services/absent`
     "#);
 }
+
+#[test]
+fn no_variable_is_set_from_two_places() {
+    let cases = [
+        r#"env = {"VERSION": "1", "SERVICE": var("log_level", default = "x")}"#,
+        r#"env = {"HTTP_PORT": 80, "GRPC_PORT": "free, there is no such port"}, http = 8080"#,
+        r#"secrets = {"USERS_ADDR": secret("a/b")}, calls = ["//services/users"]"#,
+        r#"env = {"A": "1"}, secrets = {"A": secret("a/b")}"#,
+        r#"env = {"POD_NAME": "x", "IMAGE_DIGEST": "y"}, calls = ["//services/orders", "//services/users"]"#,
+    ];
+    insta::assert_snapshot!(cases.map(service).join("\n"), @r"
+    service //services/bad:bad:
+      variable `VERSION` is set by attribute `image`, and by attribute `env`, key `VERSION`
+      variable `SERVICE` is set by attribute `name`, and by attribute `env`, key `SERVICE`
+      give one of them another name
+    service //services/bad:bad:
+      variable `HTTP_PORT` is set by attribute `http` (port 8080), and by attribute `env`, key `HTTP_PORT`
+      give one of them another name
+    service //services/bad:bad:
+      variable `USERS_ADDR` is set by attribute `calls` (//services/users:users), and by attribute `secrets`, key `USERS_ADDR`
+      give one of them another name
+    service //services/bad:bad:
+      variable `A` is set by attribute `env`, key `A`, and by attribute `secrets`, key `A`
+      give one of them another name
+    service //services/bad:bad:
+      variable `POD_NAME` is set by attribute `name`, and by attribute `env`, key `POD_NAME`
+      variable `IMAGE_DIGEST` is set by attribute `image`, and by attribute `env`, key `IMAGE_DIGEST`
+      give one of them another name
+    ");
+}
+
+/// `a` with both protocols gives `A_HTTP_ADDR`, and so does `a-http`.
+#[test]
+fn two_callees_do_not_give_one_variable() {
+    let text = r#"
+//- services/a/BUILD.star
+load("@rules//deploy:defs.star", "deploy", "environment", "service")
+load("@rules//oci:defs.star", "image")
+package(default_visibility = ["//visibility:public"])
+image(name = "image")
+service(name = "a", image = ":image", grpc = 8443, http = 8080)
+service(name = "a-http", image = ":image", grpc = 8443)
+service(name = "caller", image = ":image", calls = [":a", ":a-http"])
+//- deploy/BUILD.star
+load("@rules//deploy:defs.star", "deploy", "environment")
+environment(name = "staging", cluster = "staging")
+deploy(name = "to", environment = ":staging", services = ["//services/a:a", "//services/a:a-http", "//services/a:caller"])
+"#;
+    insta::assert_snapshot!(run(text).unwrap_err(), @r"
+    service //services/a:caller:
+      variable `A_HTTP_ADDR` is set by attribute `calls` (//services/a:a), and by attribute `calls` (//services/a:a-http)
+      give one of them another name
+    ");
+}
