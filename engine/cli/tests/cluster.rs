@@ -95,6 +95,10 @@ fn the_main_job_on_minikube() {
     assert_eq!((again.count("Ran"), again.rollout()), (0, (0, 0)), "{}", again.stderr);
     let plan = folder.build(&["run", "--plan", "deploy:to-minikube"]).expect(0);
     assert_eq!(plan.stdout, "nothing to do\n", "{}", plan.stderr);
+    folder
+        .build(&["run", "deploy:to-minikube", "--", "--plan"])
+        .expect(2)
+        .says(&["`build run deploy:to-minikube --plan`"]);
 
     // A new field in a proto, used by two services: what depends on it is built again, and nothing else.
     folder.replace(
@@ -241,8 +245,7 @@ fn stopped(folder: &Folder, phase: &str, delay: Duration, signal: &str) -> i32 {
     let said = lines.by_ref().map_while(Result::ok).any(|line| line.contains(phase));
     assert!(said, "the rollout never said {phase:?}");
     std::thread::sleep(delay);
-    let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().expect("kill");
-    assert!(sent.success());
+    send(signal, child.id());
     // Read on, or the program would wait for its reader.
     lines.for_each(drop);
     let status = child.wait().expect("it was started");
@@ -279,6 +282,42 @@ fn a_rollout_can_be_stopped_anywhere_and_the_next_one_goes_on() {
     let again = folder.build(&["run", "deploy:to-minikube"]).expect(0);
     assert_eq!(again.rollout(), (0, 0), "{}", again.stderr);
     clear(&["prediction"]);
+}
+
+/// A laptop whose lid was closed in the middle of a rollout: meanwhile another one was made.
+#[test]
+fn a_rollout_that_slept_through_its_lock_changes_nothing_of_a_later_one() {
+    let _alone = alone();
+    clear(&["prediction"]);
+    let folder = sample();
+    folder.build(&["run", "deploy:to-minikube"]).expect(0);
+    let server = folder.read("services/model/server.py");
+    folder.write("services/model/server.py", &format!("import time\ntime.sleep(60)\n{server}"));
+    let mut asleep = folder.start(&["run", "deploy:to-minikube"]);
+    let mut lines = BufReader::new(asleep.stderr.take().expect("piped")).lines();
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("Deployment/model")), "it never applied");
+    send("STOP", asleep.id());
+
+    folder.write("services/model/server.py", &format!("{server}# later\n"));
+    folder.build(&["run", "deploy:to-minikube"]).expect(0);
+    let (running, record) = (images("prediction"), record());
+    send("CONT", asleep.id());
+    let said: Vec<String> = lines.map_while(Result::ok).collect();
+    assert_eq!(asleep.wait().expect("it was started").code(), Some(5), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("nothing more is changed")), "{said:?}");
+    assert_eq!((images("prediction"), self::record()), (running, record), "it changed the later release");
+    let again = folder.build(&["run", "deploy:to-minikube"]).expect(0);
+    assert_eq!(again.rollout(), (0, 0), "{}", again.stderr);
+    clear(&["prediction"]);
+}
+
+fn record() -> String {
+    kubectl(&["-n", "prediction", "get", "configmap", "build-minikube", "-o", "jsonpath={.data.record}"])
+}
+
+fn send(signal: &str, process: u32) {
+    let sent = Command::new("kill").args([&format!("-{signal}"), &process.to_string()]).status().expect("kill");
+    assert!(sent.success());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! The build is pure and cached like any other; only what follows it touches the world.
 
+mod arguments;
 mod cluster;
 mod local;
 mod smoke;
@@ -40,6 +41,7 @@ pub(crate) async fn run(
     target: &DeployTarget,
     request: &RunRequest,
 ) -> Result<Ran, Error> {
+    arguments::check(&target.label, target.local, request)?;
     let prepared = prepare(session, plan, target).await?;
     match target.local {
         true => local::run(&prepared, request).await,
