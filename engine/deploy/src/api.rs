@@ -1,4 +1,5 @@
-//! Requests to the API server, on plain JSON objects. Every write passes through one function, which counts it.
+//! Requests to the API server, on plain JSON objects. Every write passes through one function, which counts it, and lets
+//! nothing pass once the lock under which it is made is lost.
 
 use std::future::Future;
 use std::sync::atomic::Ordering;
@@ -12,10 +13,15 @@ use serde_json::Value as Json;
 
 use crate::cluster::Cluster;
 use crate::kinds::Kind;
+use crate::lock::{Permit, Refusal};
 use crate::names::MANAGER;
 
 /// How long a single request may take; the client itself sets no limit.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a write waits for a lock that has lapsed to be renewed.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether it was.
+const RENEWAL_POLL: Duration = Duration::from_millis(50);
 
 /// A request that failed.
 #[derive(Debug, thiserror::Error)]
@@ -42,12 +48,20 @@ pub enum ApiError {
         source: Box<Error>,
     },
     /// The API server took too long.
-    #[error("cannot {verb} {what}: no answer in {} s", REQUEST_TIMEOUT.as_secs())]
+    #[error("cannot {verb} {what}: no answer in {seconds} s")]
     TimedOut {
         /// What was attempted.
         verb: &'static str,
         /// On what.
         what: String,
+        /// How long it was waited.
+        seconds: u64,
+    },
+    /// The lock under which this would be written is lost; nothing was sent.
+    #[error("nothing more is changed: {why}")]
+    LockLost {
+        /// How it was lost.
+        why: String,
     },
 }
 
@@ -107,35 +121,54 @@ impl Cluster {
         let patch = Patch::Apply(object);
         let what = format!("{}/{name}", kind.name);
         let verb = if mode.dry_run { "plan" } else { "apply" };
-        self.count(mode.dry_run);
-        attempt(verb, what, api.patch(name, &params, &patch)).await.map(|object| plain(&object))
+        let limit = if mode.dry_run { REQUEST_TIMEOUT } else { self.admit().await? };
+        attempt_within(limit, verb, what, api.patch(name, &params, &patch)).await.map(|object| plain(&object))
+    }
+
+    /// Changes the fields given, and no others; with `metadata.resourceVersion`, only in that very version.
+    pub(crate) async fn merge(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        fields: &Json,
+    ) -> Result<Json, ApiError> {
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let api = self.api(kind, namespace);
+        let patch = Patch::Merge(fields);
+        let limit = self.admit().await?;
+        let what = format!("{}/{name}", kind.name);
+        attempt_within(limit, "mark", what, api.patch(name, &params, &patch)).await.map(|object| plain(&object))
     }
 
     /// Creates an object that must not exist.
     pub(crate) async fn create(&self, kind: &Kind, namespace: &str, object: &Json) -> Result<Json, ApiError> {
         let (what, object) = typed("create", kind, object)?;
-        self.count(false);
+        let limit = self.admit().await?;
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        attempt("create", what, self.api(kind, namespace).create(&params, &object)).await.map(|object| plain(&object))
+        let api = self.api(kind, namespace);
+        attempt_within(limit, "create", what, api.create(&params, &object)).await.map(|object| plain(&object))
     }
 
     /// Replaces an object as it was read: `metadata.resourceVersion` must be set, and a change by others is refused.
     pub(crate) async fn replace(&self, kind: &Kind, namespace: &str, object: &Json) -> Result<Json, ApiError> {
         let (what, object) = typed("replace", kind, object)?;
         let name = object.metadata.name.clone().unwrap_or_default();
-        self.count(false);
+        let limit = self.admit().await?;
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let api = self.api(kind, namespace);
-        attempt("replace", what, api.replace(&name, &params, &object)).await.map(|object| plain(&object))
+        attempt_within(limit, "replace", what, api.replace(&name, &params, &object)).await.map(|object| plain(&object))
     }
 
-    /// Deletes exactly the object with this uid. `false` when it is gone already.
-    pub(crate) async fn delete(&self, kind: &Kind, namespace: &str, name: &str, uid: &str) -> Result<bool, ApiError> {
-        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    /// Deletes an object exactly as it was read. `false` when it is gone already.
+    pub(crate) async fn delete(&self, kind: &Kind, namespace: &str, object: &Json) -> Result<bool, ApiError> {
+        let field = |name: &str| object["metadata"][name].as_str().map(str::to_owned);
+        let preconditions = Preconditions { uid: field("uid"), resource_version: field("resourceVersion") };
         let params = DeleteParams::background().preconditions(preconditions);
-        self.count(false);
+        let name = field("name").unwrap_or_default();
         let what = format!("{}/{name}", kind.name);
-        match attempt("delete", what, self.api(kind, namespace).delete(name, &params)).await {
+        let limit = self.admit().await?;
+        match attempt_within(limit, "delete", what, self.api(kind, namespace).delete(&name, &params)).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
@@ -177,9 +210,34 @@ impl Cluster {
         }
     }
 
-    fn count(&self, dry_run: bool) {
-        if !dry_run {
-            self.writes.fetch_add(1, Ordering::SeqCst);
+    /// Lets a write pass, and counts it: how long it may take. A request that is under way when the lock ends would be
+    /// one without it, so none outlives it.
+    async fn admit(&self) -> Result<Duration, ApiError> {
+        let limit = match &self.permit {
+            None => REQUEST_TIMEOUT,
+            Some(permit) => {
+                let began = host::clock::boot();
+                loop {
+                    let now = host::clock::boot();
+                    match permit.check(now) {
+                        Ok(left) => break left.min(REQUEST_TIMEOUT),
+                        Err(Refusal::Lapsed) if now - began < RENEWAL_PATIENCE => {
+                            tokio::time::sleep(RENEWAL_POLL).await
+                        }
+                        Err(refusal) => return Err(ApiError::LockLost { why: refusal.to_string() }),
+                    }
+                }
+            }
+        };
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        Ok(limit)
+    }
+
+    /// Refuses when the lock is lost, as a write would be.
+    pub(crate) fn check_lock(&self) -> Result<(), ApiError> {
+        match self.permit.as_ref().and_then(Permit::loss) {
+            Some(why) => Err(ApiError::LockLost { why }),
+            None => Ok(()),
         }
     }
 }
@@ -216,11 +274,20 @@ async fn attempt<T>(
     what: String,
     request: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, ApiError> {
-    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+    attempt_within(REQUEST_TIMEOUT, verb, what, request).await
+}
+
+async fn attempt_within<T>(
+    limit: Duration,
+    verb: &'static str,
+    what: String,
+    request: impl Future<Output = Result<T, Error>>,
+) -> Result<T, ApiError> {
+    match tokio::time::timeout(limit, request).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(Error::Api(status))) => Err(ApiError::Refused { verb, what, status }),
         Ok(Err(source)) => Err(ApiError::Transport { verb, what, source: Box::new(source) }),
-        Err(_) => Err(ApiError::TimedOut { verb, what }),
+        Err(_) => Err(ApiError::TimedOut { verb, what, seconds: limit.as_secs() }),
     }
 }
 
@@ -242,9 +309,34 @@ impl ApiError {
         self.code() == 409
     }
 
+    /// Whether the object is no longer in the version that was to be written; field managers in each other's way are
+    /// another kind of conflict, which reading again does not solve.
+    pub(crate) fn is_stale(&self) -> bool {
+        let details = self.status().and_then(|status| status.details.as_ref());
+        let managers = details.is_some_and(|details| !details.causes.is_empty());
+        self.is_conflict() && !managers
+    }
+
+    /// Whether the same request may succeed a little later: no answer, too many requests, a webhook or server that is
+    /// being replaced.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Transport { .. } | Self::TimedOut { .. } => true,
+            // A webhook that cannot be called is an internal error; 500 without a reason is an object that cannot be read.
+            Self::Refused { status, .. } if status.code == 500 => status.reason == "InternalError",
+            Self::Refused { .. } => matches!(self.code(), 429 | 502 | 503 | 504),
+            Self::LockLost { .. } => false,
+        }
+    }
+
     /// Whether the user may not do this.
     pub fn is_forbidden(&self) -> bool {
         self.code() == 403
+    }
+
+    /// Whether nothing was sent, since the lock is lost.
+    pub fn is_lock_lost(&self) -> bool {
+        matches!(self, Self::LockLost { .. })
     }
 
     /// The server's answer, if it gave one.

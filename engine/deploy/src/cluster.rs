@@ -11,15 +11,22 @@ use serde::Deserialize;
 
 use crate::api::ApiError;
 use crate::kinds::Kind;
+use crate::lock::Permit;
 
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The first minor version of Kubernetes in which a pod may sleep before it ends, without a program for it: an older one
+/// would drop requests at each rollout.
+const OLDEST: u32 = 30;
 
 /// A cluster that answers.
 #[derive(Clone)]
 pub struct Cluster {
     pub(crate) client: Client,
     pub(crate) writes: Arc<AtomicU64>,
+    /// What a write needs, where a lock is held.
+    pub(crate) permit: Option<Permit>,
     context: Arc<str>,
     kubeconfig: Option<PathBuf>,
 }
@@ -57,6 +64,14 @@ pub enum ClusterError {
         /// Why.
         #[source]
         source: Box<kube::Error>,
+    },
+    /// The cluster is older than what a rollout needs.
+    #[error("the cluster `{context}` runs Kubernetes {version}; rollouts need 1.{OLDEST} or later")]
+    TooOld {
+        /// The context.
+        context: String,
+        /// What it runs.
+        version: String,
     },
     /// The API server answers, but does not know the user.
     #[error("the cluster `{context}` refuses the credentials of its context: {message}")]
@@ -96,12 +111,15 @@ impl Cluster {
         let server = config.cluster_url.to_string();
         let client = Client::try_from(config).map_err(|source| unreachable(context, &server, source))?;
         match tokio::time::timeout(CONNECT_TIMEOUT * 2, client.apiserver_version()).await {
+            Ok(Ok(info)) if is_too_old(&info.major, &info.minor) => {
+                return Err(ClusterError::TooOld { context: context.to_owned(), version: info.git_version });
+            }
             Ok(Ok(_)) => {}
             Ok(Err(source)) => return Err(unreachable(context, &server, source)),
             Err(_) => return Err(unreachable(context, &server, timed_out())),
         }
         let kubeconfig = kubeconfig.map(Path::to_owned);
-        Ok(Self { client, writes: Arc::default(), context: Arc::from(context), kubeconfig })
+        Ok(Self { client, writes: Arc::default(), permit: None, context: Arc::from(context), kubeconfig })
     }
 
     /// Another cluster of the same kubeconfig.
@@ -110,6 +128,22 @@ impl Cluster {
             return Ok(self.clone());
         }
         Self::connect(self.kubeconfig.as_deref(), context).await
+    }
+
+    /// The same cluster, to which nothing is written any more once the permit's lock is lost.
+    pub(crate) fn under(&self, permit: Permit) -> Self {
+        Self { permit: Some(permit), ..self.clone() }
+    }
+
+    /// The same cluster without a lock.
+    pub(crate) fn free(&self) -> Self {
+        Self { permit: None, ..self.clone() }
+    }
+
+    /// A cluster that is a function, for tests.
+    #[cfg(test)]
+    pub(crate) fn of(client: Client) -> Self {
+        Self { client, writes: Arc::default(), permit: None, context: Arc::from("test"), kubeconfig: None }
     }
 
     /// The context's name.
@@ -175,11 +209,22 @@ impl ClusterError {
                 format!("see whether it answers others: `kubectl --context {context} get nodes`"),
                 format!("if it runs on this machine, start it: `minikube start -p {context}`"),
             ],
+            Self::TooOld { context, .. } => {
+                vec![format!(
+                    "renew it: `minikube delete -p {context}`, then `minikube start -p {context}`, if it is one"
+                )]
+            }
             Self::Refused { context, .. } => {
                 vec![format!("log in again, or see what is refused: `kubectl --context {context} auth whoami`")]
             }
         }
     }
+}
+
+/// Managed clusters call their minor version `30+`. One that does not say is believed.
+fn is_too_old(major: &str, minor: &str) -> bool {
+    let number = |text: &str| text.trim_end_matches('+').parse::<u32>().ok();
+    number(major) == Some(1) && number(minor).is_some_and(|minor| minor < OLDEST)
 }
 
 /// What is wrong with a kubeconfig. A parser's message goes on with lines of the file, which hold credentials.
@@ -207,6 +252,12 @@ fn timed_out() -> kube::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_are_numbers_with_a_plus_at_times() {
+        let cases = [("1", "34"), ("1", "30+"), ("1", "29"), ("1", "29+"), ("2", "0"), ("", "")];
+        assert_eq!(cases.map(|(major, minor)| is_too_old(major, minor)), [false, false, true, true, false, false]);
+    }
 
     #[test]
     fn a_kubeconfig_that_cannot_be_parsed_is_not_quoted() {

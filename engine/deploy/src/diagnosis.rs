@@ -140,9 +140,11 @@ async fn events(cluster: &Cluster, namespace: &str, pod_uid: Option<&str>, expec
         None => "involvedObject.kind=ReplicaSet,type=Warning".to_owned(),
     };
     let found = cluster.list(&EVENT, namespace, "", &about).await.unwrap_or_default();
-    let prefix = format!("{}-", expected.name);
+    // A ReplicaSet is named by its Deployment and a hash, which holds no `-`.
+    let deployment = |name: &str| name.rsplit_once('-').map(|(deployment, _)| deployment.to_owned());
     let concerns = |event: &&Json| {
-        pod_uid.is_some() || event["involvedObject"]["name"].as_str().is_some_and(|name| name.starts_with(&prefix))
+        let name = event["involvedObject"]["name"].as_str();
+        pod_uid.is_some() || name.and_then(deployment).is_some_and(|deployment| deployment == expected.name)
     };
     let mut found: Vec<&Json> = found.iter().filter(concerns).collect();
     found.sort_by_key(|event| std::cmp::Reverse(event["count"].as_i64().unwrap_or(1)));
@@ -161,7 +163,7 @@ fn origin(expected: &Expected, cause: &Cause, objects: &[Object]) -> Option<Stri
     let container = "/spec/template/spec/containers/0";
     let pointer = match cause.kind {
         CauseKind::Image | CauseKind::CrashLoop => format!("{container}/image"),
-        CauseKind::OutOfMemory | CauseKind::Refused => format!("{container}/resources"),
+        CauseKind::OutOfMemory | CauseKind::Refused | CauseKind::Unschedulable => format!("{container}/resources"),
         CauseKind::Deadline => format!("{container}/startupProbe"),
         CauseKind::Configuration => configuration_pointer(deployment, &cause.message),
         CauseKind::Superseded => String::new(),
@@ -174,10 +176,17 @@ fn configuration_pointer(deployment: &Object, message: &str) -> String {
     let container = "/spec/template/spec/containers/0";
     let env = deployment.value.pointer(&format!("{container}/env")).and_then(Json::as_array);
     let named = env.into_iter().flatten().position(|variable| {
-        let secret = variable["valueFrom"]["secretKeyRef"]["name"].as_str();
-        secret.is_some_and(|secret| message.contains(secret))
+        let secret = &variable["valueFrom"]["secretKeyRef"];
+        let (name, key) = (secret["name"].as_str(), secret["key"].as_str());
+        name.zip(key).is_some_and(|(name, key)| is_about_secret(message, name, key))
     });
     named.map_or_else(|| format!("{container}/envFrom"), |index| format!("{container}/env/{index}"))
+}
+
+/// Whether a node's message is about a secret that it lacks, or a key in it.
+fn is_about_secret(message: &str, name: &str, key: &str) -> bool {
+    message.contains(&format!("secret \"{name}\" not found"))
+        || (message.contains(&format!("couldn't find key {key} in Secret ")) && message.ends_with(&format!("/{name}")))
 }
 
 fn hints(kind: CauseKind, namespace: &str, service: &str, pod: Option<&str>) -> Vec<String> {
@@ -192,6 +201,9 @@ fn hints(kind: CauseKind, namespace: &str, service: &str, pod: Option<&str>) -> 
         }
         CauseKind::Configuration => vec!["create the secret or key that the message names".into()],
         CauseKind::Refused => vec![format!("`kubectl describe quota,limitrange -n {namespace}`")],
+        CauseKind::Unschedulable => {
+            vec!["ask for less in `resources`, or give the cluster a node that has it: `kubectl describe nodes`".into()]
+        }
         CauseKind::Deadline => {
             vec!["see whether the probe asks the right port, and whether the service starts in time".into()]
         }

@@ -11,6 +11,7 @@ use crate::diagnosis::Diagnosis;
 use crate::lock::LockError;
 use crate::plan::PlanError;
 use crate::port_forward::ForwardError;
+use crate::record::RecordError;
 use crate::rollback::Rollback;
 
 /// A rollout that ended without the release running.
@@ -61,11 +62,14 @@ pub enum DeployError {
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The lock was lost.
-    #[error("another rollout took over while this one was not heard of; nothing more is changed")]
-    LockLost,
+    #[error("nothing more is changed: {0}")]
+    LockLost(String),
+    /// The record of the environment is no base to go on from.
+    #[error(transparent)]
+    Record(RecordError),
     /// A request failed.
     #[error(transparent)]
-    Api(#[from] ApiError),
+    Api(ApiError),
     /// A port could not be forwarded.
     #[error(transparent)]
     Forward(#[from] ForwardError),
@@ -77,9 +81,35 @@ pub enum DeployError {
         /// What was done about it.
         rollback: Rollback,
     },
+    /// An object was refused after others had been written.
+    #[error("{cause}; {rollback}")]
+    HalfWay {
+        /// What was refused.
+        cause: ApiError,
+        /// What was done about it.
+        rollback: Rollback,
+    },
     /// The user stopped.
     #[error("stopped; the same command goes on from here")]
     Cancelled,
+}
+
+impl From<ApiError> for DeployError {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::LockLost { why } => Self::LockLost(why),
+            error => Self::Api(error),
+        }
+    }
+}
+
+impl From<RecordError> for DeployError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Api(error) => error.into(),
+            error => Self::Record(error),
+        }
+    }
 }
 
 fn lines(errors: &[PlanError]) -> String {
@@ -129,6 +159,8 @@ impl DeployError {
             }
             Self::PlanOutdated(_) => vec!["run again: a new plan is made".into()],
             Self::Lock(LockError::Held { .. }) => vec!["wait for it, then run again".into()],
+            Self::LockLost(_) => vec!["see what runs now, then run again: it goes on from there".into()],
+            Self::Record(error) => error.hints(),
             Self::Api(error) if error.is_forbidden() => {
                 vec![
                     "the credentials of the context may not do this; ask for the rights, or use another context".into(),

@@ -41,15 +41,15 @@ pub use local::{
     Local, LocalAddress, LocalCall, LocalError, LocalOptions, LocalRequest, LocalService, LocalState, local_services,
     unpack,
 };
-pub use lock::{Holder, LockError};
+pub use lock::LockError;
 pub use names::namespace;
 pub use object::{Object, ObjectKey, Origin};
 pub use plan::{Change, ChangeAction, Plan, PlanError};
 pub use port_forward::{ForwardError, Forwards};
-pub use record::{Deployed, Journal, Member, Record, Recorded, Smoke, read as read_record};
+pub use record::{Deployed, Journal, Member, Record, RecordError, Recorded, Smoke, read as read_record};
 pub use render::{Place, render};
 pub use requirement::Source;
 pub use rollback::Rollback;
 pub use rollout::{Options, Report, Rollout};
 pub use show::{show, yaml};
-pub use wait::{Cause, CauseKind, Expected, Snapshot, Verdict, WatchEvent, Watched, verdict};
+pub use wait::{Cause, CauseKind, Expected, Past, Pods, Snapshot, Verdict, Wait, WatchEvent, Watched, verdict};

@@ -1,8 +1,16 @@
-//! The lock of an environment: a Lease, held by one client at a time and given up when that client is gone.
+//! The lock of an environment: a Lease, held by one rollout at a time and given up when that rollout is gone.
 //!
-//! A Lease alone does not fence: a client that slept through its own expiry would go on. The record's resource
-//! version does.
+//! A Lease alone does not fence: a client that slept through its own expiry would go on. So the lock hands out a
+//! [`Permit`], without which the [`Cluster`] of a rollout writes nothing, and each write carries the version of what it
+//! changes. Nobody's wall clock is compared with another's.
 
+mod keeper;
+mod permit;
+mod sighting;
+#[cfg(test)]
+mod tests;
+
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -10,26 +18,13 @@ use model::{Cancel, Event, Reporter};
 use serde_json::{Value as Json, json};
 use tokio::task::JoinHandle;
 
+pub(crate) use permit::{Permit, Refusal};
+
 use crate::api::ApiError;
 use crate::cluster::Cluster;
 use crate::kinds::LEASE;
 use crate::names;
-
-/// After this long without renewal a lock is anybody's.
-const DURATION: Duration = Duration::from_secs(15);
-/// How often a held lock is renewed.
-const RENEWAL: Duration = Duration::from_secs(5);
-/// How often a lock held by another is looked at.
-const POLL: Duration = Duration::from_millis(500);
-
-/// Who holds a lock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
-    /// The user and machine: `ann@laptop`.
-    pub who: String,
-    /// The process.
-    pub process: u32,
-}
+use sighting::{Claim, Sighting};
 
 /// A lock that was not obtained.
 #[derive(Debug, thiserror::Error)]
@@ -52,14 +47,27 @@ pub enum LockError {
     Api(#[from] ApiError),
 }
 
+/// The times of a lock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// After this long without renewal a lock is anybody's.
+    pub lease: Duration,
+    /// How often a held lock is renewed.
+    pub renewal: Duration,
+    /// How often a lock held by another is looked at.
+    pub poll: Duration,
+}
+
 /// Where a lock is and who wants it.
 pub(crate) struct LockRequest<'a> {
     pub cluster: &'a Cluster,
     pub namespace: &'a str,
     pub environment: &'a str,
-    pub holder: &'a Holder,
-    /// How long to wait while another holds it.
+    /// The user and machine, for people: `ann@laptop`.
+    pub who: &'a str,
+    /// How long to wait while another holds it and is alive.
     pub patience: Duration,
+    pub terms: Terms,
 }
 
 /// A held lock; renewed until it is released or dropped.
@@ -67,80 +75,85 @@ pub(crate) struct Lock {
     cluster: Cluster,
     namespace: String,
     name: String,
-    holder: String,
+    identity: String,
+    permit: Permit,
+    /// Whether its holder before was not heard of any more, and may believe that it still holds it.
+    pub(crate) was_taken_over: bool,
     renewal: JoinHandle<()>,
 }
 
-/// What a Lease says about a claim to it.
-#[derive(Debug, PartialEq, Eq)]
-enum Claim {
-    /// It may be taken.
-    Free,
-    /// It is held by another.
-    Held { holder: String, since: String },
-}
-
-impl Holder {
-    fn identity(&self) -> String {
-        format!("{}/{}", self.who, self.process)
-    }
-
-    /// Whether an identity is that of a process of the same user on the same machine that is no more.
-    fn is_ghost(&self, identity: &str) -> bool {
-        let Some((who, process)) = identity.rsplit_once('/') else { return false };
-        let proc = std::path::Path::new("/proc");
-        who == self.who
-            && (process == self.process.to_string()
-                || (host::fs::is_dir(proc) && !host::fs::exists(&proc.join(process))))
+impl Default for Terms {
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(15), renewal: Duration::from_secs(4), poll: Duration::from_millis(500) }
     }
 }
 
-/// Takes the lock, waiting for another holder to finish.
+/// A holder as a Lease names it. Process numbers and names of machines are given twice (a container has its own, and a
+/// number is used again), so a random number tells holders apart; the rest is for people.
+fn identity(who: &str) -> String {
+    // The standard library seeds each state from the system's source of random numbers.
+    let random = || RandomState::new().build_hasher().finish();
+    format!("{who}/{:016x}{:016x}", random(), random())
+}
+
+/// The part of an identity that people know.
+fn who(identity: &str) -> &str {
+    identity.rsplit_once('/').map_or(identity, |(who, _)| who)
+}
+
+/// Takes the lock, waiting for another holder to finish or not to be heard of any more.
 pub(crate) async fn acquire(
     request: &LockRequest<'_>,
     reporter: &dyn Reporter,
     cancel: &Cancel,
 ) -> Result<Lock, LockError> {
     let name = names::record_name(request.environment);
-    let started = tokio::time::Instant::now();
+    let identity = identity(request.who);
+    let started = host::clock::boot();
+    let mut sighting = Sighting::new(identity.clone(), request.terms.lease);
     let mut announced = false;
     loop {
         let lease = request.cluster.get(&LEASE, request.namespace, &name).await?;
-        match claim(lease.as_ref(), request.holder, now()) {
-            Claim::Free => match take(request, &name, lease).await {
-                Ok(()) => return Ok(Lock::held(request, name)),
-                // Another client was quicker; look again.
-                Err(error) if error.is_conflict() => {}
-                Err(error) => return Err(error.into()),
-            },
-            Claim::Held { holder, since } if started.elapsed() >= request.patience => {
-                return Err(LockError::Held { environment: request.environment.to_owned(), holder, since });
+        match sighting.look(lease.as_ref(), host::clock::boot()) {
+            Claim::Free { silent } => {
+                let sent = host::clock::boot();
+                match take(request, &name, &identity, lease).await {
+                    Ok(lease) => return Ok(Lock::held(request, identity, lease, sent, silent)),
+                    // Another client was quicker; look again.
+                    Err(error) if error.is_conflict() => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
-            Claim::Held { holder, .. } if cancel.is_cancelled() => return Err(LockError::Cancelled(holder)),
-            Claim::Held { holder, since } => {
+            Claim::Held { holder, since, alive } => {
+                if cancel.is_cancelled() {
+                    return Err(LockError::Cancelled(holder));
+                }
+                if alive && host::clock::boot() - started >= request.patience {
+                    return Err(LockError::Held { environment: request.environment.to_owned(), holder, since });
+                }
                 if !announced {
                     let message = format!("waiting for {holder}, rolling out since {since}");
                     reporter.report(Event::Progress { phase: "lock".into(), message: message.into() });
                     announced = true;
                 }
-                tokio::time::sleep(POLL).await;
+                tokio::time::sleep(request.terms.poll).await;
             }
         }
     }
 }
 
-async fn take(request: &LockRequest<'_>, name: &str, lease: Option<Json>) -> Result<(), ApiError> {
+async fn take(request: &LockRequest<'_>, name: &str, identity: &str, lease: Option<Json>) -> Result<Json, ApiError> {
     let at = micro_time(now());
     let spec = json!({
-        "holderIdentity": request.holder.identity(),
-        "leaseDurationSeconds": DURATION.as_secs(),
+        "holderIdentity": identity,
+        "leaseDurationSeconds": request.terms.lease.as_secs().max(1),
         "acquireTime": at,
         "renewTime": at,
     });
     match lease {
         Some(mut lease) => {
             lease["spec"] = spec;
-            request.cluster.replace(&LEASE, request.namespace, &lease).await?;
+            request.cluster.replace(&LEASE, request.namespace, &lease).await
         }
         None => {
             let metadata = json!({
@@ -149,49 +162,39 @@ async fn take(request: &LockRequest<'_>, name: &str, lease: Option<Json>) -> Res
                 "labels": {names::MANAGED_BY: names::MANAGER},
             });
             let lease = json!({"apiVersion": LEASE.api_version(), "kind": "Lease", "metadata": metadata, "spec": spec});
-            request.cluster.create(&LEASE, request.namespace, &lease).await?;
+            request.cluster.create(&LEASE, request.namespace, &lease).await
         }
-    }
-    Ok(())
-}
-
-fn claim(lease: Option<&Json>, holder: &Holder, now: Timestamp) -> Claim {
-    let Some(spec) = lease.map(|lease| &lease["spec"]) else { return Claim::Free };
-    let identity = spec["holderIdentity"].as_str().unwrap_or_default();
-    if identity.is_empty() || holder.is_ghost(identity) {
-        return Claim::Free;
-    }
-    let renewed: Option<Timestamp> = spec["renewTime"].as_str().and_then(|text| text.parse().ok());
-    let duration = spec["leaseDurationSeconds"].as_i64().unwrap_or(0);
-    match renewed {
-        Some(renewed) if now.as_second() - renewed.as_second() <= duration => {
-            let since = spec["acquireTime"].as_str().unwrap_or("an unknown time").to_owned();
-            Claim::Held { holder: identity.to_owned(), since }
-        }
-        _ => Claim::Free,
     }
 }
 
 impl Lock {
-    fn held(request: &LockRequest<'_>, name: String) -> Self {
+    fn held(request: &LockRequest<'_>, identity: String, lease: Json, sent: Duration, was_taken_over: bool) -> Self {
+        let name = lease["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let (cluster, namespace) = (request.cluster.clone(), request.namespace.to_owned());
-        let holder = request.holder.identity();
-        let renewal = tokio::spawn(renew(cluster.clone(), namespace.clone(), name.clone(), holder.clone()));
-        Self { cluster, namespace, name, holder, renewal }
+        let permit = Permit::until(sent + request.terms.lease);
+        let keeper = keeper::Keeper {
+            cluster: cluster.clone(),
+            namespace: namespace.clone(),
+            name: name.clone(),
+            identity: identity.clone(),
+            permit: permit.clone(),
+            terms: request.terms,
+        };
+        let renewal = tokio::spawn(keeper.keep(lease));
+        Self { cluster, namespace, name, identity, permit, was_taken_over, renewal }
     }
 
-    /// Whether the lock is still ours. It is lost when another client took it after an expiry.
-    pub(crate) async fn is_ours(&self) -> Result<bool, ApiError> {
-        let lease = self.cluster.get(&LEASE, &self.namespace, &self.name).await?;
-        Ok(lease.is_some_and(|lease| lease["spec"]["holderIdentity"] == json!(self.holder)))
+    /// What writers ask.
+    pub(crate) fn permit(&self) -> Permit {
+        self.permit.clone()
     }
 
     /// Gives the lock up. A failure to do so is no failure of the rollout: the lock expires.
     pub(crate) async fn release(self) {
         self.renewal.abort();
         let Ok(Some(mut lease)) = self.cluster.get(&LEASE, &self.namespace, &self.name).await else { return };
-        if lease["spec"]["holderIdentity"] == json!(self.holder) {
-            lease["spec"] = json!({"leaseDurationSeconds": DURATION.as_secs()});
+        if lease["spec"]["holderIdentity"] == json!(self.identity) {
+            lease["spec"] = json!({"leaseDurationSeconds": lease["spec"]["leaseDurationSeconds"]});
             let _ = self.cluster.replace(&LEASE, &self.namespace, &lease).await;
         }
     }
@@ -203,21 +206,7 @@ impl Drop for Lock {
     }
 }
 
-/// Renews until aborted; stops by itself when another holds the lease.
-async fn renew(cluster: Cluster, namespace: String, name: String, holder: String) {
-    loop {
-        tokio::time::sleep(RENEWAL).await;
-        let Ok(Some(mut lease)) = cluster.get(&LEASE, &namespace, &name).await else { continue };
-        if lease["spec"]["holderIdentity"] != json!(holder) {
-            return;
-        }
-        lease["spec"]["renewTime"] = json!(micro_time(now()));
-        // A refused renewal is tried again at the next beat.
-        let _ = cluster.replace(&LEASE, &namespace, &lease).await;
-    }
-}
-
-/// The time by the host's clock.
+/// The time by the host's clock: for people, never compared.
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_nanosecond(host::clock::now()).unwrap_or_default()
 }
@@ -225,34 +214,4 @@ pub(crate) fn now() -> Timestamp {
 /// Kubernetes' MicroTime: RFC 3339 with six digits.
 fn micro_time(time: Timestamp) -> String {
     format!("{time:.6}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lease(holder: &str, renewed: &str) -> Json {
-        json!({"spec": {"holderIdentity": holder, "leaseDurationSeconds": 15,
-            "renewTime": renewed, "acquireTime": renewed}})
-    }
-
-    #[test]
-    fn a_lock_is_free_when_nobody_alive_holds_it() {
-        let me = Holder { who: "ann@laptop".into(), process: 42 };
-        let now: Timestamp = "2026-01-01T00:01:00Z".parse().unwrap();
-        let state = |holder: &str, renewed: &str| claim(Some(&lease(holder, renewed)), &me, now) == Claim::Free;
-        assert_eq!(claim(None, &me, now), Claim::Free);
-        assert!(state("", "2026-01-01T00:00:59.000000Z"), "released");
-        assert!(!state("bob@ci/1", "2026-01-01T00:00:50.000000Z"), "held by another");
-        assert!(state("bob@ci/1", "2026-01-01T00:00:44.000000Z"), "expired");
-        assert!(state("ann@laptop/42", "2026-01-01T00:00:59.000000Z"), "held by this very process");
-        assert!(state("ann@laptop/999999999", "2026-01-01T00:00:59.000000Z"), "held by a process of mine that is dead");
-        assert!(!state("ann@laptop/1", "2026-01-01T00:00:59.000000Z"), "held by a process of mine that lives");
-    }
-
-    #[test]
-    fn micro_time_has_six_digits() {
-        let time: Timestamp = "2026-01-01T00:01:00Z".parse().unwrap();
-        assert_eq!(micro_time(time), "2026-01-01T00:01:00.000000Z");
-    }
 }

@@ -19,6 +19,8 @@ pub const INSTANCE: &str = "app.kubernetes.io/instance";
 pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
 /// On pod templates: the content of the template, by which a ReplicaSet is recognised as ours.
 pub const TEMPLATE: &str = "build/template";
+/// On objects: the rollout that made sure that no earlier one can write them any more.
+pub const FENCE: &str = "build/fence";
 
 /// The labels of every object of a service.
 pub fn object_labels(bundle: &Bundle, namespace: &str, service: &str) -> Json {

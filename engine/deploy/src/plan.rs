@@ -2,10 +2,12 @@
 //! it is.
 
 mod error;
+mod field;
 
 use std::fmt;
 
 use futures::StreamExt;
+use kube::core::Status;
 use kube::core::response::StatusCause;
 use serde_json::{Value as Json, json};
 use similar::TextDiff;
@@ -73,6 +75,8 @@ pub(crate) struct PlanRequest<'a> {
     pub bundle: &'a Bundle,
     /// Whether fields of other managers and objects of others are taken over.
     pub take_over: bool,
+    /// The rollout under way, if it is one that may have been overtaken.
+    pub generation: Option<u64>,
 }
 
 /// Plans all objects; all errors are collected.
@@ -82,7 +86,14 @@ pub(crate) async fn plan(request: &PlanRequest<'_>, objects: Vec<Object>) -> Res
     let exists = match request.cluster.get(namespaces, "", request.namespace).await {
         // Who may not look can still have all rights within it.
         Err(error) if error.is_forbidden() && !create => true,
-        found => found.map_err(|error| vec![error.into()])?.is_some(),
+        found => match found.map_err(|error| vec![error.into()])? {
+            Some(found) if is_going(&found) => {
+                let (what, kind) = (format!("the namespace `{}`", request.namespace), "namespace");
+                let name = request.namespace.to_owned();
+                return Err(vec![PlanError::Going { what, kind, name, namespace: None }]);
+            }
+            found => found.is_some(),
+        },
     };
     if !exists {
         if !create {
@@ -97,28 +108,47 @@ pub(crate) async fn plan(request: &PlanRequest<'_>, objects: Vec<Object>) -> Res
     }
     let mut errors = prerequisites::missing(request, &objects, true).await;
     let planned = futures::stream::iter(objects).map(|object| plan_object(request, object)).buffered(PARALLEL);
-    let results: Vec<Result<Change, PlanError>> = planned.collect().await;
+    let results: Vec<Result<Change, Vec<PlanError>>> = planned.collect().await;
     let mut changes = Vec::new();
     for result in results {
         match result {
             Ok(change) => changes.push(change),
-            Err(error) => errors.push(error),
+            Err(more) => errors.extend(more),
         }
     }
     if errors.is_empty() { Ok(changes) } else { Err(errors) }
 }
 
-async fn plan_object(request: &PlanRequest<'_>, object: Object) -> Result<Change, PlanError> {
+/// Whether an object is being deleted: it is still there, and will not be.
+fn is_going(live: &Json) -> bool {
+    live["metadata"]["deletionTimestamp"].is_string()
+}
+
+async fn plan_object(request: &PlanRequest<'_>, object: Object) -> Result<Change, Vec<PlanError>> {
     let key = object.key();
-    let live = request.cluster.get(object.kind, request.namespace, &key.name).await?;
+    let got = request.cluster.get(object.kind, request.namespace, &key.name).await;
+    let live = got.map_err(|error| vec![error.into()])?;
+    if live.as_ref().is_some_and(is_going) {
+        let (kind, namespace) = (object.kind.plural, Some(request.namespace.to_owned()));
+        return Err(vec![PlanError::Going { what: key.to_string(), kind, name: key.name, namespace }]);
+    }
     if let Some(live) = live.as_ref().filter(|_| !request.take_over)
         && let Some(owner) = foreign_owner(live, request)
     {
-        return Err(PlanError::Foreign { object: key, namespace: request.namespace.to_owned(), owner });
+        return Err(vec![PlanError::Foreign { object: key, namespace: request.namespace.to_owned(), owner }]);
     }
     let mut change = Change::create(object);
-    if let Some(live) = live {
-        change.pin(&live);
+    if let Some(live) = &live {
+        if request.generation.is_some_and(|ours| fence(live) > ours) {
+            return Err(vec![ApiError::LockLost { why: "a later rollout went on without it".into() }.into()]);
+        }
+        change.pin(live);
+        if change.object.kind.prunable {
+            let added = field::added_by_others(live).into_iter();
+            change.notes.extend(added.map(|(path, who)| format!("`{who}` added {path}, which no target declares")));
+        }
+        // The server writes some objects by itself; a dry run may go over any version.
+        change.body["metadata"].as_object_mut().and_then(|metadata| metadata.remove("resourceVersion"));
     }
     let mode = ApplyMode { dry_run: true, force: request.take_over };
     let answer = match request.cluster.apply(change.object.kind, request.namespace, &change.body, mode).await {
@@ -130,6 +160,9 @@ async fn plan_object(request: &PlanRequest<'_>, object: Object) -> Result<Change
         answer => answer,
     };
     let answer = answer.map_err(|error| refused(&change.object, error))?;
+    if let Some(live) = &live {
+        change.body["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
+    }
     change.planned = normalise(&answer);
     change.action = match &change.live {
         None => ChangeAction::Create,
@@ -137,6 +170,12 @@ async fn plan_object(request: &PlanRequest<'_>, object: Object) -> Result<Change
         Some(_) => ChangeAction::Update,
     };
     Ok(change)
+}
+
+/// The rollout that fenced an object off from earlier ones; 0 if none did.
+pub(crate) fn fence(live: &Json) -> u64 {
+    let mark = live["metadata"]["annotations"][names::FENCE].as_str();
+    mark.and_then(|mark| mark.parse().ok()).unwrap_or(0)
 }
 
 /// To whom a live object belongs, if not to this environment.
@@ -175,20 +214,36 @@ fn manager_of(cause: &StatusCause) -> String {
     cause.message.split('"').nth(1).unwrap_or("another manager").to_owned()
 }
 
-fn refused(object: &Object, error: ApiError) -> PlanError {
-    let key = object.key();
+/// Why the server refuses an object: each field that belongs to somebody else is an error of its own.
+fn refused(object: &Object, error: ApiError) -> Vec<PlanError> {
     if let Some(causes) = conflicts(&error) {
-        let cause = &causes[0];
-        let pointer = cause.field.replace('.', "/");
-        let origin = object.origin(&pointer).map(ToString::to_string).unwrap_or_default();
-        return PlanError::Conflict { object: key, manager: manager_of(cause), field: cause.field.clone(), origin };
+        let conflict = |cause: &StatusCause| {
+            let origin = object.origin(&field::pointer(&object.value, &cause.field));
+            PlanError::Conflict {
+                object: object.key(),
+                manager: manager_of(cause),
+                field: cause.field.clone(),
+                origin: origin.map(ToString::to_string).unwrap_or_default(),
+            }
+        };
+        return causes.iter().map(conflict).collect();
     }
-    match error.status().filter(|status| status.code == 422) {
-        Some(status) if status.message.contains("immutable") => {
-            PlanError::Immutable { object: key, message: status.message.clone() }
-        }
-        _ => PlanError::Api(error),
+    match error.status().filter(|status| is_immutable(status)) {
+        Some(status) => vec![PlanError::Immutable { object: object.key(), message: status.message.clone() }],
+        None => vec![PlanError::Api(error)],
     }
+}
+
+/// Whether a field can never change. The server quotes values, which may say anything; its own words come last.
+fn is_immutable(status: &Status) -> bool {
+    const WORDS: [&str; 3] =
+        ["field is immutable", "field is immutable when `immutable` is set", "may not change once set"];
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let said = |cause: &StatusCause| {
+        WORDS.iter().any(|words| cause.message.ends_with(words))
+            || cause.message.starts_with("Forbidden: spec is immutable after creation")
+    };
+    status.code == 422 && causes.into_iter().any(said)
 }
 
 /// An object without what the server keeps for itself: only what an apply can mean.
@@ -196,6 +251,12 @@ pub(crate) fn normalise(object: &Json) -> Json {
     let mut object = object.clone();
     if let Some(fields) = object.as_object_mut() {
         fields.remove("status");
+    }
+    if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
+        annotations.remove("deployment.kubernetes.io/revision");
+        if annotations.is_empty() {
+            object["metadata"].as_object_mut().and_then(|metadata| metadata.remove("annotations"));
+        }
     }
     if let Some(metadata) = object["metadata"].as_object_mut() {
         for field in ["managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink"] {
@@ -220,16 +281,13 @@ impl Change {
         }
     }
 
-    /// Binds the change to the live object: the body then applies to that very object only and, where the server does
-    /// not write the object by itself, to that very version.
-    fn pin(&mut self, live: &Json) {
+    /// Binds the change to the live object: the body then applies to that very object in that very version.
+    pub(crate) fn pin(&mut self, live: &Json) {
         let metadata = &live["metadata"];
         self.uid = metadata["uid"].as_str().unwrap_or_default().to_owned();
         self.generation = metadata["generation"].as_i64().unwrap_or_default();
         self.body["metadata"]["uid"] = json!(self.uid);
-        if matches!(self.object.kind.name, "ConfigMap" | "ServiceAccount" | "NetworkPolicy" | "Service") {
-            self.body["metadata"]["resourceVersion"] = metadata["resourceVersion"].clone();
-        }
+        self.body["metadata"]["resourceVersion"] = metadata["resourceVersion"].clone();
         self.live = Some(normalise(live));
     }
 
@@ -257,9 +315,23 @@ impl Plan {
         self.removals.is_empty() && self.count(ChangeAction::Unchanged) == self.changes.len()
     }
 
+    /// The last rollout that fenced any of the objects off.
+    pub(crate) fn fence(&self) -> u64 {
+        self.changes.iter().filter_map(|change| change.live.as_ref()).map(fence).max().unwrap_or(0)
+    }
+
     /// How many objects are created, changed or left.
     pub fn count(&self, action: ChangeAction) -> usize {
         self.changes.iter().filter(|change| change.action == action).count()
+    }
+
+    /// What is left to others or was added by them, a line each with the object.
+    pub fn notes(&self) -> Vec<String> {
+        let notes = |change: &Change| {
+            let key = change.object.key();
+            change.notes.iter().map(|note| format!("{key}: {note}")).collect::<Vec<_>>()
+        };
+        self.changes.iter().flat_map(notes).collect()
     }
 
     /// One line: `3 to create, 1 to change, 8 unchanged, 1 to remove`.
@@ -285,7 +357,8 @@ impl fmt::Display for Plan {
                         writeln!(f, "    {line}")?;
                     }
                 }
-                ChangeAction::Unchanged => {}
+                ChangeAction::Unchanged if change.notes.is_empty() => {}
+                ChangeAction::Unchanged => writeln!(f, "= {}", change.object.key())?,
             }
             for note in &change.notes {
                 writeln!(f, "    note: {note}")?;

@@ -6,10 +6,13 @@ use crate::api::ApiError;
 use crate::cluster::Cluster;
 use crate::names;
 use crate::object::{Object, ObjectKey};
+use crate::plan::fence;
 use crate::record::Member;
 
 /// How many ConfigMaps of earlier settings are kept for a service: ReplicaSets that a rollback goes to refer to them.
 const KEPT_CONFIG_MAPS: usize = 2;
+/// How often an object is read again that changed before it was removed.
+const TRIES: usize = 20;
 
 /// The inventory once these objects are applied: they, and what earlier rollouts made. What left the release is marked.
 pub(crate) fn inventory(old: &[Member], objects: &[Object], generation: u64) -> Vec<Member> {
@@ -43,24 +46,57 @@ pub(crate) fn removals(old: &[Member], objects: &[Object], generation: u64) -> V
     retired
 }
 
+/// What is to be removed after a return to `objects`: all that the failed release alone had, its settings too, and what
+/// would have been removed anyway.
+pub(crate) fn leftovers(inventory: &[Member], objects: &[Object], generation: u64) -> Vec<Member> {
+    let back: BTreeSet<ObjectKey> = objects.iter().map(Object::key).collect();
+    let (mut failed, before): (Vec<Member>, Vec<Member>) =
+        inventory.iter().cloned().partition(|member| member.retired.is_none() && !back.contains(&member.key()));
+    failed.extend(removals(&before, objects, generation));
+    failed
+}
+
+/// What is removed where, and by which rollout.
+pub(crate) struct RemoveRequest<'a> {
+    pub cluster: &'a Cluster,
+    pub environment: &'a str,
+    pub members: &'a [Member],
+    pub generation: u64,
+}
+
 /// Removes members in the reverse of the order of application. Returns how many were there to remove.
-pub(crate) async fn remove(cluster: &Cluster, environment: &str, members: &[Member]) -> Result<usize, ApiError> {
-    let mut members: Vec<&Member> = members.iter().collect();
+pub(crate) async fn remove(request: &RemoveRequest<'_>) -> Result<usize, ApiError> {
+    let mut members: Vec<&Member> = request.members.iter().collect();
     members.sort_by_key(|member| std::cmp::Reverse(member.known_kind().map(|kind| kind.rank())));
     let mut removed = 0;
     for member in members {
-        let Some(kind) = member.known_kind().filter(|kind| kind.prunable) else { continue };
-        let Some(live) = cluster.get(kind, &member.namespace, &member.name).await? else { continue };
-        let metadata = &live["metadata"];
-        let uid = metadata["uid"].as_str().unwrap_or_default();
-        let ours = metadata["labels"][names::MANAGED_BY] == names::MANAGER
-            && metadata["labels"][names::INSTANCE] == environment
-            && (member.uid.is_empty() || member.uid == uid);
-        if ours && cluster.delete(kind, &member.namespace, &member.name, uid).await? {
-            removed += 1;
-        }
+        removed += usize::from(remove_one(request, member).await?);
     }
     Ok(removed)
+}
+
+/// Removes a member as it is read here; one that changes under our eyes is read again.
+async fn remove_one(request: &RemoveRequest<'_>, member: &Member) -> Result<bool, ApiError> {
+    let cluster = request.cluster;
+    let Some(kind) = member.known_kind().filter(|kind| kind.prunable) else { return Ok(false) };
+    let mut tries = 0;
+    loop {
+        let Some(live) = cluster.get(kind, &member.namespace, &member.name).await? else { return Ok(false) };
+        let metadata = &live["metadata"];
+        let ours = metadata["labels"][names::MANAGED_BY] == names::MANAGER
+            && metadata["labels"][names::INSTANCE] == request.environment
+            && (member.uid.is_empty() || metadata["uid"] == member.uid.as_str());
+        if !ours {
+            return Ok(false);
+        }
+        if fence(&live) > request.generation {
+            return Err(ApiError::LockLost { why: "a later rollout went on without it".into() });
+        }
+        match cluster.delete(kind, &member.namespace, &live).await {
+            Err(error) if error.is_stale() && tries < TRIES => tries += 1,
+            removed => return removed,
+        }
+    }
 }
 
 fn service_of(object: &Object) -> &str {
@@ -124,6 +160,28 @@ mod tests {
         assert_eq!(removed(&[&map("a-1"), &map("a-2"), &map("a-3")]), "");
         assert_eq!(removed(&[&map("a-1"), &map("a-2"), &map("a-3"), &map("a-4")]), "ConfigMap/a-1");
         assert_eq!(removed(&[&map("a-1"), &map("a-2"), &map("a-1"), &map("a-3"), &map("a-4")]), "ConfigMap/a-2");
+    }
+
+    #[test]
+    fn a_return_leaves_nothing_of_the_failed_release() {
+        let objects = |set: &[(&'static str, &str, &str)]| -> Vec<Object> {
+            set.iter().map(|(kind, service, name)| object(kind, service, name)).collect()
+        };
+        let first = objects(&[("Deployment", "a", "a"), ("ConfigMap", "a", "a-1")]);
+        let good = objects(&[("Deployment", "a", "a"), ("ConfigMap", "a", "a-2")]);
+        let failed = objects(&[
+            ("Deployment", "a", "a"),
+            ("ConfigMap", "a", "a-3"),
+            ("Deployment", "new", "new"),
+            ("Service", "new", "new"),
+        ]);
+        let mut members = inventory(&inventory(&inventory(&[], &first, 1), &good, 2), &failed, 3);
+        let gone = leftovers(&members, &good, 3);
+        let names: Vec<String> = gone.iter().map(|member| format!("{}/{}", member.kind, member.name)).collect();
+        assert_eq!(names, ["ConfigMap/a-3", "Deployment/new", "Service/new"], "the settings before stay");
+        // A second try of the failed release, whose objects an earlier one had made.
+        members = inventory(&members, &failed, 4);
+        assert_eq!(leftovers(&members, &good, 4).len(), 3);
     }
 
     #[test]

@@ -29,11 +29,17 @@ const HISTORY_BYTES: usize = 2 << 20;
 const PLAIN_BYTES: usize = 256 << 10;
 /// The key of a compressed record.
 const PACKED: &str = "record.gz";
+/// A compressed record that grows beyond this is none that a rollout wrote.
+const UNPACKED_BYTES: u64 = 64 << 20;
+/// The format of the record. Another engine's record is refused, never guessed at.
+const FORMAT: u32 = 1;
 
 /// What is known of an environment.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
+    /// The format it is written in. The first engines wrote none.
+    #[serde(default = "first_format")]
+    pub format: u32,
     /// Raised by each rollout that changes anything: the fence.
     pub generation: u64,
     /// How the last rollout ended, or that it has not.
@@ -42,6 +48,30 @@ pub struct Record {
     pub inventory: Vec<Member>,
     /// What runs, newest first; the first is current.
     pub deployed: Vec<Deployed>,
+}
+
+fn first_format() -> u32 {
+    1
+}
+
+/// A record that is no base for a rollout.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It is there, and cannot be read.
+    #[error("the record of `{environment}` (ConfigMap/{name} in the namespace `{namespace}`) cannot be read: {why}")]
+    Unreadable {
+        /// The environment.
+        environment: String,
+        /// The ConfigMap.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It could not be asked for.
+    #[error(transparent)]
+    Api(#[from] ApiError),
 }
 
 /// The state of the last rollout.
@@ -136,6 +166,13 @@ pub struct Recorded {
     pub(crate) version: String,
 }
 
+impl Default for Record {
+    fn default() -> Self {
+        let (inventory, deployed) = (Vec::new(), Vec::new());
+        Self { format: FORMAT, generation: 0, journal: Journal::Empty, inventory, deployed }
+    }
+}
+
 impl Record {
     /// The release that runs.
     pub fn current(&self) -> Option<&Deployed> {
@@ -158,6 +195,23 @@ impl Record {
     }
 }
 
+impl RecordError {
+    /// What to type next.
+    pub fn hints(&self) -> Vec<String> {
+        let Self::Unreadable { environment, name, namespace, .. } = self else { return Vec::new() };
+        let set = format!("{}={},{}={environment}", names::MANAGED_BY, names::MANAGER, names::INSTANCE);
+        vec![
+            "use the engine that wrote it".into(),
+            format!(
+                "or save it, and begin a new one: `kubectl get configmap {name} -n {namespace} -o yaml > {name}.yaml && kubectl delete configmap {name} -n {namespace}`"
+            ),
+            format!(
+                "what left the release before that is then yours to remove: `kubectl get all,configmap -n {namespace} -l {set}`"
+            ),
+        ]
+    }
+}
+
 impl Member {
     /// The kind, unless this engine does not know it.
     pub(crate) fn known_kind(&self) -> Option<&'static Kind> {
@@ -165,15 +219,34 @@ impl Member {
     }
 }
 
-/// Reads the record of an environment; an empty one where there is none.
-pub async fn read(cluster: &Cluster, namespace: &str, environment: &str) -> Result<Recorded, ApiError> {
-    let Some(map) = cluster.get(config_map(), namespace, &names::record_name(environment)).await? else {
+/// Reads the record of an environment; an empty one where there is none. One that cannot be read is an error: an empty
+/// one in its place would forget all that was made, and what to go back to.
+pub async fn read(cluster: &Cluster, namespace: &str, environment: &str) -> Result<Recorded, RecordError> {
+    let name = names::record_name(environment);
+    let Some(map) = cluster.get(config_map(), namespace, &name).await? else {
         return Ok(Recorded::default());
     };
     let version = map["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
-    // A record that cannot be read is a record of a later engine, or damaged by hand: start from what the objects say.
-    let record = stored(&map).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let unreadable = |why| {
+        let (environment, namespace) = (environment.to_owned(), namespace.to_owned());
+        RecordError::Unreadable { environment, name: name.clone(), namespace, why }
+    };
+    let record = parse(&map).map_err(unreadable)?;
     Ok(Recorded { record, version })
+}
+
+fn parse(map: &Json) -> Result<Record, String> {
+    #[derive(Deserialize)]
+    struct Format {
+        #[serde(default = "first_format")]
+        format: u32,
+    }
+    let text = stored(map)?;
+    let format = serde_json::from_str::<Format>(&text).map_err(|error| error.to_string())?.format;
+    if format != FORMAT {
+        return Err(format!("it has format {format}, and this engine reads format {FORMAT}"));
+    }
+    serde_json::from_str(&text).map_err(|error| error.to_string())
 }
 
 /// Writes the record; refused (`is_conflict`) if anyone wrote it since it was read.
@@ -240,14 +313,16 @@ fn packed(text: &str) -> String {
 }
 
 /// The text of a stored record, however it is stored.
-fn stored(map: &Json) -> Option<String> {
+fn stored(map: &Json) -> Result<String, String> {
     if let Some(text) = map["data"]["record"].as_str() {
-        return Some(text.to_owned());
+        return Ok(text.to_owned());
     }
-    let bytes = STANDARD.decode(map["binaryData"][PACKED].as_str()?).ok()?;
+    let packed = map["binaryData"][PACKED].as_str().ok_or("it holds neither `record` nor `record.gz`")?;
+    let bytes = STANDARD.decode(packed).map_err(|error| error.to_string())?;
     let mut text = String::new();
-    GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).ok()?;
-    Some(text)
+    let mut reader = GzDecoder::new(bytes.as_slice()).take(UNPACKED_BYTES);
+    reader.read_to_string(&mut text).map_err(|error| error.to_string())?;
+    Ok(text)
 }
 
 fn config_map() -> &'static Kind {
@@ -280,8 +355,32 @@ mod tests {
             let map = document("prediction", "test", &recorded);
             assert_eq!(map["data"]["record"].is_string(), plain);
             assert!(map.to_string().len() < 1 << 20, "{}", map.to_string().len());
-            let text = stored(&map).unwrap();
-            assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), recorded.record);
+            assert_eq!(parse(&map).unwrap(), recorded.record);
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_never_taken_for_an_empty_record() {
+        let good = document("prediction", "test", &recorded(1))["data"]["record"].as_str().unwrap().to_owned();
+        let refused = |data: Json| parse(&data).unwrap_err();
+        let text = |text: &str| json!({"data": {"record": text}});
+        let cases = [
+            refused(json!({"data": {"summary": "nothing"}})),
+            refused(text("")),
+            refused(text("{}")),
+            refused(text(&good[..good.len() / 2])),
+            refused(text(&good.replace("\"format\":1", "\"format\":2"))),
+            refused(json!({"binaryData": {PACKED: "bm8gZ3ppcA=="}})),
+        ];
+        insta::assert_snapshot!(cases.join("\n"), @r"
+        it holds neither `record` nor `record.gz`
+        EOF while parsing a value at line 1 column 0
+        missing field `generation` at line 1 column 2
+        EOF while parsing a string at line 1 column 130
+        it has format 2, and this engine reads format 1
+        unexpected end of file
+        ");
+        // The first engines wrote no format.
+        assert_eq!(parse(&text(&good.replace("\"format\":1,", ""))).unwrap(), recorded(1).record);
     }
 }

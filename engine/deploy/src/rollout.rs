@@ -13,21 +13,23 @@ use std::time::Duration;
 
 use model::{Cancel, Diagnostic, Event, Reporter};
 
-use crate::apply::{Applied, ApplyRequest, apply};
+use crate::api::ApiError;
+use crate::apply::{Application, Applied, ApplyRequest, Stop, apply, mark};
 use crate::bundle::{Bundle, Kind as EnvironmentKind, Service};
 use crate::cluster::{Cluster, Registry};
 use crate::diagnosis::{Diagnosis, diagnose};
 use crate::error::DeployError;
-use crate::lock::{self, Holder, Lock, LockRequest};
+use crate::kinds::POD;
+use crate::lock::{self, Lock, LockRequest, Terms};
 use crate::names;
 use crate::object::{Object, ObjectKey};
-use crate::plan::{Change, Plan, PlanRequest, plan};
+use crate::plan::{Change, ChangeAction, Plan, PlanRequest, plan};
 use crate::port_forward::{ForwardError, Forwards};
 use crate::prune;
 use crate::record::{self, Journal, Recorded, Smoke};
 use crate::render::{Place, render};
 use crate::requirement::{self, Source};
-use crate::wait::{Cause, Expected, Verdict, WaitRequest, Waited, look, wait};
+use crate::wait::{Cause, Expected, Past, Pods, Verdict, WaitRequest, Waited, look, wait};
 
 pub use finish::Report;
 
@@ -40,8 +42,8 @@ pub struct Options {
     pub branch: Option<String>,
     /// The checkout the bundle was made from.
     pub source: Source,
-    /// Who rolls out.
-    pub holder: Holder,
+    /// Who rolls out, for people: `ann@laptop`.
+    pub who: String,
     /// How long to wait for another rollout to the same environment.
     pub patience: Duration,
     /// Whether fields and objects of others are taken over.
@@ -57,10 +59,15 @@ pub struct Rollout {
     objects: Vec<Object>,
     plan: Plan,
     recorded: Recorded,
+    /// How the rollout before ended.
+    recorded_end: Journal,
     current: bool,
     writes_before: u64,
     lock: Option<Lock>,
     applied: BTreeMap<ObjectKey, Applied>,
+    written: usize,
+    /// The pods that were there before the first write.
+    pods: Pods,
 }
 
 impl Rollout {
@@ -84,14 +91,29 @@ impl Rollout {
             namespace: &place.namespace,
             bundle: &bundle,
             take_over: options.take_over,
+            generation: None,
         };
         let changes = plan(&request, objects.clone()).await.map_err(DeployError::Plan)?;
         let record = &recorded.record;
         let removals = prune::removals(&record.inventory, &objects, record.generation + 1);
         let plan = Plan { changes, removals };
         let current = plan.is_empty() && is_recorded(&recorded, &bundle);
-        let (lock, applied) = (None, BTreeMap::new());
-        Ok(Self { bundle, cluster, options, place, objects, plan, recorded, current, writes_before, lock, applied })
+        Ok(Self {
+            bundle,
+            cluster,
+            options,
+            place,
+            objects,
+            plan,
+            recorded_end: recorded.record.journal.clone(),
+            recorded,
+            current,
+            writes_before,
+            lock: None,
+            applied: BTreeMap::new(),
+            written: 0,
+            pods: Pods::default(),
+        })
     }
 
     /// The same rollout with a new plan, after `DeployError::PlanOutdated`.
@@ -133,46 +155,69 @@ impl Rollout {
             cluster: &self.cluster,
             namespace: &self.place.namespace,
             environment: &self.bundle.environment.name,
-            holder: &self.options.holder,
+            who: &self.options.who,
             patience: self.options.patience,
+            terms: Terms::default(),
         };
-        self.lock = Some(lock::acquire(&request, reporter, cancel).await?);
-        let applied = self.apply_locked(reporter, cancel).await;
-        if applied.is_err() {
-            self.release_lock().await;
+        let lock = lock::acquire(&request, reporter, cancel).await?;
+        // From here on nothing is written without the lock.
+        self.cluster = self.cluster.under(lock.permit());
+        self.lock = Some(lock);
+        match self.apply_locked(reporter, cancel).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.end_half_way(error, reporter, cancel).await),
         }
-        applied
     }
 
     async fn apply_locked(&mut self, reporter: &dyn Reporter, cancel: &Cancel) -> Result<(), DeployError> {
+        // Who may not look at pods could not tell what becomes of them, so this comes before anything is written.
+        self.pods = pods(&self.cluster, &self.place.namespace, &selector(&self.bundle)).await?;
         self.begin().await?;
-        let changes: Vec<Change> =
-            self.plan.changes.iter().filter(|change| change.object.kind.namespaced).cloned().collect();
-        let applied = self.write(&changes, reporter, cancel).await?;
-        self.applied.extend(applied);
-        Ok(())
+        let changes = self.plan.changes.clone();
+        self.write(&changes, reporter, cancel).await
     }
 
-    /// The namespace comes before the lock, which lives in it.
+    /// The namespace comes before the lock, which lives in it: where it is missing, there is nobody to lock out.
     async fn make_namespace(&mut self, reporter: &dyn Reporter, cancel: &Cancel) -> Result<(), DeployError> {
-        let changes: Vec<Change> =
-            self.plan.changes.iter().filter(|change| !change.object.kind.namespaced).cloned().collect();
-        self.applied = self.write(&changes, reporter, cancel).await?;
+        let missing = |change: &&Change| !change.object.kind.namespaced && change.action == ChangeAction::Create;
+        let changes: Vec<Change> = self.plan.changes.iter().filter(missing).cloned().collect();
+        self.write(&changes, reporter, cancel).await?;
+        for change in self.plan.changes.iter_mut().filter(|change| !change.object.kind.namespaced) {
+            if self.applied.contains_key(&change.object.key()) {
+                change.action = ChangeAction::Unchanged;
+            }
+        }
         Ok(())
     }
 
-    async fn write(
-        &self,
-        changes: &[Change],
-        reporter: &dyn Reporter,
-        cancel: &Cancel,
-    ) -> Result<BTreeMap<ObjectKey, Applied>, DeployError> {
+    async fn write(&mut self, changes: &[Change], reporter: &dyn Reporter, cancel: &Cancel) -> Result<(), DeployError> {
         let request = ApplyRequest { cluster: &self.cluster, changes, force: self.options.take_over };
-        match apply(&request, reporter, cancel).await {
-            Ok(Some(applied)) => Ok(applied),
-            Ok(None) => Err(DeployError::Cancelled),
-            Err(error) if error.is_conflict() => Err(DeployError::PlanOutdated(error.to_string())),
-            Err(error) => Err(error.into()),
+        let Application { applied, written, stop } = apply(&request, reporter, cancel).await;
+        self.applied.extend(applied);
+        self.written += written;
+        match stop {
+            None => Ok(()),
+            Some(Stop::Cancelled) => Err(DeployError::Cancelled),
+            Some(Stop::Refused(error)) if error.is_conflict() => Err(DeployError::PlanOutdated(error.to_string())),
+            Some(Stop::Refused(error)) => Err(error.into()),
+        }
+    }
+
+    /// Gives the lock up after an application that did not come to its end. What was refused half way would leave a
+    /// mixture of two releases, so the one before comes back; where the plan is only outdated, the next one converges.
+    async fn end_half_way(&mut self, error: DeployError, reporter: &dyn Reporter, cancel: &Cancel) -> DeployError {
+        match error {
+            DeployError::Api(cause) if self.written > 0 => {
+                let rollback = match self.give_up(&cause.to_string(), reporter, cancel).await {
+                    Ok(rollback) => rollback,
+                    Err(error) => return error,
+                };
+                DeployError::HalfWay { cause, rollback }
+            }
+            error => {
+                self.release_lock().await;
+                error
+            }
         }
     }
 
@@ -180,11 +225,27 @@ impl Rollout {
     async fn begin(&mut self) -> Result<(), DeployError> {
         let mut next = self.recorded.clone();
         let record = &mut next.record;
-        record.generation += 1;
-        record.journal =
-            Journal::Rolling { holder: self.options.holder.who.clone(), bundle: self.bundle.digest().to_hex() };
+        // A record that was begun anew counts on from what the objects know.
+        record.generation = record.generation.max(self.plan.fence()) + 1;
+        record.journal = Journal::Rolling { holder: self.options.who.clone(), bundle: self.bundle.digest().to_hex() };
         record.inventory = prune::inventory(&record.inventory, &self.objects, record.generation);
-        self.write_record(next).await
+        self.write_record(next).await?;
+        if self.lock.as_ref().is_some_and(|lock| lock.was_taken_over) {
+            self.fence_off().await?;
+        }
+        Ok(())
+    }
+
+    /// Whoever held the lock before may only be asleep: what it planned over is made another version.
+    async fn fence_off(&mut self) -> Result<(), DeployError> {
+        let (cluster, generation) = (&self.cluster, self.recorded.record.generation);
+        let exists = |change: &&mut Change| change.live.is_some() && change.object.kind.namespaced;
+        let marks = self.plan.changes.iter_mut().filter(exists).map(|change| mark(cluster, change, generation));
+        match futures::future::try_join_all(marks).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_conflict() => Err(DeployError::PlanOutdated(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn write_record(&mut self, next: Recorded) -> Result<(), DeployError> {
@@ -205,15 +266,19 @@ impl Rollout {
         if self.current {
             return self.look(reporter).await;
         }
-        let expected = expected(&self.applied);
+        let expected = self.to_wait_for();
         let timeout = Duration::from_secs(self.bundle.environment.timeout);
         let selector = selector(&self.bundle);
         let request = self.wait_request(&selector, &expected, timeout);
         let failures = match wait(&request, reporter, cancel).await {
-            Waited::Ready => return Ok(()),
+            Waited::Ready => return self.look_at_unchanged(reporter).await,
             Waited::Cancelled => {
                 self.release_lock().await;
                 return Err(DeployError::Cancelled);
+            }
+            Waited::LockLost(why) => {
+                self.release_lock().await;
+                return Err(DeployError::LockLost(why));
             }
             Waited::Failed(failures) => failures,
         };
@@ -227,27 +292,40 @@ impl Rollout {
         WaitRequest { cluster: &self.cluster, namespace: &self.place.namespace, selector, expected, timeout }
     }
 
+    /// What this rollout answers for. After a rollout that came to its end, objects that stay as they are were ready then:
+    /// whatever became of them since is no fault of this one.
+    fn to_wait_for(&self) -> Vec<Expected> {
+        let all = expected(&self.applied, &self.pods);
+        let proven = self.recorded_end == Journal::Done;
+        all.into_iter().filter(|expected| !proven || expected.past.written.is_some()).collect()
+    }
+
+    async fn look_at_unchanged(&self, reporter: &dyn Reporter) -> Result<(), DeployError> {
+        let waited_for = self.to_wait_for();
+        let unchanged: Vec<Expected> =
+            expected(&self.applied, &self.pods).into_iter().filter(|expected| !waited_for.contains(expected)).collect();
+        self.warn_of(&unchanged, "was not changed", reporter).await
+    }
+
     /// Nothing was changed, so nothing can fail; but what is not well is said.
     async fn look(&self, reporter: &dyn Reporter) -> Result<(), DeployError> {
-        let as_planned = |change: &Change| {
-            let applied = Applied {
-                uid: change.uid.clone(),
-                generation: change.generation,
-                template: change.planned["spec"]["template"].clone(),
-            };
-            (change.object.key(), applied)
-        };
-        let expected = expected(&self.plan.changes.iter().map(as_planned).collect());
+        let as_planned = |change: &Change| (change.object.key(), Applied::as_planned(change));
+        let unchanged = expected(&self.plan.changes.iter().map(as_planned).collect(), &Pods::default());
+        for note in self.plan.notes() {
+            warn(note, reporter);
+        }
+        self.warn_of(&unchanged, "is as it should be", reporter).await
+    }
+
+    async fn warn_of(&self, expected: &[Expected], why: &str, reporter: &dyn Reporter) -> Result<(), DeployError> {
         let selector = selector(&self.bundle);
-        for (service, verdict) in look(&self.wait_request(&selector, &expected, Duration::ZERO)).await? {
+        for (service, verdict) in look(&self.wait_request(&selector, expected, Duration::ZERO)).await? {
             let state = match verdict {
                 Verdict::Ready => continue,
-                Verdict::Waiting(how_far) => format!("is not ready: {how_far}"),
+                Verdict::Waiting(wait) => format!("is not ready: {}", wait.how_far),
                 Verdict::Failed(cause) => format!("is not well: {}", cause.message),
             };
-            let mut warning = Diagnostic::error(format!("nothing has changed, but {service} {state}"));
-            warning.severity = model::Severity::Warning;
-            reporter.report(Event::Diagnosed(warning));
+            warn(format!("{service} {why}, but it {state}"), reporter);
         }
         Ok(())
     }
@@ -286,19 +364,31 @@ fn is_recorded(recorded: &Recorded, bundle: &Bundle) -> bool {
             .is_some_and(|current| current.bundle_digest == bundle.digest().to_hex() && tested(current.smoke))
 }
 
+fn warn(message: String, reporter: &dyn Reporter) {
+    let mut warning = Diagnostic::error(message);
+    warning.severity = model::Severity::Warning;
+    reporter.report(Event::Diagnosed(warning));
+}
+
 /// The labels that all objects of an environment carry, pods included.
 pub(crate) fn selector(bundle: &Bundle) -> String {
     format!("{}={},{}={}", names::MANAGED_BY, names::MANAGER, names::INSTANCE, bundle.environment.name)
 }
 
+/// The pods of an environment as they are.
+pub(crate) async fn pods(cluster: &Cluster, namespace: &str, selector: &str) -> Result<Pods, ApiError> {
+    Ok(Pods::of(&cluster.list(&POD, namespace, selector, "").await?))
+}
+
 /// What to wait for: the Deployments among what was applied.
-pub(crate) fn expected(applied: &BTreeMap<ObjectKey, Applied>) -> Vec<Expected> {
+pub(crate) fn expected(applied: &BTreeMap<ObjectKey, Applied>, pods: &Pods) -> Vec<Expected> {
     let deployments = applied.iter().filter(|(key, _)| key.kind == "Deployment");
     let expect = |(key, applied): (&ObjectKey, &Applied)| Expected {
         name: key.name.clone(),
         uid: applied.uid.clone(),
         generation: applied.generation,
         template: applied.template.clone(),
+        past: Past { pods: pods.clone(), ..applied.past.clone() },
     };
     deployments.map(expect).collect()
 }

@@ -27,6 +27,18 @@ pub enum PlanError {
         /// What the server says.
         message: String,
     },
+    /// It is being deleted: what is written to it now goes with it.
+    #[error("{what} is being deleted")]
+    Going {
+        /// What.
+        what: String,
+        /// Its kind, as kubectl takes it.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// Where it is, if it is in a namespace.
+        namespace: Option<String>,
+    },
     /// An object of this name exists and was not made for this environment.
     #[error("{object} exists in the namespace `{namespace}` and belongs to {owner}")]
     Foreign {
@@ -98,6 +110,15 @@ impl PlanError {
                 object.name,
                 object.namespace
             )],
+            Self::Going { kind, name, namespace, .. } => {
+                let place = namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+                vec![
+                    format!("wait until it is gone, then run again: `kubectl wait --for=delete {kind}/{name}{place}`"),
+                    format!(
+                        "if it stays, see what holds it: `kubectl get {kind} {name}{place} -o yaml`, at `finalizers`"
+                    ),
+                ]
+            }
             Self::Foreign { .. } => {
                 vec!["give the environment another `namespace`, or run again with --take_over".into()]
             }

@@ -1,15 +1,18 @@
 //! How a rollout ends: with a record of what runs, or with the release before.
 
+use std::collections::BTreeMap;
+
 use model::{Cancel, Event, Reporter};
 
 use super::Rollout;
+use crate::api::ApiError;
+use crate::apply::Applied;
 use crate::error::DeployError;
 use crate::lock::now;
-use crate::object::Object;
-use crate::plan::ChangeAction;
-use crate::prune;
-use crate::record::{self, Deployed, Journal, Recorded, Smoke};
-use crate::rollback::{Rollback, RollbackRequest, roll_back};
+use crate::object::{Object, ObjectKey};
+use crate::prune::{self, RemoveRequest};
+use crate::record::{Deployed, Journal, Member, Recorded, Smoke};
+use crate::rollback::{Returned, Rollback, RollbackRequest, roll_back};
 
 /// What a rollout did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +47,9 @@ impl Rollout {
         if self.current {
             return Ok(self.report(0, self.recorded.record.current().map_or(smoke, |current| current.smoke), None));
         }
-        if !self.lock_is_ours().await? {
-            return Err(DeployError::LockLost);
+        if let Err(error) = self.cluster.check_lock() {
+            self.release_lock().await;
+            return Err(error.into());
         }
         if smoke == Smoke::Failed {
             let rollback = self.give_up("smoke tests failed", reporter, cancel).await?;
@@ -57,17 +61,24 @@ impl Rollout {
     }
 
     async fn finish_locked(&mut self, smoke: Smoke, reporter: &dyn Reporter) -> Result<usize, DeployError> {
-        let pruned = self.prune(&self.plan.removals.clone(), reporter).await?;
+        let removals = self.plan.removals.clone();
+        let pruned = self.prune(&removals, reporter).await?;
         let mut next = self.recorded.clone();
         next.record.journal = Journal::Done;
-        self.settle_inventory(&mut next, &self.objects);
+        settle(&mut next, &self.objects, &removals, &self.applied);
         next.record.push(self.deployed(smoke));
-        self.write_record(next).await?;
+        self.write_last(next).await?;
         Ok(pruned)
     }
 
-    async fn prune(&self, removals: &[record::Member], reporter: &dyn Reporter) -> Result<usize, DeployError> {
-        let pruned = prune::remove(&self.cluster, &self.bundle.environment.name, removals).await?;
+    async fn prune(&self, removals: &[Member], reporter: &dyn Reporter) -> Result<usize, ApiError> {
+        let request = RemoveRequest {
+            cluster: &self.cluster,
+            environment: &self.bundle.environment.name,
+            members: removals,
+            generation: self.recorded.record.generation,
+        };
+        let pruned = prune::remove(&request).await?;
         for member in removals {
             let message = format!("removed {}/{}", member.kind, member.name);
             reporter.report(Event::Progress { phase: "prune".into(), message: message.into() });
@@ -75,17 +86,12 @@ impl Rollout {
         Ok(pruned)
     }
 
-    /// The inventory after a rollout to `objects`, without what was pruned and with the uids of what was applied.
-    fn settle_inventory(&self, next: &mut Recorded, objects: &[Object]) {
-        let record = &mut next.record;
-        let removed = prune::removals(&record.inventory, objects, record.generation);
-        record.inventory = prune::inventory(&record.inventory, objects, record.generation);
-        record.inventory.retain(|member| !removed.iter().any(|gone| gone.key() == member.key()));
-        for member in &mut record.inventory {
-            if let Some(applied) = self.applied.get(&member.key()) {
-                member.uid.clone_from(&applied.uid);
-            }
-        }
+    /// The record was ours when the rollout began, so who wrote it since took the lock.
+    async fn write_last(&mut self, next: Recorded) -> Result<(), DeployError> {
+        self.write_record(next).await.map_err(|error| match error {
+            DeployError::PlanOutdated(why) => DeployError::LockLost(why),
+            error => error,
+        })
     }
 
     fn deployed(&self, smoke: Smoke) -> Deployed {
@@ -111,27 +117,39 @@ impl Rollout {
         reporter: &dyn Reporter,
         cancel: &Cancel,
     ) -> Result<Rollback, DeployError> {
+        let given_up = self.give_up_locked(cause, reporter, cancel).await;
+        self.release_lock().await;
+        given_up
+    }
+
+    async fn give_up_locked(
+        &mut self,
+        cause: &str,
+        reporter: &dyn Reporter,
+        cancel: &Cancel,
+    ) -> Result<Rollback, DeployError> {
+        self.cluster.check_lock()?;
         let request = RollbackRequest {
             cluster: &self.cluster,
             namespace: &self.place.namespace,
             failed: &self.bundle,
             previous: self.recorded.record.current(),
+            generation: self.recorded.record.generation,
         };
-        let (rollback, objects) = roll_back(&request, reporter, cancel).await;
+        let Returned { mut rollback, applied } = roll_back(&request, reporter, cancel).await;
+        self.cluster.check_lock()?;
         let mut next = self.recorded.clone();
         next.record.journal = Journal::Failed { bundle: self.bundle.digest().to_hex(), cause: cause.to_owned() };
-        let settled = match objects {
-            Some(objects) => {
-                let removals = prune::removals(&next.record.inventory, &objects, next.record.generation);
-                let pruned = self.prune(&removals, reporter).await;
-                self.settle_inventory(&mut next, &objects);
-                pruned.map(|_| ())
+        if let Some((objects, application)) = applied {
+            let removals = prune::leftovers(&next.record.inventory, &objects, next.record.generation);
+            match self.prune(&removals, reporter).await {
+                Ok(_) => settle(&mut next, &objects, &removals, &application.applied),
+                Err(error) if error.is_lock_lost() => return Err(error.into()),
+                // What stays is still in the inventory; the next rollout removes it.
+                Err(error) => rollback = rollback.leaving(&error.to_string()),
             }
-            None => Ok(()),
-        };
-        let written = self.write_record(next).await;
-        self.release_lock().await;
-        settled.and(written).map(|()| rollback)
+        }
+        self.write_last(next).await.map(|()| rollback)
     }
 
     /// Ends a rollout early, leaving what was applied; the next one goes on from there.
@@ -139,30 +157,35 @@ impl Rollout {
         self.release_lock().await;
     }
 
-    async fn lock_is_ours(&self) -> Result<bool, DeployError> {
-        match &self.lock {
-            Some(lock) => Ok(lock.is_ours().await?),
-            None => Ok(false),
-        }
-    }
-
     pub(super) async fn release_lock(&mut self) {
         if let Some(lock) = self.lock.take() {
             lock.release().await;
+            self.cluster = self.cluster.free();
         }
     }
 
     fn report(&self, pruned: usize, smoke: Smoke, rollback: Option<Rollback>) -> Report {
-        let unchanged = self.plan.count(ChangeAction::Unchanged);
         Report {
             up_to_date: self.current,
             release: self.bundle.release.digest().to_hex(),
-            written: self.plan.changes.len() - unchanged,
-            unchanged,
+            written: self.written,
+            unchanged: self.plan.changes.len() - self.written,
             pruned,
             api_writes: self.cluster.writes() - self.writes_before,
             smoke,
             rollback,
+        }
+    }
+}
+
+/// The inventory after a rollout to `objects`, without what was removed and with the uids of what was applied.
+fn settle(next: &mut Recorded, objects: &[Object], removed: &[Member], applied: &BTreeMap<ObjectKey, Applied>) {
+    let record = &mut next.record;
+    record.inventory = prune::inventory(&record.inventory, objects, record.generation);
+    record.inventory.retain(|member| !removed.iter().any(|gone| gone.key() == member.key()));
+    for member in &mut record.inventory {
+        if let Some(applied) = applied.get(&member.key()) {
+            member.uid.clone_from(&applied.uid);
         }
     }
 }

@@ -54,6 +54,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::wait::Past;
 
     fn pod(name: &str, ready: bool) -> Json {
         json!({
@@ -73,7 +74,7 @@ mod tests {
 
     fn web(ports: Json) -> Expected {
         let template = json!({"spec": {"containers": [{"ports": ports}]}});
-        Expected { name: "web".into(), uid: "u".into(), generation: 1, template }
+        Expected { name: "web".into(), uid: "u".into(), generation: 1, template, past: Past::default() }
     }
 
     #[test]

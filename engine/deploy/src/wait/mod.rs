@@ -1,33 +1,35 @@
 //! Waits until every Deployment of a rollout is ready, or one will never be. Driven by watches, bounded in time.
 
 mod endpoints;
+mod expected;
+mod pull;
 mod snapshot;
 mod verdict;
+mod watches;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
-use kube::Api;
-use kube::core::DynamicObject;
-use kube::runtime::utils::WatchStreamExt;
-use kube::runtime::watcher::{self, Event as WatcherEvent};
+use futures::StreamExt;
 use model::{Cancel, Event, Reporter};
 use tokio::time::Instant;
 
+pub use expected::{Expected, Past, Pods};
 pub use snapshot::{Snapshot, WatchEvent, Watched};
 pub(crate) use verdict::how_it_ended;
 pub(crate) use verdict::is_ready;
-pub use verdict::{Cause, CauseKind, Expected, Verdict, verdict};
+pub use verdict::{Cause, CauseKind, Verdict, Wait, verdict};
 
-use crate::api::{ApiError, plain, resource};
+use crate::api::ApiError;
 use crate::cluster::Cluster;
-use crate::kinds::{Kind, POD, REPLICA_SET};
+use watches::{Silence, watched_kinds, watches};
 
 /// How often the clock and the user's wish to stop are looked at while nothing happens.
 const TICK: Duration = Duration::from_millis(200);
 /// A state that passes sooner is not worth a line.
 const WORTH_SAYING: Duration = Duration::from_secs(1);
+/// How long all must stay ready: what ends right after its start was never ready.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// How the wait ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +40,8 @@ pub(crate) enum Waited {
     Failed(Vec<(Expected, Cause)>),
     /// The user stopped.
     Cancelled,
+    /// The lock is lost, in this way: what runs is no longer ours to judge.
+    LockLost(String),
 }
 
 /// What is waited for and where.
@@ -50,31 +54,44 @@ pub(crate) struct WaitRequest<'a> {
     pub timeout: Duration,
 }
 
-/// Waits. The watches are resumed by themselves when they end; while they cannot be, nothing is judged.
+/// Waits. The watches are resumed by themselves when they end; while one cannot be, it is said, and lists take its place.
 pub(crate) async fn wait(request: &WaitRequest<'_>, reporter: &dyn Reporter, cancel: &Cancel) -> Waited {
+    if request.expected.is_empty() {
+        return Waited::Ready;
+    }
     let mut events = Box::pin(watches(request));
     let mut progress = Progress::new(request.expected);
-    let mut snapshot = Snapshot::default();
+    let (mut snapshot, mut silence) = (Snapshot::default(), Silence::default());
     let deadline = Instant::now() + request.timeout;
+    let mut ready_since = None;
     loop {
         if cancel.is_cancelled() {
             return Waited::Cancelled;
         }
+        if let Err(error) = request.cluster.check_lock() {
+            return Waited::LockLost(error.to_string());
+        }
         if let Ok(Some((kind, event))) = tokio::time::timeout(TICK, events.next()).await {
-            snapshot.update(kind, event);
+            silence.hear(kind, event, &mut snapshot);
             // Events come in bursts, and a list is only whole at its end: judge what is there once there is no more.
             while let Some(Some((kind, event))) = futures::FutureExt::now_or_never(events.next()) {
-                snapshot.update(kind, event);
+                silence.hear(kind, event, &mut snapshot);
             }
         }
-        if let Some(waited) = progress.judge(&snapshot, reporter) {
-            if waited == Waited::Ready {
-                endpoints::wait_for_endpoints(request, cancel).await;
+        silence.ask(request, &mut snapshot, reporter).await;
+        match progress.judge(&snapshot, reporter) {
+            Some(Waited::Ready) => {
+                let since: &mut Instant = ready_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= SETTLE {
+                    endpoints::wait_for_endpoints(request, cancel).await;
+                    return Waited::Ready;
+                }
             }
-            return waited;
+            Some(waited) => return waited,
+            None => ready_since = None,
         }
-        if Instant::now() >= deadline {
-            return progress.out_of_time(request.timeout);
+        if Instant::now() >= deadline && ready_since.is_none() {
+            return progress.out_of_time(request.timeout, &silence);
         }
     }
 }
@@ -83,38 +100,11 @@ pub(crate) async fn wait(request: &WaitRequest<'_>, reporter: &dyn Reporter, can
 pub(crate) async fn look(request: &WaitRequest<'_>) -> Result<BTreeMap<String, Verdict>, ApiError> {
     let mut snapshot = Snapshot::default();
     for (watched, kind) in watched_kinds() {
-        for object in request.cluster.list(kind, request.namespace, request.selector, "").await? {
-            snapshot.update(watched, WatchEvent::Listed(object));
-        }
-        snapshot.update(watched, WatchEvent::Complete);
+        let listed = request.cluster.list(kind, request.namespace, request.selector, "").await?;
+        snapshot.replace(watched, listed);
     }
     let judge = |expected: &Expected| (expected.name.clone(), verdict(expected, &snapshot));
     Ok(request.expected.iter().map(judge).collect())
-}
-
-fn watched_kinds() -> [(Watched, &'static Kind); 3] {
-    let deployment = Kind::named("Deployment").expect("Deployment is a kind of the table");
-    [(Watched::Deployment, deployment), (Watched::ReplicaSet, &REPLICA_SET), (Watched::Pod, &POD)]
-}
-
-fn watches<'a>(request: &WaitRequest<'_>) -> impl Stream<Item = (Watched, WatchEvent)> + use<'a> {
-    let streams = watched_kinds().map(|(watched, kind)| {
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(request.cluster.client.clone(), request.namespace, &resource(kind));
-        let config = watcher::Config::default().labels(request.selector);
-        let stream = watcher::watcher(api, config).default_backoff();
-        Box::pin(stream.filter_map(move |event| async move {
-            let event = match event.ok()? {
-                WatcherEvent::Init => WatchEvent::Restarted,
-                WatcherEvent::InitApply(object) => WatchEvent::Listed(plain(&object)),
-                WatcherEvent::InitDone => WatchEvent::Complete,
-                WatcherEvent::Apply(object) => WatchEvent::Applied(plain(&object)),
-                WatcherEvent::Delete(object) => WatchEvent::Deleted(plain(&object)),
-            };
-            Some((watched, event))
-        }))
-    });
-    futures::stream::select_all(streams)
 }
 
 /// How each Deployment is, since when, and whether that was said.
@@ -168,7 +158,7 @@ impl<'a> Progress<'a> {
         let message = match &known.verdict {
             _ if known.said => return,
             Verdict::Waiting(_) if now - known.since < WORTH_SAYING => return,
-            Verdict::Waiting(how_far) => format!("{name}: {how_far}"),
+            Verdict::Waiting(wait) => format!("{name}: {}", wait.how_far),
             Verdict::Ready => format!("{name}: ready"),
             Verdict::Failed(cause) => format!("{name}: failed, {}", cause.message),
         };
@@ -176,15 +166,19 @@ impl<'a> Progress<'a> {
         reporter.report(Event::Progress { phase: "wait".into(), message: message.into() });
     }
 
-    fn out_of_time(&self, timeout: Duration) -> Waited {
+    /// Time is up: for what is not ready, the cause is what kept its new pods from being so.
+    fn out_of_time(&self, timeout: Duration, silence: &Silence) -> Waited {
+        let unheard = silence.told().map(|silence| format!("; {silence}")).unwrap_or_default();
         let late = |expected: &Expected| {
-            let how_far = match self.states.get(&expected.name).map(|state| &state.verdict) {
-                Some(Verdict::Waiting(how_far)) => how_far.as_str(),
+            let (how_far, blocked) = match self.states.get(&expected.name).map(|state| &state.verdict) {
+                Some(Verdict::Waiting(wait)) => (wait.how_far.as_str(), wait.blocked.clone()),
                 Some(_) => return None,
-                None => "the cluster did not answer",
+                None => ("the cluster did not answer", None),
             };
-            let message = format!("not ready after {} s: {how_far}", timeout.as_secs());
-            Some((expected.clone(), Cause { kind: CauseKind::Deadline, message, pod: None, container: None }))
+            let message = format!("not ready after {} s: {how_far}{unheard}", timeout.as_secs());
+            let kind = CauseKind::Deadline;
+            let blocked = blocked.unwrap_or(Cause { kind, message: String::new(), pod: None, container: None });
+            Some((expected.clone(), Cause { message, ..blocked }))
         };
         Waited::Failed(self.expected.iter().filter_map(late).collect())
     }
@@ -193,6 +187,8 @@ impl<'a> Progress<'a> {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+
+    use serde_json::json;
 
     use super::*;
 
@@ -210,7 +206,7 @@ mod tests {
     #[tokio::test]
     async fn what_passes_quickly_is_not_said() {
         let (lines, mut progress) = (Lines::default(), Progress::new(&[]));
-        let waiting = |text: &str| Verdict::Waiting(text.into());
+        let waiting = |text: &str| Verdict::Waiting(Wait { how_far: text.into(), blocked: None });
         progress.tell("same", Verdict::Ready, &lines);
         progress.tell("new", waiting("its pods to be made"), &lines);
         progress.tell("new", waiting("0 of 1 ready"), &lines);
@@ -219,5 +215,29 @@ mod tests {
         progress.tell("new", waiting("0 of 1 ready"), &lines);
         progress.tell("new", Verdict::Ready, &lines);
         assert_eq!(*lines.0.lock().unwrap(), ["new: 0 of 1 ready", "new: ready"]);
+    }
+
+    #[test]
+    fn a_deadline_has_the_cause_that_blocks_the_new_pods() {
+        let expected =
+            Expected { name: "web".into(), uid: "u".into(), generation: 1, template: json!({}), past: Past::default() };
+        let expected = [expected];
+        let mut progress = Progress::new(&expected);
+        let out_of_time =
+            |progress: &Progress, silence: &Silence| match progress.out_of_time(Duration::from_secs(60), silence) {
+                Waited::Failed(failures) => format!("{}: {}", failures[0].1.kind, failures[0].1.message),
+                other => panic!("{other:?}"),
+            };
+        let silence = Silence::default();
+        assert_eq!(out_of_time(&progress, &silence), "deadline: not ready after 60 s: the cluster did not answer");
+        let blocked = Cause { kind: CauseKind::Unschedulable, message: "no node".into(), pod: None, container: None };
+        let wait = Wait { how_far: "0 of 1 ready: no node".into(), blocked: Some(blocked) };
+        progress.tell("web", Verdict::Waiting(wait), &Lines::default());
+        assert_eq!(out_of_time(&progress, &silence), "unschedulable: not ready after 60 s: 0 of 1 ready: no node");
+        let silence = Silence::broken(Watched::Pod, "pods is forbidden");
+        assert_eq!(
+            out_of_time(&progress, &silence),
+            "unschedulable: not ready after 60 s: 0 of 1 ready: no node; the cluster does not tell of pods: pods is forbidden"
+        );
     }
 }

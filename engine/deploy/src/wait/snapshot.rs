@@ -65,6 +65,13 @@ impl Snapshot {
         }
     }
 
+    /// Takes a whole list.
+    pub(super) fn replace(&mut self, kind: Watched, objects: Vec<Json>) {
+        self.update(kind, WatchEvent::Restarted);
+        objects.into_iter().for_each(|object| self.update(kind, WatchEvent::Listed(object)));
+        self.update(kind, WatchEvent::Complete);
+    }
+
     /// Whether each kind was listed once: before that, absence means nothing.
     pub fn is_complete(&self) -> bool {
         [Watched::Deployment, Watched::ReplicaSet, Watched::Pod]

@@ -2,37 +2,35 @@
 
 use std::fmt;
 
+use k8s_openapi::jiff::Timestamp;
 use serde_json::Value as Json;
 
+use super::expected::Expected;
+use super::pull::is_final_pull_error;
 use super::snapshot::{Snapshot, Watched};
 use crate::names::TEMPLATE;
 
-/// After this many restarts of a container of ours, it is a crash loop.
+/// After this many restarts of a container of ours since our write, it is a crash loop.
 const RESTARTS: i64 = 2;
-
-/// What a rollout made of a Deployment, from the answer to its write. Status that is older, or of another object,
-/// does not count.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Expected {
-    /// The Deployment.
-    pub name: String,
-    /// Its identity.
-    pub uid: String,
-    /// The generation of our write.
-    pub generation: i64,
-    /// Its pod template.
-    pub template: Json,
-}
 
 /// How far a Deployment is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// Under way, and how far.
-    Waiting(String),
+    /// Under way.
+    Waiting(Wait),
     /// All replicas run our template and are available; nothing older is left.
     Ready,
     /// It will not get there by itself.
     Failed(Cause),
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wait {
+    /// How far it is, and what for.
+    pub how_far: String,
+    /// What keeps its new pods from being ready. It may pass; when time is up it is the cause.
+    pub blocked: Option<Cause>,
 }
 
 /// Why a Deployment fails.
@@ -61,6 +59,8 @@ pub enum CauseKind {
     Configuration,
     /// Pods are refused: quota, policy, admission.
     Refused,
+    /// No node takes a pod.
+    Unschedulable,
     /// Nothing got better for too long.
     Deadline,
     /// Someone else changed or replaced the Deployment meanwhile.
@@ -78,6 +78,9 @@ pub fn verdict(expected: &Expected, snapshot: &Snapshot) -> Verdict {
     if deployment["metadata"]["uid"] != expected.uid.as_str() {
         return superseded("it was replaced by another object of the same name".into());
     }
+    if leaving(deployment) {
+        return superseded("it is being deleted".into());
+    }
     let generation = number(&deployment["metadata"]["generation"]);
     if generation < expected.generation {
         return waiting("the watch to see our change");
@@ -89,17 +92,39 @@ pub fn verdict(expected: &Expected, snapshot: &Snapshot) -> Verdict {
         return waiting("the controller to see our change");
     }
     let Some(replica_set) = our_replica_set(expected, deployment, snapshot) else {
-        return condition_failure(deployment).unwrap_or_else(|| waiting("its pods to be made"));
+        return without_pods(deployment);
     };
-    let pods = || snapshot.owned_by(Watched::Pod, text(&replica_set["metadata"]["uid"])).filter(|pod| !leaving(pod));
-    if let Some(cause) = pods().find_map(pod_failure) {
+    let uid = text(&replica_set["metadata"]["uid"]);
+    let pods: Vec<&Json> =
+        snapshot.owned_by(Watched::Pod, uid).filter(|pod| !leaving(pod) && !has_ended(pod)).collect();
+    if let Some(cause) = pods.iter().find_map(|pod| pod_failure(expected, pod)) {
         return Verdict::Failed(cause);
     }
-    if let Some(failure) = condition_failure(deployment) {
-        return with_pod(failure, pods().find(|pod| !is_ready(pod)));
+    let blocked = refused_pods(replica_set).or_else(|| pods.iter().find_map(|pod| pod_block(pod)));
+    if let Some(cause) = blocked.as_ref().filter(|cause| cause.kind == CauseKind::Refused && is_final_refusal(cause)) {
+        return Verdict::Failed(cause.clone());
     }
-    let ready = pods().filter(|pod| is_ready(pod)).count();
-    progress(deployment, ready, pods().find_map(pod_wait))
+    if has_timed_out(expected, deployment) {
+        return Verdict::Failed(timed_out(deployment, blocked));
+    }
+    let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+    progress(deployment, ready, blocked)
+}
+
+/// What is waited for while there is no ReplicaSet of ours: that the controller makes one, which it does once nothing of
+/// the old one runs where two must not run at once.
+fn without_pods(deployment: &Json) -> Verdict {
+    let error = condition(deployment, "Progressing").filter(|it| it["reason"] == "ReplicaSetCreateError");
+    if let Some(error) = error {
+        let message = format!("its pods cannot be made: {}", text(&error["message"]));
+        return blocked_wait(message.clone(), cause(CauseKind::Refused, message));
+    }
+    match number(&deployment["status"]["replicas"]) {
+        old if old > 0 && deployment["spec"]["strategy"]["type"] == "Recreate" => {
+            Verdict::Waiting(Wait { how_far: format!("{old} old to end"), blocked: None })
+        }
+        _ => waiting("its pods to be made"),
+    }
 }
 
 /// The newest ReplicaSet, if it is made from our template: the one with the Deployment's own revision.
@@ -114,18 +139,20 @@ fn our_replica_set<'a>(expected: &Expected, deployment: &'a Json, snapshot: &'a 
     })
 }
 
-/// The Deployment's own counts include pods of the old ReplicaSet, so `ready`, of our pods, is what is told.
-fn progress(deployment: &Json, ready: usize, pod_wait: Option<String>) -> Verdict {
+/// The Deployment's own counts include pods of the old ReplicaSet, so `ready`, of our pods, is what is told. As long as
+/// ours are not ready, they are what it waits for: the old ones stay because of them.
+fn progress(deployment: &Json, ready: usize, blocked: Option<Cause>) -> Verdict {
     let status = &deployment["status"];
     let desired = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
     let (updated, total) = (number(&status["updatedReplicas"]), number(&status["replicas"]));
     let available = number(&status["availableReplicas"]);
-    if updated >= desired && total > updated {
-        return Verdict::Waiting(format!("{} old to end", total - updated));
+    let new_are_there = updated >= desired && i64::try_from(ready).is_ok_and(|ready| ready >= desired);
+    if new_are_there && total > updated {
+        return Verdict::Waiting(Wait { how_far: format!("{} old to end", total - updated), blocked: None });
     }
-    if updated < desired || available < desired {
-        let because = pod_wait.map(|wait| format!(": {wait}")).unwrap_or_default();
-        return Verdict::Waiting(format!("{ready} of {desired} ready{because}"));
+    if !new_are_there || available < desired {
+        let because = blocked.as_ref().map(|cause| format!(": {}", cause.message)).unwrap_or_default();
+        return Verdict::Waiting(Wait { how_far: format!("{ready} of {desired} ready{because}"), blocked });
     }
     match condition(deployment, "Progressing").map(|condition| text(&condition["reason"])) {
         Some("NewReplicaSetAvailable") => Verdict::Ready,
@@ -133,78 +160,98 @@ fn progress(deployment: &Json, ready: usize, pod_wait: Option<String>) -> Verdic
     }
 }
 
-/// What the Deployment's own conditions say has failed.
-fn condition_failure(deployment: &Json) -> Option<Verdict> {
-    if let Some(failure) = condition(deployment, "ReplicaFailure").filter(|failure| failure["status"] == "True") {
-        let message = format!("its pods are refused: {}", text(&failure["message"]));
-        return Some(failed(CauseKind::Refused, message));
+/// Whether the controller gave up on what we wrote. It keeps that condition until something gets ready, so one from
+/// before our write may still stand there: it says nothing of it, and nor does one of an object that we left alone.
+fn has_timed_out(expected: &Expected, deployment: &Json) -> bool {
+    let Some(written) = expected.past.written else { return false };
+    let Some(progressing) = condition(deployment, "Progressing") else { return false };
+    if progressing["reason"] != "ProgressDeadlineExceeded" || expected.past.conditions.contains(progressing) {
+        return false;
     }
-    let progressing = condition(deployment, "Progressing")?;
-    (progressing["reason"] == "ProgressDeadlineExceeded").then(|| {
-        let seconds = number(&deployment["spec"]["progressDeadlineSeconds"]);
-        failed(CauseKind::Deadline, format!("nothing got ready for {seconds} s"))
-    })
+    // Nor does one that came before it could have come from our write; half of the time, since clocks differ.
+    let seconds = number(&deployment["spec"]["progressDeadlineSeconds"]);
+    let said: Option<Timestamp> = text(&progressing["lastUpdateTime"]).parse().ok();
+    said.is_none_or(|said| said.as_second() - written.as_second() >= seconds / 2)
+}
+
+/// The controller gave up; the cause is what kept our pods from being ready.
+fn timed_out(deployment: &Json, blocked: Option<Cause>) -> Cause {
+    let seconds = number(&deployment["spec"]["progressDeadlineSeconds"]);
+    let message = format!("nothing got ready for {seconds} s");
+    match blocked {
+        Some(blocked) => Cause { message: format!("{message}: {}", blocked.message), ..blocked },
+        None => cause(CauseKind::Deadline, message),
+    }
+}
+
+/// Why no pod of ours can be made, as our own ReplicaSet says: the Deployment tells of old ones too. A quota that is
+/// raised or a webhook that comes back lets them pass, so this is waited for.
+fn refused_pods(replica_set: &Json) -> Option<Cause> {
+    let failure = condition(replica_set, "ReplicaFailure").filter(|failure| failure["status"] == "True")?;
+    Some(cause(CauseKind::Refused, format!("its pods are refused: {}", text(&failure["message"]))))
+}
+
+/// Whether pods of this template will be refused as long as it is this template.
+fn is_final_refusal(cause: &Cause) -> bool {
+    let reason = cause.message.split_once(" is forbidden: ").map_or("", |(_, reason)| reason);
+    reason.starts_with("violates PodSecurity ") || cause.message.contains("\" is invalid: ")
 }
 
 /// What in a pod of ours will not get better.
-fn pod_failure(pod: &Json) -> Option<Cause> {
-    containers(pod).find_map(|status| {
-        let (kind, message) = container_failure(status)?;
-        Some(Cause {
-            kind,
-            message,
-            pod: Some(text(&pod["metadata"]["name"]).to_owned()),
-            container: Some(text(&status["name"]).to_owned()),
-        })
+fn pod_failure(expected: &Expected, pod: &Json) -> Option<Cause> {
+    if is_ready(pod) {
+        return None;
+    }
+    let past = &expected.past.pods;
+    containers(pod).filter(|status| status["ready"] != true).find_map(|status| {
+        // What a pod from before our write waits for may be what it waited for then.
+        let refused = if past.knows(pod) { None } else { final_wait(status) };
+        let restarts = number(&status["restartCount"]) - past.restarts(pod, text(&status["name"]));
+        let (kind, message) = refused.or_else(|| crash_loop(status, restarts))?;
+        Some(in_container(kind, message, pod, status))
     })
 }
 
-fn container_failure(status: &Json) -> Option<(CauseKind, String)> {
+/// What a container waits for in vain.
+fn final_wait(status: &Json) -> Option<(CauseKind, String)> {
     let waiting = &status["state"]["waiting"];
     let (reason, message) = (text(&waiting["reason"]), text(&waiting["message"]));
     match reason {
-        "InvalidImageName" | "ErrImageNeverPull" => return Some((CauseKind::Image, format!("{reason}: {message}"))),
+        "InvalidImageName" | "ErrImageNeverPull" => Some((CauseKind::Image, format!("{reason}: {message}"))),
         "ErrImagePull" | "ImagePullBackOff" if is_final_pull_error(message) => {
-            return Some((CauseKind::Image, format!("the image cannot be pulled: {message}")));
+            Some((CauseKind::Image, format!("the image cannot be pulled: {message}")))
         }
         "CreateContainerConfigError" | "CreateContainerError" if !is_passing_container_error(message) => {
-            return Some((CauseKind::Configuration, format!("the container cannot be made: {message}")));
-        }
-        _ => {}
-    }
-    let restarts = number(&status["restartCount"]);
-    let ended =
-        [&status["state"]["terminated"], &status["lastState"]["terminated"]].into_iter().find(|it| it.is_object());
-    match ended {
-        Some(ended) if restarts >= RESTARTS => {
-            let kind = if ended["reason"] == "OOMKilled" { CauseKind::OutOfMemory } else { CauseKind::CrashLoop };
-            Some((kind, format!("{}, restarted {restarts} times", how_it_ended(ended))))
+            Some((CauseKind::Configuration, format!("the container cannot be made: {message}")))
         }
         _ => None,
     }
 }
 
-/// Whether a node could not make a container because it was slow, and will try again.
-fn is_passing_container_error(message: &str) -> bool {
-    ["timed out", "deadline exceeded", "failed to sync"].iter().any(|sign| message.contains(sign))
+/// A container that ended again and again since our write.
+fn crash_loop(status: &Json, restarts: i64) -> Option<(CauseKind, String)> {
+    let ended = ended(status).filter(|_| restarts >= RESTARTS)?;
+    Some((crash_kind(ended), format!("{}, restarted {restarts} times", how_it_ended(ended))))
 }
 
-/// Whether a registry will give the same answer the next time. A network failure may pass.
-fn is_final_pull_error(message: &str) -> bool {
-    let message = message.to_lowercase();
-    [
-        "not found",
-        "manifest unknown",
-        "unauthorized",
-        "authorization failed",
-        "denied",
-        "forbidden",
-        "401",
-        "403",
-        "404",
-    ]
-    .iter()
-    .any(|sign| message.contains(sign))
+fn crash_kind(ended: &Json) -> CauseKind {
+    if ended["reason"] == "OOMKilled" { CauseKind::OutOfMemory } else { CauseKind::CrashLoop }
+}
+
+/// How a container's current or last instance ended, if it did.
+fn ended(status: &Json) -> Option<&Json> {
+    [&status["state"]["terminated"], &status["lastState"]["terminated"]].into_iter().find(|it| it.is_object())
+}
+
+fn in_container(kind: CauseKind, message: String, pod: &Json, status: &Json) -> Cause {
+    let name = |object: &Json| Some(text(&object["name"]).to_owned());
+    Cause { kind, message, pod: name(&pod["metadata"]), container: name(status) }
+}
+
+/// Whether a node could not make a container because it was slow, and will try again.
+fn is_passing_container_error(message: &str) -> bool {
+    let names_nothing = message.split(['"', '`', '\'']).step_by(2).collect::<String>();
+    ["timed out", "deadline exceeded", "failed to sync"].iter().any(|sign| names_nothing.contains(sign))
 }
 
 /// `killed for its memory (exit code 137)`, `ended by signal 11 (SIGSEGV)`, `ended with exit code 3`.
@@ -236,32 +283,44 @@ fn signal_name(signal: i64) -> &'static str {
 }
 
 /// What a pod that is not ready waits for.
-fn pod_wait(pod: &Json) -> Option<String> {
+fn pod_block(pod: &Json) -> Option<Cause> {
     if is_ready(pod) {
         return None;
     }
-    let scheduled = pod_condition(pod, "PodScheduled").filter(|condition| condition["status"] == "False");
+    let in_pod = |cause: Cause| Cause { pod: Some(text(&pod["metadata"]["name"]).to_owned()), ..cause };
+    let scheduled = condition(pod, "PodScheduled").filter(|condition| condition["status"] == "False");
     if let Some(unscheduled) = scheduled {
-        return Some(format!("no node takes its pod ({})", text(&unscheduled["message"])));
+        let message = format!("no node takes its pod ({})", text(&unscheduled["message"]));
+        return Some(in_pod(cause(CauseKind::Unschedulable, message)));
     }
-    let waiting = containers(pod).find_map(container_wait);
-    waiting.or_else(|| Some("its pod is being made".into()))
+    let waits = containers(pod).filter(|status| status["ready"] != true).find_map(|status| {
+        let (kind, message) = container_wait(status)?;
+        Some(in_container(kind, message, pod, status))
+    });
+    waits.or_else(|| Some(in_pod(cause(CauseKind::Deadline, "its pod is being made".into()))))
 }
 
-fn container_wait(status: &Json) -> Option<String> {
+fn container_wait(status: &Json) -> Option<(CauseKind, String)> {
     let waiting = &status["state"]["waiting"];
-    let ended = &status["lastState"]["terminated"];
-    match (text(&waiting["reason"]), text(&waiting["message"])) {
-        ("", _) if ended.is_object() => Some(format!("started again, {} before", how_it_ended(ended))),
-        ("", _) if status["state"]["running"].is_object() => Some("started, its probe does not pass yet".into()),
-        ("", _) => None,
-        _ if ended.is_object() => Some(how_it_ended(ended)),
-        (reason, "") => Some(reason.to_owned()),
-        (reason, message) => Some(format!("{reason}: {message}")),
+    let (reason, message) = (text(&waiting["reason"]), text(&waiting["message"]));
+    let kind = match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => CauseKind::Image,
+        "CreateContainerConfigError" | "CreateContainerError" => CauseKind::Configuration,
+        _ => CauseKind::Deadline,
+    };
+    match ended(status) {
+        Some(ended) if reason.is_empty() && status["state"]["running"].is_object() => {
+            Some((crash_kind(ended), format!("started again, {} before", how_it_ended(ended))))
+        }
+        Some(ended) if kind == CauseKind::Deadline => Some((crash_kind(ended), how_it_ended(ended))),
+        _ if status["state"]["running"].is_object() => Some((kind, "started, its probe does not pass yet".into())),
+        _ if reason.is_empty() => None,
+        _ if message.is_empty() => Some((kind, reason.to_owned())),
+        _ => Some((kind, format!("{reason}: {message}"))),
     }
 }
 
-fn containers(pod: &Json) -> impl Iterator<Item = &Json> {
+pub(super) fn containers(pod: &Json) -> impl Iterator<Item = &Json> {
     ["initContainerStatuses", "containerStatuses"]
         .into_iter()
         .filter_map(|field| pod["status"][field].as_array())
@@ -272,13 +331,14 @@ fn leaving(pod: &Json) -> bool {
     pod["metadata"]["deletionTimestamp"].is_string()
 }
 
-/// Whether a pod takes requests.
-pub(crate) fn is_ready(pod: &Json) -> bool {
-    !leaving(pod) && pod_condition(pod, "Ready").is_some_and(|condition| condition["status"] == "True")
+/// Whether a pod's processes have ended for good: evicted, or ended by its node. Its ReplicaSet makes another.
+fn has_ended(pod: &Json) -> bool {
+    matches!(text(&pod["status"]["phase"]), "Failed" | "Succeeded")
 }
 
-fn pod_condition<'a>(pod: &'a Json, kind: &str) -> Option<&'a Json> {
-    condition(pod, kind)
+/// Whether a pod takes requests.
+pub(crate) fn is_ready(pod: &Json) -> bool {
+    !leaving(pod) && condition(pod, "Ready").is_some_and(|condition| condition["status"] == "True")
 }
 
 fn condition<'a>(object: &'a Json, kind: &str) -> Option<&'a Json> {
@@ -292,37 +352,27 @@ fn last_manager(object: &Json) -> String {
     last.map_or_else(|| "someone else".into(), |entry| format!("`{}`", text(&entry["manager"])))
 }
 
-fn with_pod(failure: Verdict, pod: Option<&Json>) -> Verdict {
-    match (failure, pod) {
-        (Verdict::Failed(mut cause), Some(pod)) => {
-            if let Some(wait) = pod_wait(pod).filter(|_| cause.kind == CauseKind::Deadline) {
-                cause.message = format!("{}: {wait}", cause.message);
-            }
-            cause.pod = Some(text(&pod["metadata"]["name"]).to_owned());
-            cause.container = containers(pod).next().map(|status| text(&status["name"]).to_owned());
-            Verdict::Failed(cause)
-        }
-        (failure, _) => failure,
-    }
-}
-
 fn waiting(for_what: &str) -> Verdict {
-    Verdict::Waiting(format!("waiting for {for_what}"))
+    Verdict::Waiting(Wait { how_far: format!("waiting for {for_what}"), blocked: None })
 }
 
-fn failed(kind: CauseKind, message: String) -> Verdict {
-    Verdict::Failed(Cause { kind, message, pod: None, container: None })
+fn blocked_wait(how_far: String, cause: Cause) -> Verdict {
+    Verdict::Waiting(Wait { how_far, blocked: Some(cause) })
+}
+
+fn cause(kind: CauseKind, message: String) -> Cause {
+    Cause { kind, message, pod: None, container: None }
 }
 
 fn superseded(message: String) -> Verdict {
-    failed(CauseKind::Superseded, message)
+    Verdict::Failed(cause(CauseKind::Superseded, message))
 }
 
-fn number(value: &Json) -> i64 {
+pub(super) fn number(value: &Json) -> i64 {
     value.as_i64().unwrap_or(0)
 }
 
-fn text(value: &Json) -> &str {
+pub(super) fn text(value: &Json) -> &str {
     value.as_str().unwrap_or_default()
 }
 
@@ -334,6 +384,7 @@ impl fmt::Display for CauseKind {
             Self::Image => "image",
             Self::Configuration => "configuration",
             Self::Refused => "refused",
+            Self::Unschedulable => "unschedulable",
             Self::Deadline => "deadline",
             Self::Superseded => "superseded",
         })

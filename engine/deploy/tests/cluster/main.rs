@@ -5,6 +5,7 @@
 //! `BUILD_TEST_KUBECONFIG` (else `KUBECONFIG`) names the cluster, `BUILD_TEST_REGISTRY` the registry that its nodes
 //! pull from.
 
+mod faults;
 mod setup;
 
 use std::time::{Duration, Instant};
@@ -217,8 +218,8 @@ async fn fields_and_objects_of_others_are_left_alone() {
     println!("{}", error.diagnostics()[0]);
     let DeployError::Plan(errors) = error else { panic!("{error}") };
     assert!(
-        matches!(&errors[0], PlanError::Conflict { manager, field, .. }
-            if manager == "ann" && field.contains("resources.limits.memory")),
+        matches!(&errors[0], PlanError::Conflict { manager, field, origin, .. }
+            if manager == "ann" && field.contains("resources.limits.memory") && origin == "//services/web:web resources"),
         "{:?}",
         errors[0]
     );
@@ -244,11 +245,11 @@ async fn a_rollout_that_was_killed_is_taken_over() {
 
     // Another process finds it locked, as long as this one renews the lock.
     let mut options = setup.options();
-    options.holder.who = "bob@ci".into();
+    options.who = "bob@ci".into();
     let changed = setup.parameters(&space, &[("web", setup.web("web", "y"))]);
     let mut other = deploy::Rollout::prepare(setup.bundle(&changed), setup.cluster.clone(), options).await.unwrap();
     let error = other.apply(&Loud, &cancel).await.unwrap_err();
-    assert!(error.to_string().starts_with("test@here/"), "{error}");
+    assert!(error.to_string().starts_with("test@here is rolling out"), "{error}");
     drop(killed);
 
     let report = setup.roll_out(&parameters).await.unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deploy::{Bundle, Cluster, DeployError, Holder, Options, Registry, Report, Rollout, Smoke, Source, bundle};
+use deploy::{Bundle, Cluster, DeployError, Options, Registry, Report, Rollout, Smoke, Source, bundle};
 use model::{Cancel, Event, NoReporter, Reporter};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,7 +28,11 @@ pub async fn setup() -> Setup {
     let kubeconfig = folder.path().join("kubeconfig");
     std::fs::write(&kubeconfig, renamed(&std::fs::read_to_string(path).unwrap())).unwrap();
     let cluster = Cluster::connect(Some(&kubeconfig), "minikube").await.unwrap();
+    // The registry does not take two pushes of one image at once.
+    static PUSH: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let pushing = PUSH.lock().await;
     let digest = push_busybox(&registry).await;
+    drop(pushing);
     Setup { cluster, kubeconfig, registry, digest, _folder: folder }
 }
 
@@ -108,7 +112,7 @@ impl Setup {
             registry: Registry { push: self.registry.clone(), pull: self.registry.clone() },
             branch: None,
             source: Source { revision: Some("abc".into()), dirty: Some(false) },
-            holder: Holder { who: "test@here".into(), process: std::process::id() },
+            who: "test@here".into(),
             patience: Duration::ZERO,
             take_over: false,
         }
@@ -160,6 +164,41 @@ impl Setup {
         })
     }
 
+    /// The cluster as a user of its own sees it, who may do just this.
+    pub async fn as_user_with(&self, name: &str, rules: &Value) -> Cluster {
+        let client = self.client().await;
+        let accounts: kube::Api<k8s_openapi::api::core::v1::ServiceAccount> =
+            kube::Api::namespaced(client.clone(), "default");
+        let account = json!({"metadata": {"name": name}});
+        accounts.create(&Default::default(), &serde_json::from_value(account).unwrap()).await.unwrap();
+        let role = json!({"metadata": {"name": name}, "rules": rules});
+        let roles: kube::Api<k8s_openapi::api::rbac::v1::ClusterRole> = kube::Api::all(client.clone());
+        roles.create(&Default::default(), &serde_json::from_value(role).unwrap()).await.unwrap();
+        let binding = json!({
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "default"}],
+        });
+        let bindings: kube::Api<k8s_openapi::api::rbac::v1::ClusterRoleBinding> = kube::Api::all(client);
+        bindings.create(&Default::default(), &serde_json::from_value(binding).unwrap()).await.unwrap();
+        let token = accounts.create_token_request(name, &Default::default(), &Default::default()).await.unwrap();
+        let mut config: Value = serde_json::from_slice(&std::fs::read(&self.kubeconfig).unwrap()).unwrap();
+        for user in config["users"].as_array_mut().unwrap() {
+            user["user"] = json!({"token": token.status.as_ref().unwrap().token});
+        }
+        let path = self.kubeconfig.with_extension(name);
+        std::fs::write(&path, config.to_string()).unwrap();
+        Cluster::connect(Some(&path), "minikube").await.unwrap()
+    }
+
+    /// Removes such a user.
+    pub async fn clean_up_user(&self, name: &str) {
+        let roles: kube::Api<k8s_openapi::api::rbac::v1::ClusterRole> = kube::Api::all(self.client().await);
+        let bindings: kube::Api<k8s_openapi::api::rbac::v1::ClusterRoleBinding> = kube::Api::all(self.client().await);
+        roles.delete(name, &Default::default()).await.unwrap();
+        bindings.delete(name, &Default::default()).await.unwrap();
+    }
+
     /// Removes the namespace of a test; it goes in the background.
     pub async fn clean_up(&self, namespace: &str) {
         let api: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(self.client().await);
@@ -174,6 +213,24 @@ impl Reporter for Loud {
     fn report(&self, event: Event) {
         if let Event::Progress { phase, message } = event {
             println!("{phase}: {message}");
+        }
+    }
+}
+
+/// Keeps what is said.
+#[derive(Default)]
+pub struct Heard(std::sync::Mutex<Vec<String>>);
+
+impl Heard {
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Reporter for Heard {
+    fn report(&self, event: Event) {
+        if let Event::Progress { message, .. } = event {
+            self.0.lock().unwrap().push(message.to_string());
         }
     }
 }
@@ -199,7 +256,7 @@ pub async fn http_get(address: std::net::SocketAddr) -> String {
     panic!("no answer from {address}");
 }
 
-async fn try_get(address: std::net::SocketAddr) -> Option<String> {
+pub async fn try_get(address: std::net::SocketAddr) -> Option<String> {
     let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.ok()?;
     let mut answer = String::new();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use deploy::{Cluster, DeployError, Holder, Registry, Rollback, Rollout, Smoke, Source};
+use deploy::{Cluster, DeployError, Registry, Rollback, Rollout, Smoke, Source};
 
 use super::target::ImageOf;
 use super::{Prepared, failed};
@@ -23,8 +23,9 @@ const TICK: Duration = Duration::from_millis(50);
 pub(super) async fn run(prepared: &Prepared<'_>, request: &RunRequest) -> Result<Ran, Error> {
     let (rollout, registry) = stoppable(prepared.session, plan(prepared, request)).await?;
     if request.plan {
-        let nothing = rollout.plan().is_empty();
-        return Ok(Ran::saying(if nothing { "nothing to do\n".to_owned() } else { format!("{}\n", rollout.plan()) }));
+        let plan = rollout.plan();
+        let nothing = plan.is_empty() && plan.notes().is_empty();
+        return Ok(Ran::saying(if nothing { "nothing to do\n".to_owned() } else { format!("{plan}\n") }));
     }
     if !rollout.is_current() {
         say_plan(prepared, &rollout);
@@ -207,7 +208,7 @@ fn options(prepared: &Prepared<'_>, request: &RunRequest, registry: Registry) ->
             revision: revision.map(|revision| revision.commit.clone()),
             dirty: revision.map(|revision| !revision.changed.is_empty()),
         },
-        holder: Holder { who: format!("{user}@{machine}"), process: std::process::id() },
+        who: format!("{user}@{machine}"),
         patience: PATIENCE,
         take_over: request.take_over,
     }
