@@ -181,6 +181,9 @@ pub struct RunArguments {
     /// Arguments of the program
     #[arg(last = true, value_name = "ARGUMENT")]
     pub arguments: Vec<String>,
+    /// Programs: start where the command was typed, and not in the folder with the program's files
+    #[arg(long = "run_in_cwd")]
+    pub run_in_cwd: bool,
     /// Deploy targets: show what would change, change nothing
     #[arg(long = "plan")]
     pub plan: bool,

@@ -3,15 +3,32 @@
 use std::io::Write;
 
 use clap::CommandFactory as _;
-use driver::{Collected, Error, ErrorKind, Limits, Session};
+use driver::{Collected, Error, ErrorKind, Limits, Program, Ran, Session};
 use model::TestStatus;
 
 use crate::arguments::{BuildArguments, Command, CommandLine, GcArguments, InfoArguments};
 use crate::exit_code::ExitCode;
 use crate::options;
 
-/// The process's exit code: one of ours, or that of a program that `build run` started.
-pub type Ending = u8;
+/// How the process ends.
+pub enum Ending {
+    /// With an exit code: one of ours, or that of a shell in a sandbox.
+    Exit(u8),
+    /// By becoming the program that `build run` made ready.
+    Become(Program),
+}
+
+impl From<ExitCode> for Ending {
+    fn from(code: ExitCode) -> Self {
+        Self::Exit(code as u8)
+    }
+}
+
+/// The code of a process that `build` waited for. Codes beyond a byte do not exist on this system; should one come, it
+/// must not turn into success.
+fn of_process(code: i32) -> Ending {
+    u8::try_from(code).map_or(ExitCode::Internal.into(), Ending::Exit)
+}
 
 /// A command that needs no workspace, carried out; `None` for all others.
 pub fn without_workspace(command: &Command) -> Option<Result<Ending, Error>> {
@@ -22,11 +39,7 @@ pub fn without_workspace(command: &Command) -> Option<Result<Ending, Error>> {
             clap_complete::generate(arguments.shell, &mut CommandLine::command(), "build", &mut script);
             Some(data(&String::from_utf8_lossy(&script)))
         }
-        // Codes beyond a byte do not exist on this system; should one come, it must not turn into success.
-        Command::DebugSandbox(arguments) => Some(
-            driver::debug_sandbox(&arguments.folder)
-                .map(|code| Ending::try_from(code).unwrap_or(ExitCode::Internal as Ending)),
-        ),
+        Command::DebugSandbox(arguments) => Some(driver::debug_sandbox(&arguments.folder).map(of_process)),
         _ => None,
     }
 }
@@ -45,32 +58,30 @@ async fn carry_out(command: &Command, session: &Session) -> Result<Ending, Error
         Command::Build(arguments) => build(arguments, session).await,
         Command::Test(arguments) => {
             let report = driver::test(session, &arguments.patterns).await?;
-            Ok(test_ending(&report) as Ending)
+            Ok(test_ending(&report).into())
         }
-        Command::Run(arguments) => {
-            let ran = driver::run(session, &options::run_request(arguments)).await?;
-            data(&ran.text)?;
-            // Codes beyond a byte do not exist on this system; should one come, it must not turn into success.
-            Ok(Ending::try_from(ran.code).unwrap_or(ExitCode::Internal as Ending))
-        }
+        Command::Run(arguments) => match driver::run(session, &options::run_request(arguments)).await? {
+            Ran::Done(text) => data(&text),
+            Ran::Program(program) => Ok(Ending::Become(program)),
+        },
         Command::Query(arguments) => {
             let expression = arguments.expression.join(" ");
             data(&driver::query(session, &expression, options::query_format(arguments.output))?)
         }
         Command::Fetch(arguments) => {
             driver::fetch(session, &arguments.patterns).await?;
-            Ok(ExitCode::Success as Ending)
+            Ok(ExitCode::Success.into())
         }
         Command::Show(arguments) => data(&driver::show(session, &arguments.target).await?),
         Command::Clean(arguments) => {
             driver::clean(session, arguments.expunge)?;
-            Ok(ExitCode::Success as Ending)
+            Ok(ExitCode::Success.into())
         }
         Command::Gc(arguments) => gc(arguments, session),
         Command::Fsck(arguments) => fsck(arguments.quick, session),
         Command::Info(arguments) => info(arguments, session),
         Command::Version | Command::Completions(_) | Command::Watch(_) | Command::DebugSandbox(_) => {
-            without_workspace(command).unwrap_or(Ok(0))
+            without_workspace(command).unwrap_or(Ok(ExitCode::Success.into()))
         }
     }
 }
@@ -78,7 +89,7 @@ async fn carry_out(command: &Command, session: &Session) -> Result<Ending, Error
 async fn build(arguments: &BuildArguments, session: &Session) -> Result<Ending, Error> {
     if arguments.nobuild {
         driver::analyse(session, &arguments.patterns)?;
-        return Ok(ExitCode::Success as Ending);
+        return Ok(ExitCode::Success.into());
     }
     let report = driver::build(session, &arguments.patterns, arguments.show_result).await?;
     let paths = report.targets.iter().flat_map(|(_, paths)| paths);
@@ -118,7 +129,7 @@ fn fsck(quick: bool, session: &Session) -> Result<Ending, Error> {
         text.push_str(&format!("removed {}\n", digest.to_hex()));
     }
     data(&text)?;
-    Ok(if found.is_sound() { ExitCode::Success } else { ExitCode::BuildFailed } as Ending)
+    Ok(if found.is_sound() { ExitCode::Success } else { ExitCode::BuildFailed }.into())
 }
 
 fn info(arguments: &InfoArguments, session: &Session) -> Result<Ending, Error> {
@@ -143,6 +154,6 @@ fn data(text: &str) -> Result<Ending, Error> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Error::new(ErrorKind::Environment, format!("cannot write to standard output: {error}")))
         }
-        _ => Ok(ExitCode::Success as Ending),
+        _ => Ok(ExitCode::Success.into()),
     }
 }

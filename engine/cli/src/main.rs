@@ -42,7 +42,13 @@ fn main() -> process::ExitCode {
     runaway::watch();
     let ending = std::panic::catch_unwind(|| carry_out(&line));
     match ending {
-        Ok(ending) => ending.into(),
+        Ok(Ending::Exit(code)) => code.into(),
+        // Everything of this command has ended by now; only the process is left, and it becomes the program.
+        Ok(Ending::Become(program)) => {
+            let error = program.replace_process();
+            say(&error, &Terminal::lines(settings(&line, Surroundings::of_process()), Box::new(std::io::stderr())));
+            ExitCode::from(error.kind).into()
+        }
         Err(_) => {
             eprintln!("error: a defect of `build` itself; please report it with the lines above");
             ExitCode::Internal.into()
@@ -52,11 +58,7 @@ fn main() -> process::ExitCode {
 
 fn carry_out(line: &CommandLine) -> Ending {
     let surroundings = Surroundings::of_process();
-    let settings = Settings {
-        style: Style::new(surroundings.decide(line.global.color)),
-        every_step: !line.global.noshow_progress,
-        test_output: line.command.test_flags().test_output,
-    };
+    let settings = settings(line, surroundings);
     let live = is_live(line, surroundings);
     let terminal = Arc::new(match &line.command {
         // Its rounds have terminals of their own.
@@ -68,14 +70,24 @@ fn carry_out(line: &CommandLine) -> Ending {
         None => in_workspace(line, &terminal, watch::Screen::new(settings, live)),
     };
     let ending = result.unwrap_or_else(|error| {
-        error
-            .diagnostics
-            .iter()
-            .for_each(|diagnostic| terminal.print(&diagnostics::render(diagnostic, settings.style)));
-        ExitCode::from(error.kind) as Ending
+        say(&error, &terminal);
+        ExitCode::from(error.kind).into()
     });
     terminal.finish();
     ending
+}
+
+fn settings(line: &CommandLine, surroundings: Surroundings) -> Settings {
+    Settings {
+        style: Style::new(surroundings.decide(line.global.color)),
+        every_step: !line.global.noshow_progress,
+        test_output: line.command.test_flags().test_output,
+    }
+}
+
+fn say(error: &Error, terminal: &Terminal) {
+    let texts = error.diagnostics.iter().map(|diagnostic| diagnostics::render(diagnostic, terminal.style()));
+    texts.for_each(|text| terminal.print(&text));
 }
 
 /// Whether there is a status at the end of the terminal.

@@ -46,6 +46,7 @@ pub fn run_request(arguments: &RunArguments) -> RunRequest {
     RunRequest {
         target: arguments.target.clone(),
         arguments: arguments.arguments.clone(),
+        in_working_directory: arguments.run_in_cwd,
         plan: arguments.plan,
         branch: arguments.branch.clone(),
         take_over: arguments.take_over,

@@ -58,6 +58,11 @@ impl Terminal {
         Self { state, speech: Speech(settings), screen }
     }
 
+    /// How it colours.
+    pub fn style(&self) -> Style {
+        self.speech.0.style
+    }
+
     /// Prints a message.
     pub fn print(&self, text: &str) {
         self.screen.print(text);

@@ -10,6 +10,7 @@ use crate::arguments::{CommandLine, WatchArguments};
 use crate::commands::Ending;
 use crate::diagnostics;
 use crate::event_file::{EventFile, Fan};
+use crate::exit_code::ExitCode;
 use crate::options;
 use crate::terminal::{Settings, Terminal};
 
@@ -24,7 +25,9 @@ pub async fn watch(
         Session::open(options::options(&line.global, &arguments.test), reporter, cancel.clone())
     };
     let rounds: Arc<dyn Rounds> = Arc::new(screen);
-    driver::watch(&open, &options::watch_request(&line.global, arguments), &rounds, &cancel).await.map(|()| 0)
+    driver::watch(&open, &options::watch_request(&line.global, arguments), &rounds, &cancel)
+        .await
+        .map(|()| ExitCode::Success.into())
 }
 
 /// Where rounds are shown.

@@ -63,6 +63,8 @@ pub struct RunRequest {
     pub target: String,
     /// Arguments after `--`.
     pub arguments: Vec<String>,
+    /// `--run_in_cwd`: start where the command was typed, and not in the folder with the program's files.
+    pub in_working_directory: bool,
     /// `--plan`: for a deploy target, show what would change and change nothing.
     pub plan: bool,
     /// `--branch`: for environments with a namespace for each branch; `None` for the one checked out.

@@ -34,26 +34,29 @@ pub(crate) fn place(store: &Store, below: &Path, contents: &BTreeMap<PathBuf, &C
     Ok(store.show_trees(below, trees)?)
 }
 
-/// Makes a folder below `below` in which all `artifacts` lie at their paths, as actions see them. Replaces what was there.
+/// Puts all `artifacts` at their paths below a folder, as actions see them.
 pub(crate) fn runtime_folder(
     store: &Store,
-    below: &Path,
     folder: &Path,
     artifacts: &[Artifact],
     contents: &BTreeMap<RelPath, Content>,
 ) -> Result<(), Error> {
-    store::make_way(below, folder)?;
-    host::fs::remove_tree(folder)?;
-    store::make_way(below, folder)?;
     let mut placed = BTreeMap::new();
     for artifact in artifacts {
-        let Some(content) = contents.get(artifact.path()) else {
-            let message = format!("the artifact {} has no content after its build", artifact.path());
-            return Err(Error::new(ErrorKind::Internal, message));
-        };
-        placed.insert(folder.join(artifact.path()), content);
+        placed.insert(folder.join(artifact.path()), content_of(artifact, contents)?);
     }
     place(store, folder, &placed)
+}
+
+/// The content of an artifact that was built.
+pub(crate) fn content_of<'a>(
+    artifact: &Artifact,
+    contents: &'a BTreeMap<RelPath, Content>,
+) -> Result<&'a Content, Error> {
+    contents.get(artifact.path()).ok_or_else(|| {
+        let message = format!("the artifact {} has no content after its build", artifact.path());
+        Error::new(ErrorKind::Internal, message)
+    })
 }
 
 /// Where the output `artifact` is shown to the user.

@@ -48,7 +48,7 @@ pub(crate) async fn run(session: &Session, plan: &Plan<'_>, info: PushInfo) -> R
         address.address, info.repository, report.digest, report.uploaded, report.skipped
     );
     session.reporter.report(Event::Progress { phase: Arc::from("push"), message: Arc::from(message) });
-    Ok(Ran::default())
+    Ok(Ran::Done(String::new()))
 }
 
 /// Sends an image to a registry.

@@ -9,21 +9,42 @@ use crate::error::{Error, ErrorKind};
 use crate::options::RunRequest;
 use crate::outputs;
 use crate::plan::{Plan, Request};
+use crate::run_folder;
 use crate::session::Session;
 use crate::test::runtime_inputs;
 
-/// How `build run` ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ran {
-    /// The exit code of the program; 0 after a rollout.
-    pub code: i32,
-    /// Data for standard output: the plan, where that was asked for.
-    pub text: String,
+/// What `build run` came to.
+#[derive(Debug)]
+pub enum Ran {
+    /// It is done: a rollout, a push. Text for standard output, such as the plan that was asked for.
+    Done(String),
+    /// The program is ready; the command's process is to become it.
+    Program(Program),
 }
 
-impl Ran {
-    pub(crate) fn saying(text: String) -> Self {
-        Self { code: 0, text }
+/// A program with its files in a folder of its own.
+#[derive(Debug)]
+pub struct Program {
+    label: Label,
+    command: std::process::Command,
+    /// Shared by all who run in the folder, so that no other command removes it.
+    folder: std::fs::File,
+}
+
+impl Program {
+    /// Becomes the program: signals reach it, its exit code is the command's, and nothing is left beside it. Comes back
+    /// only with the reason why it cannot be started.
+    pub fn replace_process(mut self) -> Error {
+        let error = host::process::replace(&mut self.command, &self.folder);
+        cannot_start(&self.label, &error)
+    }
+
+    /// Starts it as a group of processes beside this one. The folder is to be held as long as it runs.
+    pub(crate) fn start(mut self) -> Result<(host::process::Group, std::fs::File), Error> {
+        match host::process::Group::start(&mut self.command) {
+            Ok(group) => Ok((group, self.folder)),
+            Err(error) => Err(cannot_start(&self.label, &error)),
+        }
     }
 }
 
@@ -47,10 +68,9 @@ async fn run_planned(session: &Session, plan: &Plan<'_>, label: &Label, request:
     }
     let built = plan.execute(&[], &runtime(&target)).await?;
     build::fail_if_failed(&built)?;
-    // The program may run for long, and the command may end with it.
+    // The command ends with the program.
     plan.save()?;
-    let code = start(session, label, &target, &built, &request.arguments)?;
-    Ok(Ran { code, ..Ran::default() })
+    program(session, label, &target, &built, request).map(Ran::Program)
 }
 
 pub(crate) fn runtime(target: &ConfiguredTarget) -> Vec<Artifact> {
@@ -59,46 +79,36 @@ pub(crate) fn runtime(target: &ConfiguredTarget) -> Vec<Artifact> {
     outputs::files(&runtime_inputs(&info, executable, None))
 }
 
-/// Starts the program on this machine, in the user's working folder, with its files in a folder of their own.
-fn start(
+/// Places a program with its files, ready to be started in their folder as a test would be.
+pub(crate) fn program(
     session: &Session,
     label: &Label,
     target: &ConfiguredTarget,
     built: &Outcome,
-    arguments: &[String],
-) -> Result<i32, Error> {
-    let mut command = command(session, label, target, built, arguments)?;
-    let status = command.status().map_err(|error| cannot_start(label, &error))?;
-    Ok(exit_code(status))
-}
-
-/// Places the program with its files; the command that starts it.
-pub(crate) fn command(
-    session: &Session,
-    label: &Label,
-    target: &ConfiguredTarget,
-    built: &Outcome,
-    arguments: &[String],
-) -> Result<std::process::Command, Error> {
+    request: &RunRequest,
+) -> Result<Program, Error> {
     let Some(executable) = target.default_info().executable else {
-        let message = format!("{label} is not executable: its rule `{}` makes nothing that can be run", target.kind);
-        let error = Error::new(ErrorKind::Build, message);
-        return Err(error
-            .hint(format!("`build build {label}` builds it; `build query 'kind(.*_binary, //...)'` lists programs")));
+        return Err(not_executable(label, &target.kind));
     };
-    let below = session.outputs()?;
-    let folder = below.join("run").join(label.exec_path());
-    outputs::runtime_folder(&session.store, &below, &folder, &runtime(target), &built.contents)?;
-    let mut command = host::process::interactive(&folder.join(executable.path()), arguments);
-    command.env("RUNFILES_DIR", &folder).env("BUILD_WORKSPACE_DIRECTORY", &session.root);
-    Ok(command)
+    let (path, folder) = run_folder::place(session, label, &runtime(target), &built.contents)?;
+    let mut command = host::process::interactive(&path.join(executable.path()), &request.arguments);
+    if !request.in_working_directory {
+        command.current_dir(&path);
+    }
+    // An absolute path stays right wherever the program starts.
+    command.env("RUNFILES_DIR", &path).env("BUILD_WORKSPACE_DIRECTORY", &session.root);
+    command.env("BUILD_WORKING_DIRECTORY", &session.directory);
+    Ok(Program { label: label.clone(), command, folder })
 }
 
-pub(crate) fn cannot_start(label: &Label, error: &std::io::Error) -> Error {
-    Error::new(ErrorKind::Environment, format!("cannot start {label}: {error}"))
+/// The error about a target that is to be run and is no program.
+pub(crate) fn not_executable(label: &Label, kind: &str) -> Error {
+    let message = format!("{label} is not executable: its rule `{kind}` makes nothing that can be run");
+    Error::new(ErrorKind::Build, message)
+        .hint(format!("`build build {label}` builds it; `build query 'kind(.*_binary, //...)'` lists programs"))
 }
 
-fn exit_code(status: std::process::ExitStatus) -> i32 {
-    use std::os::unix::process::ExitStatusExt;
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+fn cannot_start(label: &Label, error: &std::io::Error) -> Error {
+    let failed = Error::new(ErrorKind::Environment, format!("cannot start {label}: {error}"));
+    host::remedy::of_system(error).into_iter().fold(failed, Error::hint)
 }

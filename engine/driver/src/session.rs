@@ -15,6 +15,7 @@ use crate::external::Repositories;
 use crate::options::Options;
 use crate::sources::WorkspaceSources;
 use crate::{outputs, trust};
+use crate::test::Once;
 
 /// A workspace with its store and the settings of the command. What takes time is opened when it is first needed.
 pub struct Session {
@@ -24,6 +25,8 @@ pub struct Session {
     pub(crate) root: PathBuf,
     /// Whether the user says that the workspace is to be believed, whosever it is.
     pub(crate) trusted: bool,
+    /// Where the command was typed.
+    pub(crate) directory: PathBuf,
     /// The package folder in which the command was typed.
     pub(crate) package: model::PackageId,
     pub(crate) store: Store,
@@ -44,6 +47,7 @@ struct Opened {
 impl Session {
     /// Finds the workspace around the working folder and opens its store. Reads no file of the workspace.
     pub fn open(options: Options, reporter: Arc<dyn Reporter>, cancel: Cancel) -> Result<Self, Error> {
+        let reporter: Arc<dyn Reporter> = Arc::new(Once::new(reporter));
         let directory = working_folder(&options)?;
         let root = Workspace::find(&directory).map_err(|error| Error::of(ErrorKind::CommandLine, error))?;
         let trusted = trust::is_trusted(&root, options.trust_workspace);
@@ -59,6 +63,7 @@ impl Session {
             cancel,
             root,
             trusted,
+            directory,
             package,
             store,
             configuration,

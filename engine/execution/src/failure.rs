@@ -4,7 +4,9 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Action, Artifact, Label};
+use model::{Action, Artifact, Label, RelPath, TestStatus};
+
+use crate::content::Content;
 
 /// An action that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Failure {
     pub hints: Vec<String>,
     /// What it should have made.
     pub outputs: Vec<Artifact>,
+    /// What a test that failed left of it: its report, files it wrote for people.
+    pub left: Vec<(RelPath, Content)>,
     /// Wall time.
     pub duration: Duration,
 }
@@ -54,6 +58,17 @@ pub enum FailureKind {
     Engine,
 }
 
+impl FailureKind {
+    /// How a test ended whose action failed in this way.
+    pub fn test_status(self) -> TestStatus {
+        match self {
+            Self::TestFailed => TestStatus::Failed,
+            Self::TestTimedOut => TestStatus::TimedOut,
+            _ => TestStatus::NotBuilt,
+        }
+    }
+}
+
 impl Failure {
     /// A failure of `action` before or without a process.
     pub(crate) fn new(action: &Action, kind: FailureKind, message: impl Into<String>) -> Self {
@@ -65,6 +80,7 @@ impl Failure {
             log: Arc::from(""),
             hints: Vec::new(),
             outputs: action.outputs.clone(),
+            left: Vec::new(),
             duration: Duration::ZERO,
         }
     }
@@ -79,6 +95,7 @@ impl Failure {
             log: Arc::from(""),
             hints: Vec::new(),
             outputs: vec![artifact.clone()],
+            left: Vec::new(),
             duration: Duration::ZERO,
         }
     }

@@ -51,6 +51,21 @@ pub(crate) fn collect(
     if missing.is_empty() { Ok(outputs) } else { Err(Stop::failure(not_created(action, inputs, work, &missing))) }
 }
 
+/// What a test that did not pass left in its output folders, as far as it can be taken.
+pub(crate) fn left_by_test(
+    worker: &Worker,
+    action: &Action,
+    inputs: &BTreeMap<RelPath, Content>,
+    work: &Path,
+) -> Vec<(RelPath, Content)> {
+    let trees = action.outputs.iter().filter(|output| output.is_tree());
+    let taken = trees.filter_map(|output| match take(worker, action, output, inputs, work) {
+        Ok(Ok(Some(content))) => Some((output.path().clone(), content)),
+        _ => None,
+    });
+    taken.collect()
+}
+
 type Taken = Result<Option<Content>, StoreError>;
 
 fn take(

@@ -125,7 +125,20 @@ fn run_once(
             failure.hints.push(host::remedy::FULL.to_owned());
         }
         failure.log = log;
+        if spawn.test {
+            failure.left = outputs::left_by_test(worker, action, inputs, &place.work());
+        }
         keep_for_debugging(worker, &place, &command, &mut failure);
+        return Err(Stop::failure(failure));
+    }
+    if spawn.test && left_early(spawn, &place.work()) {
+        let message = "the test ended with exit code 0 before its runner had finished";
+        let mut failure = Failure::new(action, FailureKind::TestFailed, message);
+        failure
+            .hints
+            .push("something in it ends the process, such as `exit(0)`; the cases after that did not run".into());
+        failure.log = log;
+        failure.left = outputs::left_by_test(worker, action, inputs, &place.work());
         return Err(Stop::failure(failure));
     }
     let collected = outputs::collect(worker, action, spawn, inputs, (&place.work(), &logs.stdout));
@@ -142,6 +155,15 @@ fn run_once(
     let log_digest = log_digest.transpose().map_err(engine)?;
     let hermetic = worker.runner.is_hermetic();
     Ok((ActionResult { outputs, exit_code: 0, log: log_digest, hermetic }, log))
+}
+
+/// The variable that names a file which a test's runner makes at its start and removes at its end. Bazel's name.
+const PREMATURE_EXIT: &str = "TEST_PREMATURE_EXIT_FILE";
+
+/// Whether a test's runner began and did not come to its end.
+fn left_early(spawn: &Spawn, work: &Path) -> bool {
+    let file = spawn.env.get(PREMATURE_EXIT).and_then(|file| file.strip_prefix("/work/"));
+    file.and_then(|file| RelPath::new(file).ok()).is_some_and(|file| host::fs::lstat(&work.join(file)).is_ok())
 }
 
 /// Finds the content of an input on disk.

@@ -6,6 +6,7 @@
 
 mod lost;
 mod start;
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -171,6 +172,7 @@ impl Schedule {
             self.durations.note(action, done.duration);
         }
         self.outcome.unsandboxed |= !done.hermetic;
+        let passed = tests::passed(&worker, action, &done);
         for (path, content) in done.outputs {
             let record = Record { cached: done.cached, duration: done.duration };
             self.outcome.records.insert(path.clone(), record);
@@ -180,6 +182,7 @@ impl Schedule {
         let outcome = if done.cached { ActionOutcome::Cached } else { ActionOutcome::Ran };
         let id = self.waited.remove(&node).unwrap_or(done.id);
         self.report(finished(id, action, outcome, done.log, done.duration));
+        passed.into_iter().for_each(|event| self.report(event));
         self.states[node.index()] = State::Done;
         for dependent in worker.graph.dependents(node) {
             if let State::Waiting(count) = &mut self.states[dependent.index()] {
@@ -197,7 +200,8 @@ impl Schedule {
         let log = Arc::from(failure.report());
         let action = Arc::clone(self.worker.graph.action(node));
         let id = self.waited.remove(&node).unwrap_or(id);
-        self.report(finished(id, &action, ActionOutcome::Failed, log, failure.duration));
+        self.report(finished(id, &action, ActionOutcome::Failed, Arc::clone(&log), failure.duration));
+        tests::failed(&action, failure.kind, log, failure.duration).into_iter().for_each(|event| self.report(event));
         self.outcome.failures.push(failure);
     }
 
@@ -210,6 +214,7 @@ impl Schedule {
                 let outcome = ActionOutcome::Skipped;
                 let id = self.waited.remove(&node).unwrap_or_else(Worker::id);
                 self.report(finished(id, action, outcome, Arc::from(""), Duration::ZERO));
+                tests::skipped(action).into_iter().for_each(|event| self.report(event));
             }
         }
     }
@@ -237,5 +242,5 @@ impl Schedule {
 
 fn finished(id: u64, action: &Action, outcome: ActionOutcome, log: Arc<str>, duration: Duration) -> Event {
     let (label, mnemonic) = (action.owner.label.clone(), Arc::clone(&action.mnemonic));
-    Event::ActionFinished { id, label, mnemonic, outcome, log, duration }
+    Event::ActionFinished { id, label, mnemonic, test: tests::is_test(action), outcome, log, duration }
 }

@@ -1,6 +1,7 @@
 //! Processes of the machine itself: package clients that are asked for their settings, programs that `build run` starts.
 //! Actions never run through here; they go through `sandbox`.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -17,6 +18,15 @@ pub fn interactive(program: &Path, arguments: &[String]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments);
     command
+}
+
+/// Puts a program in the place of this process: signals, the terminal and the exit code are the program's own from then on.
+/// Locks on `held` stay until the program and what it started have ended. Comes back only with the reason why not.
+pub fn replace(command: &mut Command, held: &File) -> io::Error {
+    match rustix::io::fcntl_setfd(held, rustix::io::FdFlags::empty()) {
+        Ok(()) => command.exec(),
+        Err(error) => error.into(),
+    }
 }
 
 /// A command to be filled in by the caller.

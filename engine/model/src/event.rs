@@ -59,6 +59,8 @@ pub enum Event {
         label: Label,
         /// Its mnemonic.
         mnemonic: Arc<str>,
+        /// Whether it runs a test, whose own event says more.
+        test: bool,
         /// How it ended.
         outcome: ActionOutcome,
         /// What it wrote to standard output and standard error.
@@ -87,7 +89,7 @@ pub enum Event {
         /// Its id.
         id: u64,
     },
-    /// A test has a result.
+    /// A test has a result. Told when it ends, not when all have.
     TestFinished {
         /// The test.
         label: Label,
@@ -95,7 +97,7 @@ pub enum Event {
         status: TestStatus,
         /// Whether the result came from the store.
         cached: bool,
-        /// Its log, shown when it failed.
+        /// Its log; of one that did not pass, also why.
         log: Arc<str>,
         /// Wall time.
         duration: Duration,

@@ -1,6 +1,5 @@
 //! What is said of an event, and at the end of all. Each log is said once, whole, after a line that names its action.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use model::{ActionOutcome, Event, Label, TestStatus};
@@ -10,9 +9,6 @@ use super::state::State;
 use crate::arguments::TestOutput;
 use crate::diagnostics::render;
 use crate::style::{count, duration, size};
-
-/// The mnemonic of the actions that run tests: what there is to say of them comes with the test's own event.
-const TEST: &str = "Test";
 
 /// How events are put into words.
 pub struct Speech(pub Settings);
@@ -25,18 +21,14 @@ impl Speech {
             Event::ActionsPlanned { total } if self.0.every_step && *total > 0 && state.planned == Some(*total) => {
                 Some(planned(*total, state))
             }
+            // What there is to say of a test comes with the test's own event.
+            Event::ActionFinished { test: true, .. } => None,
             Event::ActionFinished { label, mnemonic, outcome, log, duration, .. } => {
-                if &**mnemonic == TEST {
-                    if *outcome == ActionOutcome::Failed {
-                        state.test_reports.insert(label.clone(), Arc::clone(log));
-                    }
-                    return None;
-                }
                 self.action(label, mnemonic, *outcome, log, *duration, state)
             }
+            Event::TestFinished { status, .. } if *status != TestStatus::Passed && state.stopping => None,
             Event::TestFinished { label, status, cached, log, duration } => {
-                let report = state.test_reports.remove(label);
-                Some(self.test(label, *status, *cached, report.as_deref().unwrap_or(log), *duration))
+                Some(self.test(label, *status, *cached, log, *duration))
             }
             Event::TransferFinished { id } => {
                 let transfer = state.transfers.remove(id)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::{ActionOutcome, Event, Label, TestStatus};
+use model::{ActionOutcome, Event, TestStatus};
 
 /// The sum of all events.
 pub struct State {
@@ -21,8 +21,6 @@ pub struct State {
     pub tests: BTreeMap<(u8, bool), usize>,
     /// Whether the user asked to stop: what fails from then on was stopped.
     pub stopping: bool,
-    /// What the actions of failed tests reported, until the test's own event comes.
-    pub test_reports: BTreeMap<Label, Arc<str>>,
 }
 
 /// An action that runs.
@@ -55,7 +53,6 @@ impl Default for State {
             transfers: BTreeMap::new(),
             tests: BTreeMap::new(),
             stopping: false,
-            test_reports: BTreeMap::new(),
         }
     }
 }

@@ -38,7 +38,15 @@ fn label(text: &str) -> Label {
 
 fn finished(id: u64, target: &str, mnemonic: &str, outcome: ActionOutcome, log: &str) -> Event {
     let duration = Duration::from_millis(1234);
-    Event::ActionFinished { id, label: label(target), mnemonic: mnemonic.into(), outcome, log: log.into(), duration }
+    Event::ActionFinished {
+        id,
+        label: label(target),
+        mnemonic: mnemonic.into(),
+        test: mnemonic == "Test",
+        outcome,
+        log: log.into(),
+        duration,
+    }
 }
 
 fn test(target: &str, status: TestStatus, cached: bool, log: &str) -> Event {
@@ -79,7 +87,7 @@ fn tests_have_a_line_each_and_failures_their_log_once() {
             finished(1, "//t:bad", "Test", ActionOutcome::Failed, "panic\nerror: it exited with 1\n"),
             test("//t:good", TestStatus::Passed, false, "fine"),
             test("//t:old", TestStatus::Passed, true, "fine"),
-            test("//t:bad", TestStatus::Failed, false, "panic"),
+            test("//t:bad", TestStatus::Failed, false, "panic\nerror: it exited with 1\n"),
             test("//t:slow", TestStatus::TimedOut, false, ""),
         ]
     };

@@ -25,12 +25,12 @@ pub(super) async fn run(prepared: &Prepared<'_>, request: &RunRequest) -> Result
     if request.plan {
         let plan = rollout.plan();
         let nothing = plan.is_empty() && plan.notes().is_empty();
-        return Ok(Ran::saying(if nothing { "nothing to do\n".to_owned() } else { format!("{plan}\n") }));
+        return Ok(Ran::Done(if nothing { "nothing to do\n".to_owned() } else { format!("{plan}\n") }));
     }
     if !rollout.is_current() {
         say_plan(prepared, &rollout);
     }
-    carry_out(prepared, rollout, &registry).await.map(|()| Ran::default())
+    carry_out(prepared, rollout, &registry).await.map(|()| Ran::Done(String::new()))
 }
 
 /// Looks at the cluster; changes nothing.

@@ -16,7 +16,7 @@ pub(super) async fn run(prepared: &Prepared<'_>, request: &RunRequest) -> Result
     let session = prepared.session;
     if request.plan {
         let services = prepared.bundle.release.services.keys();
-        return Ok(Ran::saying(services.map(|name| format!("+ {name}, on this machine\n")).collect()));
+        return Ok(Ran::Done(services.map(|name| format!("+ {name}, on this machine\n")).collect()));
     }
     let mut images = BTreeMap::new();
     for image in &prepared.target.images {
@@ -35,7 +35,7 @@ pub(super) async fn run(prepared: &Prepared<'_>, request: &RunRequest) -> Result
     let local = started.map_err(|error| failed(&error))?;
     let ended = serve(prepared, request, &local).await;
     let down = local.shutdown().await.map_err(|error| failed(&error));
-    ended.and(down).map(|()| Ran::default())
+    ended.and(down).map(|()| Ran::Done(String::new()))
 }
 
 /// Where services keep what outlives them.

@@ -1,5 +1,6 @@
 //! The program of `build watch --run`: started again when what it is made of is different.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -12,6 +13,7 @@ use model::{Artifact, Cancel, RelPath};
 use super::Rounds;
 use crate::build;
 use crate::error::{Error, ErrorKind};
+use crate::options::RunRequest;
 use crate::plan::{Plan, Request};
 use crate::run;
 use crate::session::Session;
@@ -67,11 +69,11 @@ impl Program {
         }
         // Its files are about to be replaced.
         self.stop();
-        let mut command = run::command(session, &label, &target, &built, arguments)?;
-        let group = Group::start(&mut command).map_err(|error| run::cannot_start(&label, &error))?;
+        let request = RunRequest { arguments: arguments.to_vec(), ..RunRequest::default() };
+        let (group, folder) = run::program(session, &label, &target, &built, &request)?.start()?;
         self.rounds.say(&format!("started {label}"));
         self.contents = contents;
-        self.running = Some(self.look_after(group, label.to_string()));
+        self.running = Some(self.look_after(group, folder, label.to_string()));
         Ok(())
     }
 
@@ -85,10 +87,12 @@ impl Program {
         }
     }
 
-    fn look_after(&self, group: Group, label: String) -> Running {
+    fn look_after(&self, group: Group, folder: File, label: String) -> Running {
         let stop = Arc::new(AtomicBool::new(false));
         let (asked, cancel, rounds) = (Arc::clone(&stop), self.cancel.clone(), Arc::clone(&self.rounds));
         let thread = std::thread::spawn(move || {
+            // Held as long as the program runs in it.
+            let _folder = folder;
             while !asked.load(Ordering::SeqCst) && !cancel.is_cancelled() {
                 if group.has_ended() {
                     let code = group.stop(PATIENCE).map_or("a signal".to_owned(), |code| format!("exit code {code}"));
