@@ -14,8 +14,8 @@ use crate::error::{Error, ErrorKind};
 use crate::external::Repositories;
 use crate::options::Options;
 use crate::sources::WorkspaceSources;
-use crate::{outputs, trust};
 use crate::test::Once;
+use crate::{outputs, trust};
 
 /// A workspace with its store and the settings of the command. What takes time is opened when it is first needed.
 pub struct Session {
