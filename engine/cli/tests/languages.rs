@@ -253,7 +253,8 @@ message Bad {
     folder.build(&["build", ":b"]).expect(0);
     let strict = folder.build(&["build", ":c"]).expect(1);
     strict.says(&["c.proto:3:1", "`a.proto`", "import \"a.proto\";", "add `//:a`"]);
-    folder.build(&["build", ":bad"]).expect(1).says(&["bad.proto:5:3", "Missing", "  Missing m = 1;"]);
+    let wrong = folder.build(&["build", ":bad"]).expect(1);
+    wrong.says(&["bad.proto:5:3: error: \"Missing\" is not defined", "  Missing m = 1;"]);
 
     folder.replace("BUILD.star", "deps = [\":b\"]", "deps = [\":a\", \":b\"]");
     folder.build(&["build", ":c"]).expect(0);

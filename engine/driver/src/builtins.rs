@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use execution::{Builtin, BuiltinCall, Content};
+use execution::{Builtin, BuiltinCall, Content, Made, Refused};
 use model::{RelPath, Reporter};
 use serde::de::DeserializeOwned;
 
@@ -12,8 +12,8 @@ mod fetched;
 mod images;
 mod protos;
 
-/// What a built-in action returns: the content of each output, or what went wrong.
-type Outputs = Result<Vec<(RelPath, Content)>, String>;
+/// What a built-in action returns: the content of each output or the process that makes it, or what went wrong.
+type Outputs = Result<Made, Refused>;
 
 /// All built-in actions by the name that rules use.
 pub(crate) fn all(

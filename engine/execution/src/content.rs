@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use model::{Artifact, Cancel, Digest, RelPath, Reporter};
+use model::{Artifact, Cancel, Diagnostics, Digest, RelPath, Reporter, Spawn};
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError};
 
@@ -36,13 +36,13 @@ pub trait Known: Send + Sync {
     fn content(&self, artifact: &Artifact) -> Option<Content>;
 }
 
-/// A function of the engine that makes outputs without a process.
+/// A function of the engine that makes outputs, or says which process does.
 pub trait Builtin: Send + Sync {
     /// Raised whenever the same call gives other outputs; part of the key.
     fn version(&self) -> u32;
 
-    /// Makes the outputs: exactly one content for each declared output. May block. The error is a message for the user.
-    fn run(&self, call: &BuiltinCall<'_>) -> Result<Vec<(RelPath, Content)>, String>;
+    /// Makes the outputs, or says which process does. May block.
+    fn run(&self, call: &BuiltinCall<'_>) -> Result<Made, Refused>;
 
     /// Whether the result is a function of the parameters and the inputs.
     fn cacheable(&self) -> bool {
@@ -52,6 +52,52 @@ pub trait Builtin: Send + Sync {
     /// Whether it mostly waits, for the network: then it takes no place among the jobs that compute.
     fn waits(&self) -> bool {
         false
+    }
+}
+
+/// How a built-in function makes its outputs.
+pub enum Made {
+    /// It has made them: exactly one content for each declared output.
+    Outputs(Vec<(RelPath, Content)>),
+    /// A process makes them.
+    By(Box<Explained>),
+}
+
+/// A process whose messages are put in other words. It sees the action's inputs and makes its outputs.
+pub struct Explained {
+    /// The process, a function of the call.
+    pub spawn: Spawn,
+    /// What is run besides when it fails, for its messages alone.
+    pub on_failure: Vec<Spawn>,
+    /// What the processes wrote, as people are to read it.
+    pub explain: Box<dyn Fn(&str) -> String + Send + Sync>,
+}
+
+/// Why a built-in function makes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// In a sentence without a full stop.
+    pub message: String,
+    /// What is to be read before it; may be empty.
+    pub log: String,
+}
+
+impl From<String> for Refused {
+    fn from(message: String) -> Self {
+        Self { message, log: String::new() }
+    }
+}
+
+impl From<&str> for Refused {
+    fn from(message: &str) -> Self {
+        message.to_owned().into()
+    }
+}
+
+impl Refused {
+    /// Mistakes in sources, each with its place.
+    pub fn mistakes(message: impl Into<String>, found: &Diagnostics) -> Self {
+        Self { message: message.into(), log: found.to_string() }
     }
 }
 

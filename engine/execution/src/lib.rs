@@ -26,7 +26,7 @@ mod schedule;
 mod undeclared;
 mod worker;
 
-pub use content::{Builtin, BuiltinCall, Content, Known, Sources};
+pub use content::{Builtin, BuiltinCall, Content, Explained, Known, Made, Refused, Sources};
 pub use executor::Executor;
 pub use failure::{Failure, FailureKind};
 pub use key::action_key;

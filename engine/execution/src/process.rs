@@ -9,7 +9,7 @@ use model::{Action, Artifact, RelPath, Spawn};
 use sandbox::{Command, Exceeded, Limits, Mount, Status, Together};
 use store::{Store, StoreError};
 
-use crate::content::Content;
+use crate::content::{Content, Explained};
 use crate::failure::{Failure, FailureKind};
 use crate::memo::ActionResult;
 use crate::mounts;
@@ -65,6 +65,35 @@ pub(crate) fn run(
         }
     }
     run_once(worker, action, spawn, inputs, &mut Vec::new())
+}
+
+/// Runs the process that a built-in function names, with its messages in that function's words.
+pub(crate) fn run_explained(
+    worker: &Worker,
+    action: &Action,
+    process: &Explained,
+    inputs: &BTreeMap<RelPath, Content>,
+) -> Result<(ActionResult, Arc<str>), Stop> {
+    let explain = |log: &str| Arc::from((process.explain)(log));
+    match run(worker, action, &process.spawn, inputs) {
+        Ok((result, log)) => Ok((result, explain(&log))),
+        Err(Stop::Failure(id, mut failure)) if matches!(failure.kind, FailureKind::ExitCode(_)) => {
+            // The function knows better what its process complains about.
+            let guesses = undeclared::hints(worker, action, inputs, &failure.log);
+            failure.hints.retain(|hint| !guesses.contains(hint));
+            let mut log = failure.log.to_string();
+            for spawn in &process.on_failure {
+                match run(worker, action, spawn, inputs) {
+                    Err(Stop::Failure(_, other)) => log.push_str(&other.log),
+                    Err(other) => return Err(other),
+                    Ok(_) => {}
+                }
+            }
+            failure.log = explain(&log);
+            Err(Stop::Failure(id, failure))
+        }
+        Err(other) => Err(other),
+    }
 }
 
 /// A file or folder of the store that a process was given, and which one it was: another one at its place shows that it

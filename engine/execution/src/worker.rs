@@ -10,7 +10,7 @@ use petgraph::graph::NodeIndex;
 use store::{KeyLock, StoreError};
 
 use crate::compose;
-use crate::content::{Builtin, BuiltinCall, Content};
+use crate::content::{Builtin, BuiltinCall, Content, Made, Refused};
 use crate::executor::Executor;
 use crate::failure::{Failure, FailureKind};
 use crate::graph::Graph;
@@ -256,8 +256,10 @@ impl Worker {
             ActionKind::Spawn(spawn) => return process::run(self, action, spawn, inputs),
             ActionKind::Builtin { params, .. } => {
                 let builtin = builtin.expect("the function was looked up before");
-                let outputs = self.call(action, builtin, params, inputs)?;
-                return Ok((in_process(outputs), Arc::from("")));
+                return match self.call(action, builtin, params, inputs)? {
+                    Made::Outputs(outputs) => Ok((in_process(outputs), Arc::from(""))),
+                    Made::By(process) => process::run_explained(self, action, &process, inputs),
+                };
             }
             ActionKind::Write { content, executable } => compose::write(store, content, *executable)
                 .map_err(|error| Stop::failure(Failure::engine(action, &error)))?,
@@ -282,7 +284,7 @@ impl Worker {
         builtin: &dyn Builtin,
         params: &serde_json::Value,
         inputs: &BTreeMap<RelPath, Content>,
-    ) -> Result<Vec<(RelPath, Content)>, Stop> {
+    ) -> Result<Made, Stop> {
         let Executor { store, reporter, cancel, .. } = &self.executor;
         self.check_inputs(action, inputs)?;
         let outputs = &action.outputs[..];
@@ -294,13 +296,15 @@ impl Worker {
             self.check_inputs(action, inputs)?;
             made = builtin.run(&call);
         }
-        let made = made.map_err(|message| {
+        let made = made.map_err(|Refused { message, log }| {
             if cancel.is_cancelled() {
                 return Stop::Cancelled;
             }
-            Stop::failure(Failure::new(action, FailureKind::Builtin, message))
+            Stop::failure(Failure { log: log.into(), ..Failure::new(action, FailureKind::Builtin, message) })
         })?;
-        check_outputs(action, &made)?;
+        if let Made::Outputs(outputs) = &made {
+            check_outputs(action, outputs)?;
+        }
         Ok(made)
     }
 

@@ -4,7 +4,7 @@ mod fixture;
 
 use std::sync::Arc;
 
-use execution::{Builtin, BuiltinCall, Content, ExecutionError, FailureKind};
+use execution::{Builtin, BuiltinCall, Content, ExecutionError, FailureKind, Made, Refused};
 use fixture::{Fixture, action, artifact, as_test, concat, spawn};
 use model::{ActionKind, ActionOutcome, Network, RelPath};
 
@@ -196,16 +196,15 @@ impl Builtin for Odd {
         1
     }
 
-    fn run(&self, call: &BuiltinCall<'_>) -> Result<Vec<(RelPath, Content)>, String> {
+    fn run(&self, call: &BuiltinCall<'_>) -> Result<Made, Refused> {
         let digest = call.store.put_bytes(b"x").unwrap();
         let file = Content::File { digest, size: 1, executable: false };
+        let made = (call.outputs[0].path().clone(), file.clone());
         match call.params.as_str() {
-            Some("fail") => Err("it cannot be done".to_owned()),
-            Some("nothing") => Ok(Vec::new()),
-            Some("other") => {
-                Ok(vec![(call.outputs[0].path().clone(), file.clone()), (RelPath::new("z").unwrap(), file)])
-            }
-            _ => Ok(vec![(call.outputs[0].path().clone(), file)]),
+            Some("fail") => Err("it cannot be done".into()),
+            Some("nothing") => Ok(Made::Outputs(Vec::new())),
+            Some("other") => Ok(Made::Outputs(vec![made, (RelPath::new("z").unwrap(), file)])),
+            _ => Ok(Made::Outputs(vec![made])),
         }
     }
 }

@@ -7,9 +7,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
-use execution::{Builtin, BuiltinCall, Content};
+use execution::{Builtin, BuiltinCall, Content, Made, Refused};
 use fixture::{Fixture, action, artifact, concat, spawn};
-use model::{ActionKind, ActionOutcome, Event, RelPath};
+use model::{ActionKind, ActionOutcome, Event};
 
 /// Two sources, each copied by an action; one action needs both, one only the first.
 fn diamond() -> Vec<model::Action> {
@@ -223,12 +223,13 @@ impl Builtin for Remover {
         1
     }
 
-    fn run(&self, call: &BuiltinCall<'_>) -> Result<Vec<(RelPath, Content)>, String> {
+    fn run(&self, call: &BuiltinCall<'_>) -> Result<Made, Refused> {
         if let Some(blob) = self.0.lock().unwrap().take() {
             fs::remove_file(blob).unwrap();
         }
         let digest = call.store.put_bytes(b"").unwrap();
-        Ok(vec![(call.outputs[0].path().clone(), Content::File { digest, size: 0, executable: false })])
+        let empty = Content::File { digest, size: 0, executable: false };
+        Ok(Made::Outputs(vec![(call.outputs[0].path().clone(), empty)]))
     }
 }
 

@@ -5,125 +5,189 @@
 
 use std::collections::BTreeMap;
 
-use prost::DecodeError;
-use prost_reflect::{DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, ServiceDescriptor};
+use prost::{DecodeError, Message as _};
 
-/// Compares two self-contained encoded `FileDescriptorSet`s (each holds all its imports) and says, in sentences for people, what
-/// of the old one the new one breaks. Empty: every old peer can talk to the new one.
+use crate::descriptor::{Enum, Features, Field, FileSet, Message, Service};
+
+/// Compares two encoded `FileDescriptorSet`s and says, in sentences for people, what of the old one the new one breaks.
+/// Empty: every old peer can talk to the new one.
 pub fn breaking(old: &[u8], new: &[u8]) -> Result<Vec<String>, DecodeError> {
-    let (old, new) = (pool(old)?, pool(new)?);
+    let (old, new) = (FileSet::decode(old)?, FileSet::decode(new)?);
+    let (old, new) = (Declared::of(&old), Declared::of(&new));
     let mut broken = Vec::new();
-    for message in old.all_messages().filter(|message| !message.is_map_entry() && own(message.full_name())) {
-        match new.get_message_by_name(message.full_name()) {
-            Some(after) => compare_messages(&message, &after, &mut broken),
-            None => broken.push(format!("message `{}` was removed", message.full_name())),
+    for (name, before) in old.messages.iter().filter(|(name, before)| !before.is_map_entry() && is_own(name)) {
+        match new.messages.get(name) {
+            Some(after) => compare_messages(name, (before, &old), (after, &new), &mut broken),
+            None => broken.push(format!("message `{name}` was removed")),
         }
     }
-    for before in old.all_enums().filter(|before| own(before.full_name())) {
-        match new.get_enum_by_name(before.full_name()) {
-            Some(after) => compare_enums(&before, &after, &mut broken),
-            None => broken.push(format!("enum `{}` was removed", before.full_name())),
+    for (name, before) in old.enums.iter().filter(|(name, _)| is_own(name)) {
+        match new.enums.get(name) {
+            Some(after) => compare_enums(name, before, after, &mut broken),
+            None => broken.push(format!("enum `{name}` was removed")),
         }
     }
-    for service in old.services() {
-        match new.get_service_by_name(service.full_name()) {
-            Some(after) => compare_services(&service, &after, &mut broken),
-            None => broken.push(format!("service `{}` was removed", service.full_name())),
+    for (name, before) in &old.services {
+        match new.services.get(name) {
+            Some(after) => compare_services(name, before, after, &mut broken),
+            None => broken.push(format!("service `{name}` was removed")),
         }
     }
     Ok(broken)
 }
 
-fn pool(set: &[u8]) -> Result<DescriptorPool, DecodeError> {
-    let mut pool = DescriptorPool::new();
-    // The pool's error is about a set that does not link; as bytes go, that is a set we cannot decode.
-    #[allow(deprecated)]
-    pool.decode_file_descriptor_set(set).map_err(|error| DecodeError::new(error.to_string()))?;
-    Ok(pool)
-}
-
 /// Whether a type is not one of the well-known ones, which are in a set only if something imports them.
-fn own(full_name: &str) -> bool {
+fn is_own(full_name: &str) -> bool {
     !full_name.starts_with("google.protobuf.")
 }
 
-fn compare_messages(old: &MessageDescriptor, new: &MessageDescriptor, broken: &mut Vec<String>) {
-    let after: BTreeMap<u32, FieldDescriptor> = new.fields().map(|field| (field.number(), field)).collect();
-    for field in old.fields() {
-        let (name, number) = (field.full_name(), field.number());
-        let Some(after) = after.get(&number) else {
-            if !new.reserved_ranges().any(|range| range.contains(&number)) {
+/// What a set declares, by full names.
+#[derive(Default)]
+struct Declared<'a> {
+    messages: BTreeMap<String, MessageIn<'a>>,
+    enums: BTreeMap<String, &'a Enum>,
+    services: BTreeMap<String, &'a Service>,
+}
+
+/// A message, and whether messages in it stand between a start and an end unless they say otherwise.
+struct MessageIn<'a> {
+    message: &'a Message,
+    delimited: bool,
+}
+
+impl MessageIn<'_> {
+    fn is_map_entry(&self) -> bool {
+        self.message.options.as_ref().is_some_and(|options| options.map_entry)
+    }
+}
+
+impl<'a> Declared<'a> {
+    fn of(set: &'a FileSet) -> Self {
+        let mut declared = Self::default();
+        for file in &set.files {
+            let features = file.options.as_ref().and_then(|options| options.features.as_ref());
+            let delimited = is_delimited(features, false);
+            file.messages.iter().for_each(|message| declared.add(&file.package, message, delimited));
+            declared.enums.extend(file.enums.iter().map(|each| (join(&file.package, &each.name), each)));
+            declared.services.extend(file.services.iter().map(|each| (join(&file.package, &each.name), each)));
+        }
+        declared
+    }
+
+    fn add(&mut self, scope: &str, message: &'a Message, delimited: bool) {
+        let name = join(scope, &message.name);
+        let features = message.options.as_ref().and_then(|options| options.features.as_ref());
+        let delimited = is_delimited(features, delimited);
+        message.messages.iter().for_each(|nested| self.add(&name, nested, delimited));
+        self.enums.extend(message.enums.iter().map(|each| (join(&name, &each.name), each)));
+        self.messages.insert(name, MessageIn { message, delimited });
+    }
+
+    /// The type of a field as it would be written.
+    fn shape(&self, field: &Field, delimited: bool) -> String {
+        let name = field.type_name.trim_start_matches('.');
+        let kind = match (field.kind, self.messages.get(name)) {
+            (MESSAGE, Some(entry)) if entry.is_map_entry() => {
+                let [key, value] = [1, 2].map(|number| {
+                    let field = entry.message.fields.iter().find(|field| field.number == number);
+                    field.map_or_else(String::new, |field| self.shape(field, false))
+                });
+                return format!("map<{key}, {value}>");
+            }
+            (GROUP, _) => format!("group {name}"),
+            (MESSAGE, _) => {
+                let features = field.options.as_ref().and_then(|options| options.features.as_ref());
+                format!("{}{name}", if is_delimited(features, delimited) { "group " } else { "" })
+            }
+            (ENUM, _) => name.to_owned(),
+            (scalar, _) => {
+                let index = usize::try_from(scalar).unwrap_or(0);
+                SCALARS.get(index).copied().unwrap_or("unknown").to_owned()
+            }
+        };
+        if field.label == REPEATED { format!("repeated {kind}") } else { kind }
+    }
+}
+
+const REPEATED: i32 = 3;
+const GROUP: i32 = 10;
+const MESSAGE: i32 = 11;
+const ENUM: i32 = 14;
+
+/// `google.protobuf.FieldDescriptorProto.Type`, by number.
+const SCALARS: [&str; 19] = [
+    "unknown", "double", "float", "int64", "uint64", "int32", "fixed64", "fixed32", "bool", "string", "group",
+    "message", "bytes", "uint32", "enum", "sfixed32", "sfixed64", "sint32", "sint64",
+];
+
+fn is_delimited(features: Option<&Features>, inherited: bool) -> bool {
+    features.and_then(|features| features.message_encoding).map_or(inherited, |encoding| encoding == 2)
+}
+
+fn join(scope: &str, name: &str) -> String {
+    if scope.is_empty() { name.to_owned() } else { format!("{scope}.{name}") }
+}
+
+type Side<'a> = (&'a MessageIn<'a>, &'a Declared<'a>);
+
+fn compare_messages(message: &str, old: Side<'_>, new: Side<'_>, broken: &mut Vec<String>) {
+    let ((before, old), (after, new)) = (old, new);
+    let reserved = &after.message.reserved;
+    let fields: BTreeMap<i32, &Field> = after.message.fields.iter().map(|field| (field.number, field)).collect();
+    for field in &before.message.fields {
+        let (name, number) = (join(message, &field.name), field.number);
+        let Some(now) = fields.get(&number) else {
+            if !reserved.iter().any(|range| (range.start..range.end).contains(&number)) {
                 broken.push(format!("field `{name}` = {number} was removed and its number is not reserved"));
             }
             continue;
         };
-        if after.name() != field.name() {
-            broken.push(format!(
-                "field number {number} of `{}` was `{}` and is now `{}`",
-                old.full_name(),
-                field.name(),
-                after.name()
-            ));
+        if now.name != field.name {
+            broken.push(format!("field number {number} of `{message}` was `{}` and is now `{}`", field.name, now.name));
         }
-        let (before, now) = (shape(&field), shape(after));
-        if before != now {
-            broken.push(format!("field `{name}` = {number} was `{before}` and is now `{now}`"));
+        let (was, is) = (old.shape(field, before.delimited), new.shape(now, after.delimited));
+        if was != is {
+            broken.push(format!("field `{name}` = {number} was `{was}` and is now `{is}`"));
         }
     }
 }
 
-/// The type of a field as it would be written.
-fn shape(field: &FieldDescriptor) -> String {
-    let kind = match field.kind() {
-        Kind::Message(message) if field.is_map() => {
-            return format!(
-                "map<{}, {}>",
-                shape(&message.map_entry_key_field()),
-                shape(&message.map_entry_value_field())
-            );
-        }
-        Kind::Message(message) => message.full_name().to_owned(),
-        Kind::Enum(kind) => kind.full_name().to_owned(),
-        scalar => format!("{scalar:?}").to_lowercase(),
-    };
-    if field.is_list() { format!("repeated {kind}") } else { kind }
-}
-
-fn compare_enums(old: &EnumDescriptor, new: &EnumDescriptor, broken: &mut Vec<String>) {
-    for value in old.values() {
-        let (name, number) = (value.full_name(), value.number());
-        match new.get_value(number) {
-            Some(after) if after.name() != value.name() && new.get_value_by_name(value.name()).is_none() => {
-                broken.push(format!(
-                    "enum value {number} of `{}` was `{}` and is now `{}`",
-                    old.full_name(),
-                    value.name(),
-                    after.name()
-                ));
-            }
+fn compare_enums(full_name: &str, old: &Enum, new: &Enum, broken: &mut Vec<String>) {
+    // A value is named beside its enum, not in it.
+    let scope = full_name.rsplit_once('.').map_or("", |(scope, _)| scope);
+    for value in &old.values {
+        let number = value.number;
+        let now = new.values.iter().find(|after| after.number == number);
+        let is_renamed = |name: &str| name != value.name && !new.values.iter().any(|after| after.name == value.name);
+        match now {
+            Some(after) if is_renamed(&after.name) => broken
+                .push(format!("enum value {number} of `{full_name}` was `{}` and is now `{}`", value.name, after.name)),
             Some(_) => {}
-            None if new.reserved_ranges().any(|range| range.contains(&number)) => {}
-            None => broken.push(format!("enum value `{name}` = {number} was removed and its number is not reserved")),
+            None if new.reserved.iter().any(|range| (range.start..=range.end).contains(&number)) => {}
+            None => {
+                let name = join(scope, &value.name);
+                broken.push(format!("enum value `{name}` = {number} was removed and its number is not reserved"));
+            }
         }
     }
 }
 
-fn compare_services(old: &ServiceDescriptor, new: &ServiceDescriptor, broken: &mut Vec<String>) {
-    for method in old.methods() {
-        let name = format!("/{}/{}", old.full_name(), method.name());
-        let Some(after) = new.methods().find(|after| after.name() == method.name()) else {
+fn compare_services(full_name: &str, old: &Service, new: &Service, broken: &mut Vec<String>) {
+    for method in &old.methods {
+        let name = format!("/{full_name}/{}", method.name);
+        let Some(after) = new.methods.iter().find(|after| after.name == method.name) else {
             broken.push(format!("method `{name}` was removed"));
             continue;
         };
         let directions = [
-            ("request", method.input(), after.input(), method.is_client_streaming(), after.is_client_streaming()),
-            ("response", method.output(), after.output(), method.is_server_streaming(), after.is_server_streaming()),
+            ("request", &method.input, &after.input, method.client_streaming, after.client_streaming),
+            ("response", &method.output, &after.output, method.server_streaming, after.server_streaming),
         ];
         for (what, before, now, was_stream, is_stream) in directions {
-            let show = |message: &MessageDescriptor, stream: bool| {
-                format!("{}{}", if stream { "stream " } else { "" }, message.full_name())
+            let show = |name: &str, stream: bool| {
+                format!("{}{}", if stream { "stream " } else { "" }, name.trim_start_matches('.'))
             };
-            let (before, now) = (show(&before, was_stream), show(&now, is_stream));
+            let (before, now) = (show(before, was_stream), show(now, is_stream));
             if before != now {
                 broken.push(format!("the {what} of `{name}` was `{before}` and is now `{now}`"));
             }

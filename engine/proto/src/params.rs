@@ -3,20 +3,23 @@
 use model::{Diagnostic, Diagnostics};
 use serde::Deserialize;
 
-use crate::compile::{DependencySet, SourceFile, compile};
+use crate::compile::Compilation;
+use crate::sets::DependencySet;
+use crate::source::Source;
 
-/// `{sources: [{path, import_path}], direct: [set], transitive: [set]}`.
+/// `{command: [argument], sources: [{path, import_path}], sets: [{path, label, direct}], well_known: path}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompileParams {
+    /// protoc and its arguments, but for the import paths of the sources.
+    pub command: Vec<String>,
     /// The `.proto` files of the target.
     pub sources: Vec<SourceParam>,
-    /// Descriptor sets of the direct dependencies.
+    /// Descriptor sets of all dependencies.
     #[serde(default)]
-    pub direct: Vec<SetParam>,
-    /// Descriptor sets of all dependencies; those of `direct` may be repeated.
-    #[serde(default)]
-    pub transitive: Vec<SetParam>,
+    pub sets: Vec<SetParam>,
+    /// The artifact's path of the set of the well-known types.
+    pub well_known: String,
 }
 
 /// One source.
@@ -29,55 +32,31 @@ pub struct SourceParam {
     pub import_path: String,
 }
 
-/// One descriptor set: its artifact's path, or that and the label of its target, which messages then name.
+/// The descriptor set of one dependency.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub enum SetParam {
+#[serde(deny_unknown_fields)]
+pub struct SetParam {
     /// The artifact's path.
-    Path(String),
-    /// The artifact's path and the label of the target that makes it.
-    Labelled {
-        /// The artifact's path.
-        path: String,
-        /// What a user would add to `deps`.
-        label: String,
-    },
+    pub path: String,
+    /// What a user would add to `deps`.
+    pub label: String,
+    /// Whether it is one of `deps`.
+    pub direct: bool,
 }
 
 impl CompileParams {
-    /// Reads the artifacts with `read` and compiles them.
-    pub fn run(&self, read: &dyn Fn(&str) -> Result<Vec<u8>, String>) -> Result<Vec<u8>, Diagnostics> {
-        let read = |path: &str| read(path).map_err(Diagnostic::error);
-        let sources: Result<Vec<SourceFile>, Diagnostic> = self
-            .sources
-            .iter()
-            .map(|source| {
-                let text = read(&source.path)?;
-                Ok(SourceFile { path: source.path.clone(), import_path: source.import_path.clone(), text })
-            })
-            .collect();
-        let sets = |params: &[SetParam]| -> Result<Vec<DependencySet>, Diagnostic> {
-            params
-                .iter()
-                .map(|set| Ok(DependencySet { name: set.name().to_owned(), bytes: read(set.path())? }))
-                .collect()
-        };
-        compile(&sources?, &sets(&self.direct)?, &sets(&self.transitive)?)
-    }
-}
-
-impl SetParam {
-    /// The artifact's path.
-    pub fn path(&self) -> &str {
-        match self {
-            Self::Path(path) | Self::Labelled { path, .. } => path,
+    /// Reads the artifacts with `read`, checks the imports, and says what to run.
+    pub fn prepare(self, read: &dyn Fn(&str) -> Result<Vec<u8>, String>) -> Result<Compilation, Diagnostics> {
+        let read = |path: &str| read(path).map_err(|error| Diagnostics(vec![Diagnostic::error(error)]));
+        let mut sources = Vec::with_capacity(self.sources.len());
+        for SourceParam { path, import_path } in self.sources {
+            let text = String::from_utf8_lossy(&read(&path)?).into_owned();
+            sources.push(Source { path, import_path, text });
         }
-    }
-
-    fn name(&self) -> &str {
-        match self {
-            Self::Path(path) => path,
-            Self::Labelled { label, .. } => label,
+        let mut sets = Vec::with_capacity(self.sets.len());
+        for SetParam { path, label, direct } in self.sets {
+            sets.push(DependencySet { bytes: read(&path)?, label, direct });
         }
+        Compilation::new(self.command, sources, &sets, &read(&self.well_known)?)
     }
 }

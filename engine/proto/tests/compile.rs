@@ -1,157 +1,111 @@
-//! Compiling sources against the descriptor sets of dependencies: results, strict imports, messages.
+//! What is checked and said around protoc: imports against the sets of dependencies, command lines, messages.
 
 use prost::Message;
-use prost_types::FileDescriptorSet;
-use proto::{CompileParams, DependencySet, SourceFile, compile};
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use proto::{Compilation, CompileParams};
+use serde_json::{Value, json};
 
-fn source(path: &str, text: &str) -> SourceFile {
-    SourceFile { path: format!("protos/{path}"), import_path: path.to_owned(), text: text.as_bytes().to_vec() }
+/// An encoded set of one file.
+fn set(name: &str, imports: &[&str], public: &[i32]) -> Vec<u8> {
+    let file = FileDescriptorProto {
+        name: Some(name.to_owned()),
+        dependency: imports.iter().map(|import| (*import).to_owned()).collect(),
+        public_dependency: public.to_vec(),
+        ..FileDescriptorProto::default()
+    };
+    FileDescriptorSet { file: vec![file] }.encode_to_vec()
 }
 
-fn set(name: &str, sources: &[SourceFile], direct: &[DependencySet]) -> DependencySet {
-    DependencySet { name: name.to_owned(), bytes: compile(sources, direct, direct).unwrap() }
+/// Prepares the compilation of `sources`, by import path, with the sets `//p:middle` (direct) and `//p:base`.
+fn prepare(sources: &[(&str, &str)], middle: &[u8]) -> Result<Compilation, String> {
+    let listed: Vec<Value> =
+        sources.iter().map(|(path, _)| json!({"path": format!("p/{path}"), "import_path": path})).collect();
+    let params: CompileParams = serde_json::from_value(json!({
+        "command": ["protoc", "--flag"],
+        "sources": listed,
+        "sets": [
+            {"path": "out/middle", "label": "//p:middle", "direct": true},
+            {"path": "out/base", "label": "//p:base", "direct": false},
+        ],
+        "well_known": "out/well_known",
+    }))
+    .unwrap();
+    let read = |path: &str| match path {
+        "out/middle" => Ok(middle.to_vec()),
+        "out/base" => Ok(set("base.proto", &[], &[])),
+        "out/well_known" => Ok(set("google/protobuf/any.proto", &[], &[])),
+        other => {
+            let source = sources.iter().find(|(path, _)| other == format!("p/{path}"));
+            source.map(|(_, text)| text.as_bytes().to_vec()).ok_or_else(|| format!("`{other}` is not an input"))
+        }
+    };
+    params.prepare(&read).map_err(|error| error.to_string())
 }
 
-fn base() -> DependencySet {
-    let text = "syntax = \"proto3\";\npackage base;\nmessage Id { string text = 1; }\n";
-    set("//protos:base", &[source("base.proto", text)], &[])
+fn middle() -> Vec<u8> {
+    set("middle.proto", &["base.proto"], &[])
 }
 
-fn middle() -> DependencySet {
-    let text = "syntax = \"proto3\";\npackage middle;\nimport \"base.proto\";\nmessage Thing { base.Id id = 1; }\n";
-    set("//protos:middle", &[source("middle.proto", text)], &[base()])
-}
-
-fn names(set: &[u8]) -> Vec<String> {
-    FileDescriptorSet::decode(set).unwrap().file.iter().map(|file| file.name().to_owned()).collect()
-}
-
-fn errors(sources: &[SourceFile], direct: &[DependencySet], transitive: &[DependencySet]) -> String {
-    compile(sources, direct, transitive).unwrap_err().to_string()
-}
-
-#[test]
-fn the_set_holds_the_sources_and_the_well_known_types_they_import() {
-    let text = r#"
-        syntax = "proto3";
-        package app;
-        import "google/protobuf/timestamp.proto";
-        import "middle.proto";
-        message Request { middle.Thing thing = 1; google.protobuf.Timestamp at = 2; int64 user_id = 3; }
-        service Service { rpc Do(Request) returns (Request); }
-    "#;
-    let encoded = compile(&[source("app.proto", text)], &[middle()], &[base(), middle()]).unwrap();
-    assert_eq!(names(&encoded), ["google/protobuf/timestamp.proto", "app.proto"]);
-    let set = FileDescriptorSet::decode(encoded.as_slice()).unwrap();
-    let app = &set.file[1];
-    assert!(app.source_code_info.is_none());
-    assert_eq!(app.message_type[0].field[2].json_name(), "userId");
-    assert_eq!(app.message_type[0].field[0].type_name(), ".middle.Thing");
-}
-
-#[test]
-fn a_comment_changes_nothing() {
-    let text = "syntax = \"proto3\";\nmessage A { int32 x = 1; }\n";
-    let commented = "// What A is.\nsyntax = \"proto3\";\n\nmessage A {\n  // The x.\n  int32 x = 1;\n}\n";
-    let bytes = |text: &str| compile(&[source("a.proto", text)], &[], &[]).unwrap();
-    assert_eq!(bytes(text), bytes(commented));
+fn errors(sources: &[(&str, &str)]) -> String {
+    prepare(sources, &middle()).unwrap_err()
 }
 
 #[test]
-fn custom_options_survive_a_dependency() {
-    let options = r#"
-        syntax = "proto3";
-        package opt;
-        import "google/protobuf/descriptor.proto";
-        extend google.protobuf.MethodOptions { string route = 50001; }
-    "#;
-    let options = set("//protos:opt", &[source("opt.proto", options)], &[]);
-    let text = r#"
-        syntax = "proto3";
-        import "opt.proto";
-        message M {}
-        service S { rpc Get(M) returns (M) { option (opt.route) = "/the/route"; } }
-    "#;
-    let encoded = compile(&[source("s.proto", text)], &[options], &[]).unwrap();
-    assert!(encoded.windows(10).any(|window| window == b"/the/route"));
+fn own_sources_direct_dependencies_and_well_known_types_are_imported() {
+    let text = "import \"google/protobuf/any.proto\"; import \"middle.proto\"; import \"b.proto\";";
+    let compilation = prepare(&[("a.proto", text), ("b.proto", "")], &middle()).unwrap();
+    assert_eq!(compilation.command(), ["protoc", "--flag", "a.proto", "b.proto"]);
+    assert_eq!(compilation.each(), [["protoc", "--flag", "b.proto"]]);
 }
 
 #[test]
-fn sources_of_one_target_import_each_other_in_any_order() {
-    let a = source("a.proto", "syntax = \"proto3\"; import \"b.proto\"; message A { B b = 1; }");
-    let b = source("b.proto", "syntax = \"proto3\"; message B {}");
-    assert_eq!(names(&compile(&[a, b], &[], &[]).unwrap()), ["b.proto", "a.proto"]);
-}
-
-#[test]
-fn a_file_of_a_transitive_dependency_must_be_named() {
-    let text = "syntax = \"proto3\";\nimport \"base.proto\";\nmessage A { base.Id id = 1; }\n";
-    let message = errors(&[source("a.proto", text)], &[middle()], &[base(), middle()]);
+fn a_file_of_an_indirect_dependency_must_be_named() {
     assert_eq!(
-        message,
-        "protos/a.proto:2:1: error: `base.proto` is imported but no direct dependency has it\n    \
-         import \"base.proto\";\n    ^^^^^^^^^^^^^^^^^^^^\n  hint: add `//protos:base`, which has it, to `deps`"
+        errors(&[("a.proto", "syntax = \"proto3\";\nimport \"base.proto\";\n")]),
+        "p/a.proto:2:1: error: `base.proto` is imported but no direct dependency has it\n    \
+         import \"base.proto\";\n    ^^^^^^^^^^^^^^^^^^^^\n  hint: add `//p:base`, which has it, to `deps`"
     );
 }
 
 #[test]
+fn what_a_dependency_imports_publicly_needs_not_be_named() {
+    let public = set("middle.proto", &["base.proto"], &[0]);
+    assert!(prepare(&[("a.proto", "import \"base.proto\";")], &public).is_ok());
+}
+
+#[test]
 fn an_unknown_import_names_the_nearest() {
-    let text = "syntax = \"proto3\";\nimport \"midle.proto\";\n";
-    let message = errors(&[source("a.proto", text)], &[middle()], &[]);
-    assert!(message.starts_with("protos/a.proto:2:1: error: no source and no dependency has the imported file"));
+    let message = errors(&[("a.proto", "syntax = \"proto3\";\n  import public \"midle.proto\";\n"), ("b.proto", "")]);
+    assert!(message.starts_with("p/a.proto:2:3: error: no source and no dependency has the imported file"));
     assert!(message.contains("hint: did you mean `middle.proto`"), "{message}");
     assert!(message.contains("to `deps`"), "{message}");
 }
 
 #[test]
-fn errors_of_several_files_come_together_with_their_places() {
-    let a = source("a.proto", "syntax = \"proto3\";\nmessage A {\n  int32 x 1;\n}\n");
-    let b = source("b.proto", "syntax = \"proto3\";\nmesage B {}\n");
-    let message = errors(&[a, b], &[], &[]);
-    assert!(message.contains("protos/a.proto:3:11: error: expected"), "{message}");
-    assert!(message.contains("protos/b.proto:2:1: error: expected"), "{message}");
+fn one_import_path_is_one_file() {
+    let conflict = prepare(&[("a.proto", "")], &set("base.proto", &[], &[])).unwrap_err();
+    assert!(conflict.contains("`//p:middle` and `//p:base` both have a file with the import path `base.proto`"));
+    let taken = errors(&[("base.proto", "")]);
+    assert!(taken.contains("`p/base.proto` has the import path `base.proto`, which a file of `//p:base` has too"));
+    let twice = errors(&[("a.proto", ""), ("a.proto", "")]);
+    assert!(twice.contains("`p/a.proto` and `p/a.proto` have the same import path `a.proto`"));
+    assert!(errors(&[("a=b.proto", "")]).contains("protoc takes no import path with `=`"));
+    // One's own version of a well-known type is nobody else's.
+    assert!(prepare(&[("google/protobuf/any.proto", "")], &middle()).is_ok());
 }
 
 #[test]
-fn an_unknown_type_has_a_place() {
-    let text = "syntax = \"proto3\";\npackage p;\nmessage A {\n  Thimg x = 1;\n}\nmessage Thing {}\n";
-    let message = errors(&[source("a.proto", text)], &[], &[]);
-    assert!(message.starts_with("protos/a.proto:4:3: error: name 'Thimg' is not defined"), "{message}");
-    assert!(message.contains("      Thimg x = 1;\n      ^^^^^"), "{message}");
+fn errors_of_all_sources_come_together_and_messages_show_their_line() {
+    let message = errors(&[("a.proto", "import \"x.proto\";"), ("b.proto", "import \"y.proto\";")]);
+    assert!(message.contains("p/a.proto:1:1: error") && message.contains("p/b.proto:1:1: error"), "{message}");
+    let compilation = prepare(&[("a.proto", "message A {\n  int32 x 1;\n}\n")], &middle()).unwrap();
+    assert_eq!(
+        compilation.explain("p/a.proto:2:11: Missing field number.\n"),
+        "p/a.proto:2:11: error: Missing field number\n      int32 x 1;\n              ^\n"
+    );
 }
 
 #[test]
-fn a_number_given_twice_names_both_places() {
-    let text = "syntax = \"proto3\";\nmessage A {\n  int32 x = 1;\n  int32 y = 1;\n}\n";
-    let message = errors(&[source("a.proto", text)], &[], &[]);
-    assert!(message.starts_with("protos/a.proto:4:13: error:"), "{message}");
-    assert!(message.contains("note: protos/a.proto:3:13:"), "{message}");
-}
-
-#[test]
-fn a_cycle_is_named() {
-    let a = source("a.proto", "syntax = \"proto3\"; import \"b.proto\";");
-    let b = source("b.proto", "syntax = \"proto3\"; import \"a.proto\";");
-    let message = errors(&[a, b], &[], &[]);
-    assert!(message.contains("import cycle detected: a.proto -> b.proto -> a.proto"), "{message}");
-}
-
-#[test]
-fn parameters_of_the_action_are_read_through_the_caller() {
-    let params: CompileParams = serde_json::from_value(serde_json::json!({
-        "sources": [{"path": "protos/a.proto", "import_path": "a.proto"}],
-        "direct": [{"path": "out/middle.descriptors", "label": "//protos:middle"}],
-        "transitive": ["out/base.descriptors"],
-    }))
-    .unwrap();
-    let read = |path: &str| match path {
-        "protos/a.proto" => {
-            Ok(b"syntax = \"proto3\"; import \"middle.proto\"; message A { middle.Thing t = 1; }".to_vec())
-        }
-        "out/middle.descriptors" => Ok(middle().bytes),
-        "out/base.descriptors" => Ok(base().bytes),
-        other => Err(format!("`{other}` is not an input")),
-    };
-    assert_eq!(names(&params.run(&read).unwrap()), ["a.proto"]);
-    assert_eq!(params.run(&|_| Err("gone".into())).unwrap_err().to_string(), "error: gone");
+fn what_cannot_be_read_is_said() {
+    assert!(prepare(&[("a.proto", "")], b"\xff").unwrap_err().contains("`//p:middle` gives no descriptor set"));
 }

@@ -4,13 +4,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, Uri};
+use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use sandbox::Handle;
 
+use self::wire::health_check_response::ServingStatus;
+use self::wire::{HealthCheckRequest, HealthCheckResponse};
 use super::network::connect;
 use crate::bundle::{Ports, Probe};
+
+/// The messages of `proto/health.proto`.
+mod wire {
+    include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
+}
 
 /// How long one check may take.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -75,27 +83,21 @@ async fn grpc(stream: TcpStream, service: &str) -> Result<(), String> {
     }
 }
 
-/// HealthCheckRequest { string service = 1 } in a gRPC frame.
+/// The request in a frame of gRPC: a byte that says that it is not compressed, the length in four, the message.
 fn health_request(service: &str) -> Bytes {
-    let mut message = Vec::new();
-    if !service.is_empty() {
-        message.push(0x0a);
-        varint(service.len(), &mut message);
-        message.extend(service.as_bytes());
-    }
+    let message = HealthCheckRequest { service: service.to_owned() }.encode_to_vec();
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
     [&[0][..], &length, &message].concat().into()
 }
 
-fn varint(mut number: usize, to: &mut Vec<u8>) {
-    while number >= 0x80 {
-        to.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    to.push(number as u8);
+/// The status in such a frame; `None` if it is none.
+fn serving_status(frame: &[u8]) -> Option<ServingStatus> {
+    let (&[compressed, a, b, c, d], message) = frame.split_first_chunk::<5>()?;
+    let is_whole = u32::from_be_bytes([a, b, c, d]) as usize == message.len();
+    let response = HealthCheckResponse::decode(message).ok().filter(|_| compressed == 0 && is_whole)?;
+    Some(response.status())
 }
 
-/// HealthCheckResponse { ServingStatus status = 1 }, of which 1 is SERVING.
 async fn health_answer(response: http::Response<h2::RecvStream>) -> Result<(), String> {
     let (head, mut body) = response.into_parts();
     if head.status != StatusCode::OK {
@@ -110,9 +112,10 @@ async fn health_answer(response: http::Response<h2::RecvStream>) -> Result<(), S
     }
     let trailers = body.trailers().await.map_err(|error| format!("gRPC health: {error}"))?.unwrap_or_default();
     let status = trailers.get("grpc-status").or(head.headers.get("grpc-status"));
-    match (status.map(http::HeaderValue::as_bytes), bytes.as_slice()) {
-        (Some(b"0"), [0, 0, 0, 0, 2, 0x08, 1]) => Ok(()),
-        (Some(b"0"), _) => Err("gRPC health: not serving yet".to_owned()),
+    match (status.map(http::HeaderValue::as_bytes), serving_status(&bytes)) {
+        (Some(b"0"), Some(ServingStatus::Serving)) => Ok(()),
+        (Some(b"0"), Some(_)) => Err("gRPC health: not serving yet".to_owned()),
+        (Some(b"0"), None) => Err("gRPC health: the answer is no HealthCheckResponse".to_owned()),
         (Some(b"12"), _) => Err("gRPC health: the server has no health service (grpc.health.v1.Health)".to_owned()),
         (Some(b"5"), _) => Err("gRPC health: the server does not know the service that the probe names".to_owned()),
         (code, _) => Err(format!("gRPC health: status {}", String::from_utf8_lossy(code.unwrap_or(b"missing")))),
@@ -131,5 +134,28 @@ async fn get(mut stream: TcpStream, name: &str, path: &str) -> Result<(), String
         Some(200..400) => Ok(()),
         Some(code) => Err(format!("GET {path}: status {code}")),
         None => Err(format!("GET {path}: the answer is not HTTP")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_question_is_a_frame_of_the_message() {
+        assert_eq!(&health_request("")[..], [0, 0, 0, 0, 0]);
+        assert_eq!(&health_request("a.B")[..], [&[0, 0, 0, 0, 5, 0x0a, 3][..], b"a.B"].concat());
+    }
+
+    #[test]
+    fn the_answer_is_read_whatever_else_it_holds() {
+        assert_eq!(serving_status(&[0, 0, 0, 0, 2, 8, 1]), Some(ServingStatus::Serving));
+        assert_eq!(serving_status(&[0, 0, 0, 0, 2, 8, 2]), Some(ServingStatus::NotServing));
+        assert_eq!(serving_status(&[0, 0, 0, 0, 0]), Some(ServingStatus::Unknown));
+        // A field that a later protocol adds, and a number written longer than it must be.
+        assert_eq!(serving_status(&[0, 0, 0, 0, 5, 0x10, 7, 8, 0x81, 0]), Some(ServingStatus::Serving));
+        for wrong in [&[0, 0, 0, 0][..], &[1, 0, 0, 0, 2, 8, 1], &[0, 0, 0, 0, 3, 8, 1], &[0, 0, 0, 0, 1, 8]] {
+            assert_eq!(serving_status(wrong), None, "{wrong:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use execution::{Builtin, BuiltinCall};
+use execution::{Builtin, BuiltinCall, Made};
 
 use super::{Outputs, bytes, chain, output};
 
@@ -20,6 +20,6 @@ impl Builtin for Bundle {
             inputs.insert(path.to_string(), bytes(call, path.as_str())?);
         }
         let bundle = deploy::bundle(call.params, &inputs).map_err(|error| chain(&error))?;
-        Ok(vec![output(call, 0, &bundle)?])
+        Ok(Made::Outputs(vec![output(call, 0, &bundle)?]))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use execution::{Builtin, BuiltinCall, Content};
+use execution::{Builtin, BuiltinCall, Content, Made};
 use fetch::{Endpoints, Fetched};
 
 use super::{Outputs, path};
@@ -23,7 +23,7 @@ impl Builtin for Fetch {
             Fetched::File { digest, size } => Content::File { digest, size, executable: false },
             Fetched::Tree(digest) => Content::Tree(digest),
         };
-        Ok(vec![(path(call, 0)?, content)])
+        Ok(Made::Outputs(vec![(path(call, 0)?, content)]))
     }
 
     fn waits(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use execution::{Builtin, BuiltinCall, Content};
+use execution::{Builtin, BuiltinCall, Content, Made};
 use model::Reporter;
 use oci::{ImageParams, Inputs, LayerContent, LayerParams, PullParams, PullRequest, Registry};
 
@@ -30,7 +30,7 @@ impl Builtin for Layer {
         let layer = params.run(&*inputs(call), call.store).map_err(|error| chain(&error))?;
         let descriptor = serde_json::to_vec(&layer.descriptor).map_err(|error| chain(&error))?;
         let blob = Content::File { digest: layer.blob, size: layer.descriptor.size, executable: false };
-        Ok(vec![(path(call, 0)?, blob), output(call, 1, &descriptor)?])
+        Ok(Made::Outputs(vec![(path(call, 0)?, blob), output(call, 1, &descriptor)?]))
     }
 }
 
@@ -79,7 +79,8 @@ fn explain(error: &oci::OciError) -> String {
 }
 
 fn image_outputs(call: &BuiltinCall<'_>, image: &oci::Image) -> Outputs {
-    Ok(vec![(path(call, 0)?, Content::Tree(image.content)), output(call, 1, image.digest.to_string().as_bytes())?])
+    let digest = output(call, 1, image.digest.to_string().as_bytes())?;
+    Ok(Made::Outputs(vec![(path(call, 0)?, Content::Tree(image.content)), digest]))
 }
 
 fn inputs<'a>(call: &'a BuiltinCall<'_>) -> Box<Inputs<'a>> {
