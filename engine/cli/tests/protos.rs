@@ -31,10 +31,11 @@ fn what_protoc_takes_is_taken_and_what_it_refuses_is_refused() {
         folder.write(&format!("{name}/BUILD.star"), "proto_library(name = \"p\", srcs = [\"a.proto\"])\n");
         folder.write(&format!("{name}/a.proto"), text);
     }
-    folder.build(&["build", "-k", "//..."]).expect(1);
+    let run = folder.build(&["build", "-k", "//..."]).expect(1);
+    let failed = run.actions("Failed");
     for (name, taken, _) in FORMS {
-        let made = folder.path().join(format!("build-out/{name}/p.descriptors.pb")).exists();
-        assert_eq!(made, *taken, "{name}");
+        let refused = failed.contains(&(format!("//{name}:p"), "ProtoDescriptors".to_owned()));
+        assert_eq!(refused, !taken, "{name}: {}", run.stderr);
     }
 }
 
@@ -189,4 +190,79 @@ fn more_sources_than_a_command_line_holds() {
         folder.write(&format!("{long}{index}/x.proto"), &format!("syntax = \"proto3\"; message M{index} {{}}"));
     }
     folder.build(&["build", ":p"]).expect(0);
+}
+
+/// A message in three files, as Go and Python get them.
+const LANGUAGES: &str = r#"
+package(default_visibility = ["//visibility:public"])
+proto_library(name = "c", srcs = ["c.proto"])
+proto_library(name = "b", srcs = ["b.proto"], deps = [":c"])
+proto_library(name = "a", srcs = ["a.proto"], deps = [":b"])
+go_proto_library(name = "c_go", protos = [":c"], importpath = "t/c")
+go_proto_library(name = "b_go", protos = [":b"], importpath = "t/b", deps = [":c_go"])
+go_proto_library(
+    name = "a_go",
+    comments = True,
+    importpath = "t/a",
+    opts = ["name=module=x"],
+    plugins = [":protoc-gen-name"],
+    protos = [":a"],
+    deps = [":b_go"],
+)
+go_binary(name = "protoc-gen-name", srcs = ["plugin.go"], deps = ["@go//google.golang.org/protobuf/compiler/protogen"])
+go_binary(name = "main", srcs = ["main.go"], deps = [":a_go", ":c_go"])
+py_proto_library(name = "c_py", protos = [":c"])
+py_proto_library(name = "b_py", protos = [":b"], deps = [":c_py"])
+py_proto_library(name = "a_py", protos = [":a"], deps = [":b_py"])
+py_binary(name = "app", srcs = ["app.py"], deps = [":a_py"])
+"#;
+
+const PLUGIN: &str = r#"
+package main
+
+import "google.golang.org/protobuf/compiler/protogen"
+
+func main() {
+	protogen.Options{}.Run(func(plugin *protogen.Plugin) error {
+		for _, file := range plugin.Files {
+			if file.Generate {
+				made := plugin.NewGeneratedFile(file.GeneratedFilenamePrefix+"_name.pb.go", file.GoImportPath)
+				comment := file.Messages[0].Comments.Leading.String()
+				made.P("package ", file.GoPackageName)
+				made.P("const Said = ", "`"+comment+"`")
+			}
+		}
+		return nil
+	})
+}
+"#;
+
+#[test]
+fn code_is_found_at_importpath_with_what_its_protos_import_publicly() {
+    let folder = Folder::sample();
+    folder.write("p/BUILD.star", &LANGUAGES.replace("    opts = [\"name=module=x\"],\n", ""));
+    folder.write("p/plugin.go", PLUGIN);
+    folder.write("p/c.proto", "edition = \"2023\"; package t; message C { int32 x = 1; }");
+    folder.write("p/b.proto", "syntax = \"proto3\"; package t; import public \"p/c.proto\"; message B { C c = 1; }");
+    folder.write(
+        "p/a.proto",
+        "syntax = \"proto3\"; package t; option go_package = \"else/where;apb\"; import \"p/b.proto\";\n\
+         import \"google/protobuf/api.proto\"; import \"google/protobuf/descriptor.proto\";\n\
+         // What A says.\nmessage A { C c = 1; B b = 2; google.protobuf.Api api = 3; google.protobuf.FileOptions o = 4; }",
+    );
+    let main = "package main\nimport (\n\t\"fmt\"\n\tapb \"t/a\"\n\t\"t/c\"\n)\n\
+        func main() { a := apb.A{C: &c.C{X: new(int32)}}; fmt.Println(a.C.GetX(), apb.Said) }\n";
+    folder.write("p/main.go", main);
+    folder.write("p/app.py", "from p import a_pb2, b_pb2\nprint(a_pb2.A(b=b_pb2.B(c=b_pb2.C(x=7))).b.c.x)\n");
+    assert_eq!(folder.build(&["run", "//p:main"]).expect(0).stdout, "0 // What A says.\n\n");
+    assert_eq!(folder.build(&["run", "//p:app"]).expect(0).stdout, "7\n");
+    // The comment is in the code of A, and nowhere else.
+    folder.replace("p/a.proto", "What A says", "What A said");
+    assert_eq!(folder.build(&["run", "//p:main"]).expect(0).stdout, "0 // What A said.\n\n");
+    assert_eq!(folder.build(&["build", "//p:app"]).expect(0).count("Ran"), 0);
+
+    folder.write("p/BUILD.star", LANGUAGES);
+    folder.build(&["build", "//p:a_go"]).expect(1).says(&["unknown parameter \"module\""]);
+    folder.write("p/BUILD.star", &LANGUAGES.replace("name=module", "nam=module"));
+    folder.build(&["build", "//p:a_go"]).expect(1).says(&["`nam=module=x` does not begin with one of `go=`, `name=`"]);
 }

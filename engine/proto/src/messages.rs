@@ -37,10 +37,11 @@ fn parse(line: &str, sources: &BTreeMap<&str, &Source>) -> Option<Diagnostic> {
         line.match_indices(':').find_map(|(at, _)| Some((*sources.get(&line[..at])?, &line[at + 1..])))?;
     let mut parts = rest.splitn(3, ':');
     let mut number = || parts.next().and_then(|part| part.parse::<usize>().ok());
-    let (Some(row), Some(column)) = (number(), number()) else {
-        return Some(source.place(Diagnostic::error(without_stop(rest.trim())), source.of_protoc(1, 1), 0));
+    // Of a file as a whole it is said without a place.
+    let (row, column, message) = match (number(), number()) {
+        (Some(row), Some(column)) => (row, column, parts.next()?.trim_start()),
+        _ => (1, 1, rest.trim()),
     };
-    let message = parts.next()?.trim_start();
     let (severity, message) = match message.strip_prefix("warning: ") {
         Some(message) => (Severity::Warning, message),
         None => (Severity::Error, message),
@@ -80,10 +81,10 @@ mod tests {
         let sources = sources("import \"b.proto\";\n");
         let log = "p/a.proto:1:1: warning: Import b.proto is unused.\nx.proto: File not found.\n\
             p/a.proto:1:1: Import \"a.proto\" was not found or had errors.\n\
-            p/a.proto: File is strange. So it is.\np/a.proto:9:9: Expected \";\".\n";
+            p/a.proto: warning: File is strange. So it is.\np/a.proto:9:9: Expected \";\".\n";
         let expected = "p/a.proto:1:1: warning: Import b.proto is unused\n    import \"b.proto\";\n    ^^^^^^\n\
             x.proto: File not found.\n\
-            p/a.proto:1:1: error: File is strange. So it is.\n    import \"b.proto\";\n    ^^^^^^\n\
+            p/a.proto:1:1: warning: File is strange. So it is.\n    import \"b.proto\";\n    ^^^^^^\n\
             p/a.proto:9:1: error: Expected \";\"\n    \n    ^\n";
         assert_eq!(explain(log, &sources), expected);
     }
