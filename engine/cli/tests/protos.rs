@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use support::Folder;
 
 /// Small files, and whether protoc takes them.
@@ -69,13 +71,14 @@ message Base {
   extensions 100 to 199 [declaration = { number: 100, full_name: ".t.extra", type: ".t.Base.Group" }];
   optional group Group = 1 { optional int32 fooBar = 1 [json_name = "x"]; }
   oneof choice { bytes data = 2 [default = "\001\xff\"?"]; float f = 3 [default = nan, (limit) = -inf]; }
-  reserved 7, 9 to max;
+  reserved 7, 9 to 20;
   reserved "old";
   enum Kind { option allow_alias = true; ONE = 1; EINS = 1; reserved -5 to -1; }
   optional Kind kind = 4 [default = EINS, deprecated = true];
   optional google.protobuf.Timestamp at = 5;
 }
 extend Base { optional Base.Group extra = 100; }
+message Salted {}
 == service.proto
 edition = "2024";
 package t;
@@ -107,9 +110,15 @@ fn descriptors_are_those_of_protoc_to_the_byte() {
     }
 }
 
+/// The text with a name of its own, for tests that ask what ran: the store is shared, and keeps what runs before made.
+fn salted(text: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+    text.replace("Salted", &format!("Salted{}", now.as_nanos()))
+}
+
 #[test]
 fn a_comment_makes_no_user_again_and_a_field_does() {
-    let folder = Folder::of(FEATURES);
+    let folder = Folder::of(&salted(FEATURES));
     folder.build(&["build", ":service"]).expect(0);
     folder.replace("types.proto", "message Base {", "// What everything is based on.\nmessage Base {  // So it is.\n");
     assert_eq!(folder.build(&["build", ":service"]).expect(0).count("Ran"), 1);
@@ -119,7 +128,7 @@ fn a_comment_makes_no_user_again_and_a_field_does() {
 
 #[test]
 fn mistakes_of_all_sources_are_shown_with_their_lines() {
-    let folder = Folder::of(
+    let folder = Folder::of(&salted(
         r#"
 == BUILD.star
 proto_library(name = "p", srcs = ["a.proto", "b.proto", "c.proto"])
@@ -140,16 +149,16 @@ import "c.proto";
 == d.proto
 syntax = "proto3";
 import "e.proto";
+message Salted {}
 == e.proto
 syntax = "proto3";
 "#,
-    );
-    let wrong = folder.build(&["build", ":p"]).expect(1);
-    wrong.says(&[
+    ));
+    let wrong = folder.build(&["build", ":p"]).expect(1).says(&[
         "a.proto:3:2: error: \"Thimg\" is not defined\n     Thimg x = 1;\n     ^^^^^\n",
         "a.proto:4:13: error: Field number 1 has already been used in \"A\" by field \"x\"",
         "b.proto:2:1: error: Expected top-level statement",
-        "c.proto: File recursively imports itself",
+        "c.proto:3:1: error: File recursively imports itself",
     ]);
     assert_eq!(wrong.stderr.matches("Thimg\" is not defined").count(), 1, "{}", wrong.stderr);
     folder.build(&["build", ":unused"]).expect(0).says(&["d.proto:2:1: warning: Import e.proto is unused"]);
@@ -259,10 +268,11 @@ fn code_is_found_at_importpath_with_what_its_protos_import_publicly() {
     // The comment is in the code of A, and nowhere else.
     folder.replace("p/a.proto", "What A says", "What A said");
     assert_eq!(folder.build(&["run", "//p:main"]).expect(0).stdout, "0 // What A said.\n\n");
-    assert_eq!(folder.build(&["build", "//p:app"]).expect(0).count("Ran"), 0);
+    let ran = folder.build(&["build", "//p:app"]).expect(0).actions("Ran");
+    assert!(!ran.iter().any(|(_, mnemonic)| mnemonic == "PyProto"), "{ran:?}");
 
     folder.write("p/BUILD.star", LANGUAGES);
-    folder.build(&["build", "//p:a_go"]).expect(1).says(&["unknown parameter \"module\""]);
+    folder.build(&["build", "//p:a_go"]).expect(1).says(&["protoc-gen-name: cannot use module="]);
     folder.write("p/BUILD.star", &LANGUAGES.replace("name=module", "nam=module"));
     folder.build(&["build", "//p:a_go"]).expect(1).says(&["`nam=module=x` does not begin with one of `go=`, `name=`"]);
 }
