@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Action, Artifact, RelPath, Tree, TreeEntry};
+use model::{Absolute, Action, Artifact, RelPath, Tree, TreeEntry};
 use store::{Store, StoreError};
 
 use crate::content::Content;
@@ -40,6 +40,6 @@ pub(crate) fn tree(
         };
         added.map_err(|error| fail(format!("{error}, while placing {}", artifact.path())))?;
     }
-    tree.check().map_err(|error| fail(error.to_string()))?;
+    tree.check().and_then(|()| tree.check_links(Absolute::Machine)).map_err(|error| fail(error.to_string()))?;
     store.put_tree(&tree).map(Content::Tree).map_err(|error| Stop::failure(Failure::engine(action, &error)))
 }

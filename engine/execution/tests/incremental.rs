@@ -303,13 +303,68 @@ fn trees_and_links_are_collected_without_leaving_the_folder() {
         let words = format!("link out/cfg/p/dir/sub/l {target}");
         let (outcome, _) = fixture.build(&[spawn(&words, &[], &["out/cfg/p/dir"])], &["out/cfg/p/dir"]);
         let expected = format!(
-            "the output out/cfg/p/dir cannot be taken: its sub/l is a symbolic link to {target}, outside of it; copy the \
-             file instead"
+            "the output out/cfg/p/dir cannot be taken: `sub/l` is a symbolic link to {target}, which leads out of the tree \
+             it is in; copy the file instead"
         );
         assert_eq!(outcome.failures[0].message, expected);
     }
     let inside = [spawn("link out/cfg/p/dir/sub/l ../x", &[], &["out/cfg/p/dir"])];
     assert!(fixture.build(&inside, &["out/cfg/p/dir"]).0.failures.is_empty());
+}
+
+#[test]
+fn outputs_may_be_links_to_one_another() {
+    let fixture = with_sources();
+    let p = "out/cfg/p";
+    for (words, outputs, texts) in [
+        ("write P/a x ; link P/b a", "a b", "x x"),
+        ("write P/b x ; link P/a b", "a b", "x x"),
+        ("write P/a x ; join P/b P/a", "a b", "x x"),
+        ("link P/a b ; link P/b c ; write P/c x", "a b c", "x x x"),
+        ("write P/d/a x ; link P/e d", "d/a e/a", "x x"),
+        ("write P/one.dir/sub/a x ; link P/two.dir one.dir", "one.dir two.dir", "sub/a sub/a"),
+        ("write P/one.dir/sub/a x ; link P/two.dir one.dir/sub", "one.dir two.dir", "sub/a a"),
+        ("write P/z.dir/sub/a x ; link P/b.dir z.dir/sub ; link P/a z.dir/sub/a", "a b.dir z.dir", "x a sub/a"),
+        // `..` counts from where a link leads.
+        ("write P/d/e/f x ; link P/up d/e ; link P/a up/../e/f", "a", "x"),
+    ] {
+        let outputs: Vec<String> = outputs.split(' ').map(|name| format!("{p}/{name}")).collect();
+        let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
+        let words = words.replace('P', p);
+        let (outcome, _) = fixture.build(&[spawn(&words, &[], &outputs)], &outputs);
+        assert!(outcome.failures.is_empty(), "{words}: {:?}", outcome.failures);
+        let taken: Vec<String> = outputs.iter().map(|path| fixture.text(&outcome, path)).collect();
+        assert_eq!(taken.join(" "), texts, "{words}");
+    }
+}
+
+#[test]
+fn links_that_lead_out_by_way_of_others_are_refused_also_in_what_is_composed() {
+    let fixture = with_sources();
+    let words = "write out/cfg/p/dir/a/b/x text ; link out/cfg/p/dir/a/b/up ../.. ; link out/cfg/p/dir/l a/b/up/../etc";
+    let (outcome, _) = fixture.build(&[spawn(words, &[], &["out/cfg/p/dir"])], &["out/cfg/p/dir"]);
+    assert!(outcome.failures[0].message.contains("`l` is a symbolic link to a/b/up/../etc, which leads out"));
+
+    let place = |name: &str| (String::new(), artifact(name));
+    let entries = vec![place("out/cfg/p/one.dir"), place("out/cfg/p/two.dir")];
+    let actions = [
+        spawn("link out/cfg/p/one.dir/a/b/c up/../x", &[], &["out/cfg/p/one.dir"]),
+        spawn("link out/cfg/p/two.dir/a/b/up ../..", &[], &["out/cfg/p/two.dir"]),
+        action(ActionKind::Tree { entries }, &[], &["out/cfg/p/both.dir"]),
+    ];
+    let (outcome, counts) = fixture.build(&actions, &["out/cfg/p/both.dir"]);
+    assert_eq!(counts, "ran 2 cached 0 failed 1 skipped 0");
+    assert!(outcome.failures[0].message.contains("which leads out"), "{}", outcome.failures[0].message);
+}
+
+#[test]
+fn a_link_to_nothing_says_so() {
+    let fixture = with_sources();
+    for target in ["nowhere", "../p/nowhere", "l", "x/y"] {
+        let actions = [spawn(&format!("write out/cfg/p/x text ; link out/cfg/p/l {target}"), &[], &["out/cfg/p/l"])];
+        let message = &fixture.build(&actions, &["out/cfg/p/l"]).0.failures[0].message;
+        assert!(message.contains("symbolic link"), "{message}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 use archive::TarError;
-use model::{RelPath, Tree, TreeEntry, TreeError};
+use model::{Absolute, RelPath, Tree, TreeEntry, TreeError};
 use store::{Store, StoreError};
 
 /// Why an archive was refused.
@@ -251,45 +251,13 @@ impl<'a> Unpacker<'a> {
 /// Checks that no file is used as a folder, and that no link leads out of the tree by way of another one.
 pub(crate) fn check(tree: &Tree) -> Result<(), ArchiveError> {
     tree.check()?;
-    let links = tree.entries.iter().filter_map(|(path, entry)| match entry {
-        TreeEntry::Symlink { target } => Some((path, target)),
-        _ => None,
-    });
-    for (path, target) in links {
-        if leads_out(tree, path) {
+    match tree.check_links(Absolute::Machine) {
+        Err(TreeError::LeadsOut { path, target }) => {
             let reason = format!("it links to `{target}`, by way of another link");
-            return Err(ArchiveError::Outside { path: path.to_string(), reason });
+            Err(ArchiveError::Outside { path: path.to_string(), reason })
         }
+        checked => Ok(checked?),
     }
-    Ok(())
-}
-
-/// More links than these in a row are a circle, as for the kernel.
-const MOST_LINKS: usize = 40;
-
-/// Follows a path as the kernel does: `..` counts from where a link has led, not from where it is written.
-fn leads_out(tree: &Tree, path: &RelPath) -> bool {
-    let mut place: Vec<&str> = Vec::new();
-    let mut rest: Vec<&str> = path.as_str().split('/').rev().collect();
-    let mut links = 0;
-    while let Some(segment) = rest.pop() {
-        match segment {
-            "" | "." => {}
-            ".." if place.pop().is_none() => return true,
-            ".." => {}
-            name => place.push(name),
-        }
-        let here = RelPath::new(&place.join("/")).ok().and_then(|here| tree.entries.get(&here));
-        if let Some(TreeEntry::Symlink { target }) = here {
-            links += 1;
-            if links > MOST_LINKS {
-                return false;
-            }
-            place.pop();
-            rest.extend(target.split('/').rev());
-        }
-    }
-    false
 }
 
 /// The target of a link at `path`, relative and inside the tree.

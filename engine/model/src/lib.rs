@@ -13,6 +13,7 @@ mod diagnostic;
 mod digest;
 mod event;
 mod label;
+mod links;
 mod nearest;
 mod path;
 mod pattern;
@@ -31,6 +32,7 @@ pub use diagnostic::{Diagnostic, DiagnosticPart, Diagnostics, Location, Severity
 pub use digest::{Digest, DigestError, KeyBuilder};
 pub use event::{ActionOutcome, Event, NoReporter, Reporter, TestStatus};
 pub use label::{Label, LabelError, PackageId};
+pub use links::Absolute;
 pub use nearest::nearest;
 pub use path::{PathError, RelPath};
 pub use pattern::{PatternKind, TargetPattern};

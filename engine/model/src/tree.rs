@@ -44,6 +44,14 @@ pub enum TreeError {
     /// A file stands where another entry needs a folder.
     #[error("`{0}` is both a file and a folder")]
     FileAndFolder(RelPath),
+    /// A symbolic link leads out of the tree.
+    #[error("`{path}` is a symbolic link to {target}, which leads out of the tree it is in")]
+    LeadsOut {
+        /// The link.
+        path: RelPath,
+        /// Its target as written.
+        target: String,
+    },
     /// The manifest cannot be read.
     #[error("not a tree manifest")]
     Malformed(#[source] serde_json::Error),
@@ -65,6 +73,13 @@ impl Tree {
     /// Places all entries of `other` below `prefix` (empty: merges at the root).
     pub fn insert_tree(&mut self, prefix: &RelPath, other: &Self) -> Result<(), TreeError> {
         other.entries.iter().try_for_each(|(path, entry)| self.insert(prefix.join_path(path), entry.clone()))
+    }
+
+    /// The files, links and empty folders below a folder, as a tree of their own.
+    pub fn below(&self, folder: &RelPath) -> Self {
+        let entries = self.entries.iter();
+        let inside = entries.filter_map(|(path, entry)| Some((path.strip_prefix(folder.as_str())?, entry.clone())));
+        Self { entries: inside.filter(|(path, _)| !path.as_str().is_empty()).collect() }
     }
 
     /// Checks that no file is used as a folder.

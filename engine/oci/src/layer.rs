@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use flate2::{Compression, GzBuilder};
-use model::{Digest, RelPath, Tree, TreeEntry};
+use model::{Absolute, Digest, RelPath, Tree, TreeEntry};
 use serde::{Deserialize, Serialize};
 use store::Store;
 
@@ -121,6 +121,8 @@ fn compose(entries: &[LayerEntry], store: &Store) -> Result<Tree, OciError> {
     }
     tree.check()?;
     refuse_whiteouts(&tree)?;
+    // In a container `/` is the image's root, and nothing is above it.
+    tree.check_links(Absolute::Tree)?;
     Ok(tree)
 }
 
