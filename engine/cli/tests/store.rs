@@ -69,6 +69,85 @@ fn a_damaged_output_is_replaced_when_its_action_runs_again() {
     folder.build(&["fsck"]).expect(0);
 }
 
+/// A command for which there is nothing else to do: what somebody wrote into an output is not what was built.
+#[test]
+fn an_output_that_was_edited_in_place_is_shown_anew() {
+    let folder = Folder::of(&chain()).with_fresh_store();
+    let other = Folder::of(&chain()).with_store(&folder.path().with_extension("store"));
+    for each in [&folder, &other] {
+        each.build(&["build", "//..."]).expect(0);
+    }
+    let expected = outputs(&folder);
+    let output = folder.path().join("build-out/c3.txt");
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o7777;
+    std::fs::set_permissions(&output, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::write(&output, "forged").unwrap();
+    folder.build(&["build", "//..."]).expect(0);
+    assert_eq!((outputs(&folder), mode(&output)), (expected.clone(), 0o444));
+
+    // Modes alone, of all at once; no action is run again for them, and none sees them.
+    for name in expected.keys() {
+        let path = folder.path().join("build-out").join(name);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    assert_eq!(folder.build(&["build", "//..."]).expect(0).count("Ran"), 0);
+    assert_eq!(mode(&output), 0o444);
+    other.build(&["build", "//..."]).expect(0);
+    assert_eq!(outputs(&other), expected);
+    assert_eq!(mode(&other.path().join("build-out/c3.txt")), 0o444);
+}
+
+/// Modes are content: an action is given a file with its own, whatever became of the file in another checkout.
+#[test]
+fn actions_see_the_modes_that_their_inputs_were_made_with() {
+    let text = "== BUILD.star\ngenrule(name = \"a\", outs = [\"a.txt\"], cmd = \"echo x > $@\")\n\
+        genrule(name = \"b\", srcs = [\":a\"], outs = [\"b.txt\"], cmd = \"stat -L -c %a $< > $@\")\n";
+    let folder = Folder::of(text).with_fresh_store();
+    folder.build(&["build", ":a"]).expect(0);
+    std::fs::set_permissions(folder.path().join("build-out/a.txt"), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let other = Folder::of(text).with_store(&folder.path().with_extension("store"));
+    other.build(&["build", ":b"]).expect(0);
+    assert_eq!(other.read("build-out/b.txt"), "444\n");
+}
+
+#[test]
+fn a_clean_beside_builds_stops_none_of_them() {
+    let folder = Folder::of(&chain()).with_fresh_store();
+    folder.build(&["build", "//..."]).expect(0);
+    let expected = outputs(&folder);
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(std::sync::atomic::Ordering::SeqCst) {
+                let cleaned = folder.command(&["clean"]).output().unwrap();
+                assert!(cleaned.status.success(), "{}", String::from_utf8_lossy(&cleaned.stderr));
+            }
+        });
+        for _ in 0..20 {
+            let built = folder.command(&["build", "//..."]).output().unwrap();
+            assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        }
+        ended.store(true, std::sync::atomic::Ordering::SeqCst);
+    });
+    folder.build(&["build", "//..."]).expect(0);
+    assert_eq!(outputs(&folder), expected);
+}
+
+#[test]
+fn the_store_is_not_removed_while_others_use_it() {
+    let folder = Folder::of("== BUILD.star\ngenrule(name = \"a\", outs = [\"a\"], cmd = \"sleep 600; echo > $@\")\n")
+        .with_fresh_store();
+    let mut other = folder.start(&["build", "//..."]);
+    while !std::fs::read_dir(store(&folder).join("tmp")).is_ok_and(|entries| entries.count() > 1) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    folder.build(&["clean", "--expunge"]).expect(36).says(&["other commands use the store", "hint: wait"]);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    folder.build(&["clean", "--expunge"]).expect(0);
+    assert!(!store(&folder).exists());
+}
+
 #[test]
 fn lost_contents_are_made_again() {
     let folder = Folder::of(&chain()).with_fresh_store();

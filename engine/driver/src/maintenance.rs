@@ -1,10 +1,11 @@
 //! `build clean`, `build gc`, `build fsck` and `build info`.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use host::fs::{FileError, FileKind};
 use model::{Diagnostic, Digest, Event, Severity};
 use store::{Collected, Findings, Limits};
 
@@ -14,12 +15,37 @@ use crate::session::Session;
 
 /// Removes the outputs shown in the workspace; with `expunge` also the store, which other workspaces of this user share.
 pub fn clean(session: &Session, expunge: bool) -> Result<(), Error> {
-    // Of a link, only the link goes.
-    host::fs::remove_tree(&session.root.join(FOLDER))?;
+    if expunge && session.store.is_used_by_others()? {
+        let message = "other commands use the store; nothing was removed";
+        return Err(Error::new(ErrorKind::Environment, message).hint("wait until they have ended, or end them"));
+    }
+    remove_outputs(&session.root.join(FOLDER))?;
     if expunge {
         host::fs::remove_tree(session.store.root())?;
     }
     Ok(())
+}
+
+/// Removes a folder of outputs; of a link, only the link. What is in it is moved aside first, so that a build beside this
+/// finds each folder either as it was or gone, and then makes it anew.
+fn remove_outputs(folder: &Path) -> Result<(), FileError> {
+    let is_folder = host::fs::lstat(folder).is_ok_and(|stat| stat.kind == FileKind::Folder);
+    let entries = if is_folder { host::fs::read_dir_with_odd_names(folder)? } else { Vec::new() };
+    let name = format!(".removed-{}", std::process::id());
+    let aside = folder.join(&name);
+    // What has no proper name, or is in a folder that cannot be written to, is removed where it is.
+    if !is_folder || entries.iter().any(|entry| entry.is_odd) || host::fs::create_dir_all(&aside).is_err() {
+        return host::fs::remove_tree(folder);
+    }
+    for entry in entries.iter().filter(|entry| entry.name != name) {
+        match host::fs::rename(&folder.join(&entry.name), &aside.join(&entry.name)) {
+            Err(error) if !error.is_not_found() => return host::fs::remove_tree(folder),
+            _ => {}
+        }
+    }
+    host::fs::remove_tree(&aside)?;
+    // A build may have put something there by now.
+    host::fs::remove_if_empty(folder).map(drop)
 }
 
 /// How many bytes of contents a store may hold before the day's first command that stores something makes room.

@@ -202,20 +202,6 @@ impl State {
         self.put(Table::Labels, 0, row.finish());
     }
 
-    /// A folder of shown outputs in place: path, the state it was left in.
-    pub fn shown_folder(&self, id: u32) -> Option<(&str, Fingerprint)> {
-        let mut row = Reader::new(self.row(Table::ShownFolders, id));
-        Some((row.text()?, get_fingerprint(&mut row)?))
-    }
-
-    /// Notes the state in which a folder of shown outputs was left.
-    pub fn put_shown_folder(&mut self, id: u32, path: &str, fingerprint: &Fingerprint) {
-        let mut row = Writer::default();
-        row.text(path);
-        put_fingerprint(&mut row, fingerprint);
-        self.put(Table::ShownFolders, id, row.finish());
-    }
-
     /// The source artifact whose content an observation is.
     pub fn source_of(&self, observation: u32) -> Option<u32> {
         Reader::new(self.row(Table::Sources, observation)).id()

@@ -26,8 +26,8 @@ pub enum Table {
     Observations,
     /// [`crate::ShownRow`].
     Shown,
-    /// Folders of shown outputs.
-    ShownFolders,
+    /// The file systems on which everything was seen, by a digest, one row.
+    View,
     /// The point in a watcher's life at which everything was as the observations say, one row.
     Token,
     /// [`crate::PackageRow`].
@@ -87,7 +87,7 @@ impl Table {
         Self::Answer,
         Self::Observations,
         Self::Shown,
-        Self::ShownFolders,
+        Self::View,
         Self::Token,
         Self::Packages,
         Self::Reads,

@@ -11,13 +11,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use host::fs::{self, FileKind, FileStat};
+use host::fs::{self, FileError, FileKind, FileStat};
 use model::Digest;
 
 use crate::damage::Damage;
 use crate::epoch::{Epoch, Recovery};
 use crate::error::StoreError;
-use crate::files::{SEALED, hash, is_sealed};
+use crate::files::{SEALED, failed, hash, is_as_put, mode};
 use crate::gate::Gate;
 use crate::memo::Memo;
 use crate::scratch::{Scratch, TempDir};
@@ -32,6 +32,8 @@ pub struct Store(pub(crate) Arc<Shared>);
 
 pub(crate) struct Shared {
     pub(crate) root: PathBuf,
+    /// The user whom its files belong to.
+    pub(crate) owner: u32,
     pub(crate) scratch: Scratch,
     pub(crate) sources: Sources,
     pub(crate) damage: Damage,
@@ -72,6 +74,7 @@ impl Store {
             fs::create_dir_all(&root.join(folder))?;
         }
         let root = fs::canonicalize(&root)?;
+        let owner = fs::stat(&root)?.owner;
         let epoch = Epoch::new(&root, boot);
         if new {
             epoch.begin()?;
@@ -83,7 +86,8 @@ impl Store {
         let sources = Sources::new(root.join("sources"), waiting.clone());
         let damage = Damage::new(root.join("damaged"));
         let memo = Memo::new(&root.join("results"), &waiting);
-        let shared = Shared { root, scratch, sources, damage, memo, epoch, waiting, checked_trees: Mutex::default() };
+        let shared =
+            Shared { root, owner, scratch, sources, damage, memo, epoch, waiting, checked_trees: Mutex::default() };
         let store = Self(Arc::new(shared));
         let recovery = store.recover()?;
         Ok((store, recovery))
@@ -331,7 +335,7 @@ impl Store {
         Ok(None)
     }
 
-    /// The state of the file if it can hold the content: unchanged since it was put, or hashed again. Removes it
+    /// The state of the file if it holds the content: it is as it was put, or it was hashed again and made so. Removes it
     /// otherwise.
     fn sound(&self, path: &Path, digest: &Digest) -> Result<Option<FileStat>, StoreError> {
         let stat = match fs::lstat(path) {
@@ -339,7 +343,42 @@ impl Store {
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        if is_sealed(&stat) || self.rehash(path, digest)? { Ok(Some(stat)) } else { Ok(None) }
+        if is_as_put(&stat, is_executable(path), self.0.owner) {
+            return Ok(Some(stat));
+        }
+        if !self.put_right(path, digest, &stat)? {
+            return Ok(None);
+        }
+        match fs::lstat(path) {
+            Err(error) if error.is_not_found() => Ok(None),
+            stat => Ok(Some(stat?)),
+        }
+    }
+
+    /// Makes a file as it was put that somebody has changed; whether it holds the content. A further name of it may be
+    /// shown to a user who changed its mode in order to write to it, so the store gets a file of its own.
+    pub(crate) fn put_right(&self, path: &Path, digest: &Digest, stat: &FileStat) -> Result<bool, StoreError> {
+        if stat.kind == FileKind::File && stat.links == 1 && stat.owner == self.0.owner && stat.mode & 0o400 != 0 {
+            return self.rehash(path, digest);
+        }
+        if stat.kind == FileKind::File {
+            if stat.mode & 0o400 == 0 {
+                // Who may not change the mode cannot read the file either, and it is lost.
+                let _ = fs::set_mode(path, stat.mode | 0o400);
+            }
+            let temporary = self.0.scratch.path();
+            match copy(path, &temporary) {
+                Ok((file, found)) if found == *digest => {
+                    self.place(&file, &temporary, digest, is_executable(path))?;
+                    return Ok(true);
+                }
+                Err(error) if error.path == temporary => return Err(error.into()),
+                Err(error) if error.is_not_found() => return Ok(false),
+                Ok(_) | Err(_) => fs::remove_tree(&temporary)?,
+            }
+        }
+        self.discard(path)?;
+        Ok(false)
     }
 
     pub(crate) fn rehash(&self, path: &Path, digest: &Digest) -> Result<bool, StoreError> {
@@ -349,8 +388,7 @@ impl Store {
             Err(error) => return Err(error.into()),
         };
         if hash(&file, path).is_ok_and(|actual| actual == *digest) {
-            let mode = if path.extension().is_some() { 0o555 } else { 0o444 };
-            fs::seal(&file, path, mode, SEALED)?;
+            fs::seal(&file, path, mode(is_executable(path)), SEALED)?;
             return Ok(true);
         }
         self.discard(path)?;
@@ -374,7 +412,7 @@ impl Store {
     /// Seals a file that holds the content and renames it to where the content belongs.
     fn place(&self, file: &File, temporary: &Path, digest: &Digest, executable: bool) -> Result<(), StoreError> {
         self.0.epoch.note_write();
-        fs::seal(file, temporary, if executable { 0o555 } else { 0o444 }, SEALED)?;
+        fs::seal(file, temporary, mode(executable), SEALED)?;
         self.rename(temporary, &self.blob_file(digest, executable))
     }
 
@@ -408,5 +446,29 @@ impl Store {
     pub(crate) fn entry(&self, kind: &str, digest: &Digest) -> PathBuf {
         let hex = digest.to_hex();
         self.0.root.join(kind).join(&hex[..2]).join(hex)
+    }
+}
+
+/// Whether a file of the store is the executable form of its content, by its name.
+pub(crate) fn is_executable(path: &Path) -> bool {
+    path.extension().is_some()
+}
+
+/// Copies a file to a new one, and hashes what was copied.
+fn copy(from: &Path, to: &Path) -> Result<(File, Digest), FileError> {
+    let mut source = fs::open(from)?;
+    let file = fs::create(to)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok((file, Digest::from_bytes(*hasher.finalize().as_bytes()))),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                fs::write_all(&file, to, &buffer[..count])?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed("read", from, error)),
+        }
     }
 }

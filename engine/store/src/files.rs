@@ -11,9 +11,18 @@ pub(crate) const SEALED: u64 = 946_684_800;
 /// How often something is put in place while others put the same there, or take it away.
 pub(crate) const TRIES: usize = 20;
 
-/// Whether the file has not been written to since it was sealed.
-pub(crate) fn is_sealed(stat: &fs::FileStat) -> bool {
-    stat.mtime == i128::from(SEALED) * 1_000_000_000 && stat.kind == FileKind::File
+/// The permission bits of a content's file.
+pub(crate) fn mode(executable: bool) -> u32 {
+    if executable { 0o555 } else { 0o444 }
+}
+
+/// Whether a file is as it was put into a store of this user: not written to, and with the mode that is part of its content.
+/// By its other names, which are shown to people, somebody may have changed either.
+pub(crate) fn is_as_put(stat: &fs::FileStat, executable: bool, owner: u32) -> bool {
+    stat.mtime == i128::from(SEALED) * 1_000_000_000
+        && stat.kind == FileKind::File
+        && stat.mode == mode(executable)
+        && stat.owner == owner
 }
 
 /// Links, or copies where the file system has no (more) links to give.

@@ -7,9 +7,9 @@ use host::fs;
 use model::Digest;
 use rayon::prelude::*;
 
-use crate::blobs::Store;
+use crate::blobs::{Store, is_executable};
 use crate::error::StoreError;
-use crate::files::is_sealed;
+use crate::files::is_as_put;
 
 /// How often a check says how far it is.
 const STEPS: usize = 20;
@@ -85,7 +85,10 @@ impl Store {
             match fs::lstat(path) {
                 // Removed meanwhile, by a collection of garbage.
                 Err(error) if error.is_not_found() => return Ok(None),
-                Ok(stat) if quick && is_sealed(&stat) => return Ok(None),
+                Ok(stat) if !is_as_put(&stat, is_executable(path), self.0.owner) => {
+                    return Ok((!self.put_right(path, &digest, &stat)?).then_some(digest));
+                }
+                Ok(_) if quick => return Ok(None),
                 _ => {}
             }
             Ok((!self.rehash(path, &digest)?).then_some(digest))

@@ -132,6 +132,11 @@ impl Store {
         Ok(collected)
     }
 
+    /// Whether another process has the store open.
+    pub fn is_used_by_others(&self) -> Result<bool, StoreError> {
+        Ok(self.0.scratch.oldest_other()?.is_some())
+    }
+
     /// All contents with their files, and the inodes of these.
     fn blobs(&self) -> Result<(HashMap<Digest, Blob>, HashSet<u64>), StoreError> {
         let mut blobs: HashMap<Digest, Blob> = HashMap::new();

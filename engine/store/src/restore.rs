@@ -40,6 +40,10 @@ impl Store {
     /// Puts contents at paths below a folder as read-only files, hard links where possible. What is in the way goes, also
     /// where a folder is to be. A path must not be named twice.
     pub fn materialise_files(&self, below: &Path, files: &[Placement]) -> Result<Restored, StoreError> {
+        while_folders_go(|| self.try_materialise(below, files))
+    }
+
+    fn try_materialise(&self, below: &Path, files: &[Placement]) -> Result<Restored, StoreError> {
         let mut folders: BTreeMap<&Path, Vec<&Placement>> = BTreeMap::new();
         for file in files {
             folders.entry(file.to.parent().unwrap_or(Path::new("/"))).or_default().push(file);
@@ -60,14 +64,16 @@ impl Store {
         below: &Path,
         trees: impl IntoIterator<Item = (&'a Digest, &'a Path)>,
     ) -> Result<(), StoreError> {
-        let mut ways = Ways::new(below);
         for (digest, to) in trees {
-            ways.make(to.parent().unwrap_or(Path::new("/")))?;
-            let tree = self.tree_path(digest)?;
-            if !fs::read_link(to).is_ok_and(|link| link == tree) {
-                remove(to)?;
-                fs::symlink(&tree.to_string_lossy(), to)?;
-            }
+            while_folders_go(|| {
+                Ways::new(below).make(to.parent().unwrap_or(Path::new("/")))?;
+                let tree = self.tree_path(digest)?;
+                if !fs::read_link(to).is_ok_and(|link| link == tree) {
+                    remove(to)?;
+                    fs::symlink(&tree.to_string_lossy(), to)?;
+                }
+                Ok(())
+            })?;
         }
         Ok(())
     }
@@ -95,6 +101,17 @@ impl Store {
         }
         link_or_copy(&blob, to)?;
         Ok(true)
+    }
+}
+
+/// Does work again whose folders somebody takes away meanwhile (`build clean`).
+fn while_folders_go<T>(work: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let mut tries = 1;
+    loop {
+        match work() {
+            Err(StoreError::File(error)) if error.is_not_found() && tries < TRIES => tries += 1,
+            result => return result,
+        }
     }
 }
 

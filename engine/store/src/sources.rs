@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use host::fs::{self, FileError, FileKind, FileStat};
 use model::Digest;
@@ -29,18 +29,27 @@ pub(crate) struct Sources {
     index: Mutex<Option<Index>>,
     /// How many small files were asked for so far.
     small: AtomicUsize,
+    /// The file systems that files are looked at on, by a number; `None` where times tell nothing.
+    view: OnceLock<Option<u64>>,
 }
 
 impl Sources {
     pub(crate) fn new(path: PathBuf, waiting: Waiting) -> Self {
-        Self { path, waiting, index: Mutex::new(None), small: AtomicUsize::new(0) }
+        Self { path, waiting, index: Mutex::new(None), small: AtomicUsize::new(0), view: OnceLock::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Index>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The state by which a file is known: on other file systems an equal one says nothing.
+    fn known_by(&self, stat: &FileStat) -> Option<FileStat> {
+        let view = self.view.get().copied().unwrap_or(Some(0))?;
+        Some(FileStat { device: stat.device ^ view, ..*stat })
+    }
+
     fn get(&self, stat: &FileStat) -> Option<Digest> {
+        let stat = &self.known_by(stat)?;
         if stat.size <= SMALL && self.small.fetch_add(1, Ordering::Relaxed) < FEW {
             return None;
         }
@@ -88,6 +97,13 @@ impl Drop for Sources {
 }
 
 impl Store {
+    /// Says once which file systems the sources are on, by a number that other ones do not have; `None` if times of files do
+    /// not tell whether they changed. Then each is read.
+    pub fn set_view(&self, view: Option<u64>) {
+        // Of two that say it, both say the same.
+        let _ = self.0.sources.view.set(view);
+    }
+
     /// Digest, size and executability of a workspace file (links are followed). The content is in the store afterwards.
     pub fn source_digest(&self, path: &Path) -> Result<(Digest, u64, bool), StoreError> {
         for _ in 0..ATTEMPTS {
@@ -127,8 +143,11 @@ impl Store {
             return Ok(None);
         }
         let few = self.0.sources.small.load(Ordering::Relaxed) <= FEW && before.size <= SMALL;
-        if !few && now - before.mtime.max(before.ctime) > RACY {
-            self.0.sources.insert(Record { stat: *before, digest });
+        if !few
+            && now - before.mtime.max(before.ctime) > RACY
+            && let Some(stat) = self.0.sources.known_by(before)
+        {
+            self.0.sources.insert(Record { stat, digest });
         }
         Ok(Some(digest))
     }

@@ -8,9 +8,12 @@ use host::fs::{self, FileKind};
 use model::{Digest, RelPath, Tree, TreeEntry};
 use rayon::prelude::*;
 
-use crate::blobs::Store;
+use crate::blobs::{Store, is_executable};
 use crate::error::StoreError;
-use crate::files::{SEALED, TRIES, hash, is_sealed, link_or_copy};
+use crate::files::{SEALED, TRIES, hash, is_as_put, link_or_copy};
+
+/// The permission bits of folders in trees.
+const FOLDER_MODE: u32 = 0o755;
 
 impl Store {
     /// Stores a manifest. Its files must be in the store already.
@@ -87,7 +90,7 @@ impl Store {
                 }
                 intact
             }
-            Ok(stat) => is_sealed(&stat),
+            Ok(stat) => is_as_put(&stat, is_executable(path), self.0.owner),
             Err(_) => false,
         }
     }
@@ -157,7 +160,7 @@ impl Store {
         tree.entries.par_iter().try_for_each(|(path, entry)| self.fill_entry(&to.join(path), entry))?;
         for folder in folders.iter().rev() {
             let path = to.join(folder);
-            fs::seal(&fs::open(&path)?, &path, 0o755, SEALED)?;
+            fs::seal(&fs::open(&path)?, &path, FOLDER_MODE, SEALED)?;
         }
         Ok(())
     }
@@ -176,13 +179,31 @@ impl Store {
     /// Whether the folder made from a tree is as it was made; by its contents too if `contents` were just checked.
     pub(crate) fn folder_is_whole(&self, digest: &Digest, contents: bool) -> bool {
         let path = self.entry("trees", digest);
-        self.tree(digest).is_ok_and(|tree| folder_is_sound(&tree, &path) && (!contents || self.is_linked(&tree, &path)))
+        self.tree(digest)
+            .is_ok_and(|tree| self.folder_is_sound(&tree, &path) && (!contents || self.is_linked(&tree, &path)))
     }
 
     /// Whether the folder can be used. In a damaged store a file of it may be a further name of a content that was found
     /// damaged and removed.
     fn is_sound(&self, tree: &Tree, path: &Path) -> bool {
-        folder_is_sound(tree, path) && (!self.is_damaged() || self.is_linked(tree, path))
+        self.folder_is_sound(tree, path) && (!self.is_damaged() || self.is_linked(tree, path))
+    }
+
+    /// Whether no entry was added, removed, written to or given another mode: folders and files are as they were sealed.
+    fn folder_is_sound(&self, tree: &Tree, path: &Path) -> bool {
+        let sealed = i128::from(SEALED) * 1_000_000_000;
+        let as_made = |stat: fs::FileStat| {
+            stat.kind == FileKind::Folder
+                && stat.mtime == sealed
+                && stat.mode == FOLDER_MODE
+                && stat.owner == self.0.owner
+        };
+        folders(tree).iter().all(|folder| fs::lstat(&path.join(folder)).is_ok_and(as_made))
+            && tree.entries.par_iter().all(|(name, entry)| match entry {
+                TreeEntry::File { size, executable, .. } => fs::lstat(&path.join(name))
+                    .is_ok_and(|stat| is_as_put(&stat, *executable, self.0.owner) && stat.size == *size),
+                TreeEntry::Symlink { .. } | TreeEntry::EmptyFolder => true,
+            })
     }
 
     /// Whether every file is a link to its content in the store, or else has that content.
@@ -224,21 +245,6 @@ fn folders(tree: &Tree) -> BTreeSet<RelPath> {
         }
     }
     folders
-}
-
-/// Whether no entry was added, removed or written to: folders and files still have the time they were sealed with.
-fn folder_is_sound(tree: &Tree, path: &Path) -> bool {
-    let sealed = i128::from(SEALED) * 1_000_000_000;
-    let whole = |folder: &RelPath| {
-        fs::lstat(&path.join(folder)).is_ok_and(|stat| stat.kind == FileKind::Folder && stat.mtime == sealed)
-    };
-    folders(tree).iter().all(whole)
-        && tree.entries.par_iter().all(|(name, entry)| match entry {
-            TreeEntry::File { size, .. } => {
-                fs::lstat(&path.join(name)).is_ok_and(|stat| is_sealed(&stat) && stat.size == *size)
-            }
-            TreeEntry::Symlink { .. } | TreeEntry::EmptyFolder => true,
-        })
 }
 
 #[derive(Default)]

@@ -316,3 +316,36 @@ fn nobody_else_enters_scratch_folders() {
     assert!(all.ends_with("tmp"), "{}", all.display());
     assert_eq!(fs::metadata(all).unwrap().permissions().mode() & 0o777, 0o700);
 }
+
+/// What somebody may do to a file in `build-out`, which is a further name of the store's.
+#[test]
+fn a_mode_that_somebody_changed_is_right_again_where_the_content_is_used() {
+    for mode in [0o644, 0o555, 0o000, 0o4444, 0o777] {
+        let (folder, store) = open();
+        let digest = store.put_bytes(b"hello").unwrap();
+        let shown = folder.path().join("shown");
+        fs::hard_link(store.blob_path(&digest, false).unwrap(), &shown).unwrap();
+        fs::set_permissions(&shown, fs::Permissions::from_mode(mode)).unwrap();
+        let blob = store.blob_path(&digest, false).unwrap();
+        assert_eq!(fs::metadata(&blob).unwrap().mode() & 0o7777, 0o444, "{mode:o}");
+        assert_eq!(store.read(&digest).unwrap(), b"hello");
+        assert!(!store.is_damaged());
+        // The store has a file of its own now: what is written to the other one does no harm.
+        fs::set_permissions(&shown, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(&shown, "other").unwrap();
+        assert!(store.contains(&digest));
+        assert_eq!(store.read(&digest).unwrap(), b"hello");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_file_any_more_is_missing_and_put_again() {
+    let (_folder, store) = open();
+    let digest = store.put_bytes(b"hello").unwrap();
+    let blob = store.blob_path(&digest, false).unwrap();
+    fs::remove_file(&blob).unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", &blob).unwrap();
+    assert!(!store.contains(&digest));
+    store.put_bytes(b"hello").unwrap();
+    assert_eq!(store.read(&digest).unwrap(), b"hello");
+}

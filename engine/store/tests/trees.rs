@@ -42,11 +42,13 @@ fn a_changed_tree_folder_is_made_again() {
     let file = TreeEntry::File { digest: store.put_bytes(b"x").unwrap(), size: 1, executable: false };
     let tree = Tree { entries: BTreeMap::from([(path("d/x"), file)]) };
     let digest = store.put_tree(&tree).unwrap();
-    for change in ["add", "remove", "edit"] {
+    for change in ["add", "remove", "mode", "mode of a folder", "edit"] {
         let made = store.tree_path(&digest).unwrap();
         match change {
             "add" => fs::write(made.join("d/y"), "y").unwrap(),
             "remove" => fs::remove_file(made.join("d/x")).unwrap(),
+            "mode" => fs::set_permissions(made.join("d/x"), fs::Permissions::from_mode(0o755)).unwrap(),
+            "mode of a folder" => fs::set_permissions(made.join("d"), fs::Permissions::from_mode(0o700)).unwrap(),
             _ => overwrite(&made.join("d/x"), b"X"),
         }
         let again = Store::open(&folder.path().join("store")).unwrap();
@@ -56,6 +58,8 @@ fn a_changed_tree_folder_is_made_again() {
         }
         let made = again.tree_path(&digest).unwrap();
         assert_eq!(fs::read(made.join("d/x")).unwrap(), b"x");
+        let mode = |name: &str| fs::metadata(made.join(name)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode("d/x"), mode("d")), (0o444, 0o755), "{change}");
         assert!(!made.join("d/y").exists());
     }
     assert!(store.contains_tree(&digest).unwrap());

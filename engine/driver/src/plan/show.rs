@@ -1,6 +1,6 @@
 //! Outputs in `build-out/`: what is there as it was left is not touched, everything else is placed again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -83,63 +83,26 @@ impl Plan<'_> {
         wanted
     }
 
-    /// Whether all outputs are shown as they were left.
-    fn is_shown(&self, kept: &mut Kept) -> bool {
-        let doubtful = self.doubtful(kept);
-        if doubtful.is_empty() {
-            return true;
-        }
-        if !self.different(kept, &doubtful).is_empty() {
-            return false;
-        }
-        doubtful.iter().for_each(|(path, (id, now))| kept.state.put_shown_folder(*id, path, now));
-        true
+    /// Whether all outputs are shown as they were left. A look at each, since somebody may have written into one; of a tree
+    /// at its top folder only.
+    fn is_shown(&self, kept: &Kept) -> bool {
+        self.different(kept).is_empty()
     }
 
-    /// Folders that are not as they were left, with their rows and what they are now. A folder that is as it was has the
-    /// same entries; what somebody wrote into a read-only output, a check of the store finds (`build fsck`).
-    fn doubtful(&self, kept: &Kept) -> HashMap<String, (u32, Fingerprint)> {
-        let folders =
-            (0..kept.state.len(Table::ShownFolders)).filter_map(|id| Some((id, kept.state.shown_folder(id)?)));
-        let folders = folders.map(|(id, (path, left))| (id, path, left, observation::folder(&self.session.root, path)));
-        let doubtful = folders.filter(|(_, _, left, now)| left != now);
-        doubtful.map(|(id, path, _, now)| (path.to_owned(), (id, now))).collect()
-    }
-
-    /// Rows of shown outputs in these folders that are not as they were left.
-    fn different(&self, kept: &Kept, folders: &HashMap<String, (u32, Fingerprint)>) -> HashSet<u32> {
-        let inside = |path: &str| path.rsplit_once('/').is_some_and(|(folder, _)| folders.contains_key(folder));
+    /// Rows of shown outputs that are not as they were left.
+    fn different(&self, kept: &Kept) -> HashSet<u32> {
         let rows = (0..kept.state.len(Table::Shown)).filter_map(|id| Some((id, kept.state.shown(id)?)));
         let (ids, shown): (Vec<u32>, Vec<(&str, Fingerprint)>) =
-            rows.filter(|(_, (path, ..))| inside(path)).map(|(id, (path, left, ..))| (id, (path, left))).unzip();
+            rows.map(|(id, (path, left, ..))| (id, (path, left))).unzip();
         let different = observation::differing(&self.session.root, &shown);
         different.into_iter().map(|index| ids[index]).collect()
-    }
-
-    /// Notes the state of the folders in which something was placed, or that were in doubt.
-    fn keep_folders(&self, kept: &mut Kept, shown: &[ShownRow], touched: &HashSet<String>) {
-        let known: HashMap<String, Fingerprint> = (0..kept.state.len(Table::ShownFolders))
-            .filter_map(|id| kept.state.shown_folder(id))
-            .map(|(path, left)| (path.to_owned(), left))
-            .collect();
-        let folders: BTreeSet<&str> = shown.iter().filter_map(|row| Some(row.path.rsplit_once('/')?.0)).collect();
-        let count = folders.len() as u32;
-        for (id, folder) in folders.into_iter().enumerate() {
-            let state = match known.get(folder).filter(|_| !touched.contains(folder)) {
-                Some(state) => *state,
-                None => observation::folder(&self.session.root, folder),
-            };
-            kept.state.put_shown_folder(id as u32, folder, &state);
-        }
-        (count..kept.state.len(Table::ShownFolders)).for_each(|id| kept.state.put(Table::ShownFolders, id, Vec::new()));
     }
 
     /// Shows the outputs that were made and those that are not as they were left. If a content was gone, gives the paths of
     /// those that still are.
     fn show_made(&self) -> Result<Option<Vec<RelPath>>, Error> {
         let kept = &mut *self.lock();
-        let doubtful = self.doubtful(kept);
-        let different = self.different(kept, &doubtful);
+        let different = self.different(kept);
         let mut next: Vec<(u32, ShownRow)> = Vec::new();
         for id in 0..kept.state.len(Table::Shown) {
             let Some((path, fingerprint, artifact, _)) = kept.state.shown(id) else { continue };
@@ -159,18 +122,9 @@ impl Plan<'_> {
             let rows: Vec<ShownRow> = next.into_iter().map(|(_, row)| row).collect();
             return if error.is_missing_content { self.missing(kept, &placed, &rows).map(Some) } else { Err(error) };
         }
-        let mut touched: HashSet<String> = doubtful.into_keys().collect();
         for (id, mut row) in next {
-            touched.extend(row.path.rsplit_once('/').map(|(folder, _)| folder.to_owned()));
             row.fingerprint = observation::shown(&self.session.root.join(&*row.path));
             kept.state.put(Table::Shown, id, row.encode());
-        }
-        for id in 0..kept.state.len(Table::ShownFolders) {
-            let Some((path, _)) = kept.state.shown_folder(id).filter(|(path, _)| touched.contains(*path)) else {
-                continue;
-            };
-            let (path, now) = (path.to_owned(), observation::folder(&self.session.root, path));
-            kept.state.put_shown_folder(id, &path, &now);
         }
         Ok(None)
     }
@@ -178,8 +132,7 @@ impl Plan<'_> {
     /// Shows outputs. If a content was gone, gives the paths of those that still are.
     fn show(&self, wanted: &[u32]) -> Result<Option<Vec<RelPath>>, Error> {
         let kept = &mut *self.lock();
-        let doubtful = self.doubtful(kept);
-        let different = self.different(kept, &doubtful);
+        let different = self.different(kept);
         let mut shown: HashMap<u32, (u32, Digest)> = HashMap::new();
         for id in 0..kept.state.len(Table::Shown) {
             match kept.state.shown(id) {
@@ -213,10 +166,6 @@ impl Plan<'_> {
         }
         // Looks at them go folder by folder.
         next.sort_by(|a, b| a.path.cmp(&b.path));
-        let mut touched: HashSet<String> = doubtful.into_keys().collect();
-        let names = placed.keys().filter_map(|path| path.strip_prefix(&self.session.root).ok()?.parent());
-        touched.extend(names.map(|folder| folder.to_string_lossy().into_owned()));
-        self.keep_folders(kept, &next, &touched);
         let count = next.len() as u32;
         next.iter().enumerate().for_each(|(index, row)| kept.state.put(Table::Shown, index as u32, row.encode()));
         (count..kept.state.len(Table::Shown)).for_each(|id| kept.state.put(Table::Shown, id, Vec::new()));

@@ -197,6 +197,16 @@ pub fn remove_tree(path: &Path) -> Result<(), FileError> {
     attempt("remove", path, remove_folder(path))
 }
 
+/// Removes a folder if nothing is in it; whether it is gone.
+pub fn remove_if_empty(folder: &Path) -> Result<bool, FileError> {
+    match change("remove", Operation::Remove, folder, || fs::remove_dir(folder)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(true),
+        Err(error) if error.is_in_the_way() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The library's way is safe against links that are put there meanwhile, but cannot be stopped in its midst; with a hook
 /// each name is removed by a call of its own.
 fn remove_folder(path: &Path) -> io::Result<()> {

@@ -24,8 +24,10 @@ pub fn path(text: &str) -> RelPath {
 
 /// Writes to a file that is read-only.
 pub fn overwrite(path: &Path, bytes: &[u8]) {
+    let permissions = fs::metadata(path).unwrap().permissions();
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(path, bytes).unwrap();
+    fs::set_permissions(path, permissions).unwrap();
 }
 
 /// Makes a file look as if it had not been changed for a while.
