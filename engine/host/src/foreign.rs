@@ -3,9 +3,11 @@
 //! A path that was looked at may be something else when it is used, so nothing here is opened by a path: each folder is
 //! opened in the one above it, and what is opened is what is looked at.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -66,7 +68,7 @@ fn failed(operation: &'static str, path: &Path, source: io::Error) -> FileError 
 /// A name in an open folder.
 struct Entry<'a> {
     folder: &'a OwnedFd,
-    name: String,
+    name: OsString,
     kind: FileType,
 }
 
@@ -136,8 +138,8 @@ fn walk_open(folder: &OwnedFd, at: &Path, depth: usize, enter: &Visit<'_>, leave
         return Err(io::Error::new(io::ErrorKind::InvalidData, "its folders are nested too deeply"));
     }
     // The names are read before anything changes, as removing entries while listing may skip some.
-    let names: Vec<String> = Dir::read_from(folder)?
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+    let names: Vec<OsString> = Dir::read_from(folder)?
+        .map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned()))
         .collect::<io::Result<_>>()?;
     for name in names.into_iter().filter(|name| name != "." && name != "..") {
         let stat = match statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -169,6 +171,7 @@ mod tests {
         std::fs::write(path("outside/secret"), "s").unwrap();
         std::fs::write(path("work/a/b/file"), "x").unwrap();
         std::fs::write(path("work/left"), "out").unwrap();
+        std::fs::write(path("work").join(OsStr::from_bytes(b"no\xffutf8")), "x").unwrap();
         symlink(path("outside"), path("work/a/link")).unwrap();
         std::fs::set_permissions(path("work/a"), Permissions::from_mode(0o000)).unwrap();
 
@@ -193,7 +196,7 @@ mod tests {
         symlink("outside", path("folder")).unwrap();
         symlink("outside/secret", path("file")).unwrap();
         let top = OwnedFd::from(File::open(folder.path()).unwrap());
-        let entry = |name: &str, kind| Entry { folder: &top, name: name.to_owned(), kind };
+        let entry = |name: &str, kind| Entry { folder: &top, name: name.into(), kind };
         assert!(entry("folder", FileType::Directory).open().is_err());
         assert!(entry("file", FileType::RegularFile).copy(&path("copied")).is_err());
         assert!(!path("copied").exists());

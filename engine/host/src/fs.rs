@@ -88,6 +88,10 @@ pub struct FolderEntry {
     pub is_folder: bool,
     /// Whether it is a symbolic link.
     pub is_symlink: bool,
+    /// Whether it is a device, a socket or a pipe.
+    pub is_special: bool,
+    /// Whether the name is not UTF-8; then it has a sign where it is not.
+    pub is_odd: bool,
 }
 
 fn attempt<T>(operation: &'static str, path: &Path, result: io::Result<T>) -> Result<T, FileError> {
@@ -308,17 +312,36 @@ impl OpenFolder {
     }
 }
 
-/// The entries of a folder, sorted by name. Names that are not UTF-8 are an error, since no label can name them.
+/// The entries of a folder, sorted by name. Names that are not UTF-8 are an error: whoever asks needs all.
 pub fn read_dir(path: &Path) -> Result<Vec<FolderEntry>, FileError> {
+    let entries = read_dir_with_odd_names(path)?;
+    match entries.iter().find(|entry| entry.is_odd) {
+        None => Ok(entries),
+        Some(entry) => {
+            let reason = format!("the name {:?} is not UTF-8", entry.name);
+            Err(FileError {
+                operation: "list",
+                path: path.to_owned(),
+                source: io::Error::new(io::ErrorKind::InvalidData, reason),
+            })
+        }
+    }
+}
+
+/// The entries of a folder, sorted by name, for those to whom a name that is not UTF-8 may mean nothing.
+pub fn read_dir_with_odd_names(path: &Path) -> Result<Vec<FolderEntry>, FileError> {
     let list = || -> io::Result<Vec<FolderEntry>> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(path)? {
             let entry = entry?;
             let file_type = entry.file_type()?;
-            let name = entry.file_name().into_string().map_err(|name| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("the name {name:?} is not UTF-8"))
-            })?;
-            entries.push(FolderEntry { name, is_folder: file_type.is_dir(), is_symlink: file_type.is_symlink() });
+            let (is_folder, is_symlink) = (file_type.is_dir(), file_type.is_symlink());
+            let (name, is_odd) = match entry.file_name().into_string() {
+                Ok(name) => (name, false),
+                Err(name) => (name.to_string_lossy().into_owned(), true),
+            };
+            let is_special = !is_folder && !is_symlink && !file_type.is_file();
+            entries.push(FolderEntry { name, is_folder, is_symlink, is_special, is_odd });
         }
         entries.sort();
         Ok(entries)

@@ -26,5 +26,6 @@ pub(crate) fn list(folder: &str) -> Vec<Entry> {
             None => entries.insert(rest, false),
         };
     }
-    entries.into_iter().map(|(name, folder)| Entry { name: name.to_owned(), folder, symlink: false }).collect()
+    let entry = |(name, folder): (&str, bool)| Entry { name: name.to_owned(), folder, symlink: false, odd: false };
+    entries.into_iter().map(entry).collect()
 }

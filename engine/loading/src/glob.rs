@@ -28,6 +28,8 @@ struct Walk<'a> {
     files: BTreeSet<String>,
     folders: BTreeSet<String>,
     subpackages: BTreeSet<String>,
+    /// What matches, but has a name that no label can be.
+    odd: BTreeSet<String>,
 }
 
 impl PackageContext for Globber<'_> {
@@ -39,7 +41,14 @@ impl PackageContext for Globber<'_> {
             found.extend(walk.folders);
         }
         found.retain(|path| !exclude.iter().any(|pattern| pattern.matches(path)));
-        Ok(found.into_iter().collect())
+        match walk.odd.iter().find(|path| !exclude.iter().any(|pattern| pattern.matches(path))) {
+            Some(odd) => Err(format!(
+                "`{odd}` matches, but its name is not UTF-8, and no label can name it: rename it, or leave it out: \
+                 `exclude = [\"{}\"]`",
+                odd.replace(char::REPLACEMENT_CHARACTER, "*")
+            )),
+            None => Ok(found.into_iter().collect()),
+        }
     }
 
     fn subpackages(&self, include: &[String], exclude: &[String]) -> Result<Vec<String>, String> {
@@ -52,8 +61,8 @@ impl PackageContext for Globber<'_> {
 
 impl Globber<'_> {
     fn walk(&self, include: Vec<Pattern>) -> Result<Walk<'_>, String> {
-        let (files, folders, subpackages) = Default::default();
-        let mut walk = Walk { globber: self, include, files, folders, subpackages };
+        let (files, folders, subpackages, odd) = Default::default();
+        let mut walk = Walk { globber: self, include, files, folders, subpackages, odd };
         walk.folder("").map_err(|diagnostics: Diagnostics| diagnostics.to_string())?;
         Ok(walk)
     }
@@ -77,7 +86,15 @@ impl Walk<'_> {
         }
         for entry in entries {
             let path = join(folder, &entry.name);
-            if !entry.folder {
+            if entry.odd {
+                let matches = |pattern: &Pattern| match entry.folder {
+                    true => pattern.may_match_below(&path),
+                    false => pattern.matches(&path),
+                };
+                if self.include.iter().any(matches) {
+                    self.odd.insert(path);
+                }
+            } else if !entry.folder {
                 if self.include.iter().any(|pattern| pattern.matches(&path)) {
                     self.files.insert(path);
                 }

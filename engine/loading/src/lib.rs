@@ -17,6 +17,7 @@ mod patterns;
 mod place;
 mod query;
 mod source_tree;
+mod taken;
 mod wildcard_attributes;
 mod workspace;
 

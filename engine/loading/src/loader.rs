@@ -257,6 +257,9 @@ impl Loader {
 
     /// The package and what its evaluation asked of the file system, which is all that it depends on.
     fn evaluate_package(&self, id: &PackageId, text: String) -> Result<(Package, Reads), Diagnostics> {
+        if let Some(diagnostic) = self.package_in_taken_place(id) {
+            return Err(diagnostic.into());
+        }
         let label = id.label(BUILD_FILE).map_err(|error| Diagnostic::error(error.to_string()))?;
         let source = self.remember(label, text);
         let loaded = self.load_all(&source)?;

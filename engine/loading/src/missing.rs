@@ -68,6 +68,10 @@ impl Loader {
                 let hint = format!("name its files: glob([\"{}/**\"])", label.name());
                 return Diagnostic::error(format!("{label} is a folder, not a target or a file")).hint(hint);
             }
+            if tree.kind(&path) == Some(FileKind::Other) {
+                let message = format!("{label} is a device, a socket or a pipe; only files can be sources");
+                return Diagnostic::error(message).hint("let an action make a file of what it says");
+            }
         }
         let message = if label.name().contains('.') {
             format!("{label} is missing: {} has neither such a file nor such a target", label.package())

@@ -54,6 +54,11 @@ impl Loader {
         if !is_file {
             return Err(self.unknown_target(label, &loaded.package).into());
         }
+        if label.repository().is_empty()
+            && let Some(diagnostic) = self.file_in_taken_place(&path)
+        {
+            return Err(diagnostic.into());
+        }
         match self.package_between(label) {
             Some(owner) => Err(file_of_other_package(label, &owner).into()),
             None => Ok(Node::SourceFile(Artifact::source(label))),

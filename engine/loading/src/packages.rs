@@ -86,7 +86,7 @@ fn folders_with_packages(
     let own = has(BUILD_FILE).then(|| folder.to_owned());
     let below: Vec<Vec<String>> = entries
         .par_iter()
-        .filter(|entry| entry.folder && !entry.symlink)
+        .filter(|entry| entry.folder && !entry.symlink && !entry.odd)
         .map(|entry| join(folder, &entry.name))
         .filter(|path| !filter.skips(path))
         .map(|path| folders_with_packages(tree, filter, &path, searched))

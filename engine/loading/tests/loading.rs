@@ -324,3 +324,69 @@ fn the_embedded_rules_load() {
     let rules = expand(&loader, "@rules//...");
     assert!(rules.contains("@rules//toolchains:shell"), "{rules}");
 }
+
+#[test]
+fn paths_that_mean_something_else_to_actions_are_no_sources() {
+    let fixture = Fixture::new(
+        "//- BUILD.star\n//- external/rules/x.txt\n//- external/other/x.txt\n//- external/rules/p/BUILD.star\n\
+         filegroup(name = \"p\")\n//- external/other/p/BUILD.star\nfilegroup(name = \"p\")\n//- out/linux-amd64/p/x.txt\n\
+         //- out/notes/x.txt\n//- p/out/linux-amd64/x.txt\n//- p/external/rules/x.txt\n",
+    );
+    let loader = fixture.loader();
+    for text in ["external/other/x.txt", "out/notes/x.txt", "p/out/linux-amd64/x.txt", "p/external/rules/x.txt"] {
+        assert_eq!(node(&loader, &format!("//:{text}")), format!("source {text}"));
+    }
+    assert_eq!(node(&loader, "//external/other/p"), "filegroup //external/other/p:p");
+    for (text, what) in [
+        ("//:external/rules/x.txt", "where actions find the files of the repository `@rules`"),
+        ("//:out/linux-amd64/p/x.txt", "where actions find outputs"),
+        ("//external/rules/p", "where actions find the files of the repository `@rules`"),
+    ] {
+        let said = node(&loader, text);
+        assert!(said.contains(what) && said.contains("hint: rename the folder"), "{said}");
+    }
+}
+
+#[test]
+fn a_file_that_no_label_can_name_stops_only_who_asks_for_it() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let fixture = Fixture::new(
+        "//- BUILD.star\nfilegroup(name = \"all\", srcs = glob([\"**\"]))\n//- p/BUILD.star\n\
+         filegroup(name = \"some\", srcs = glob([\"*.txt\", \"d/*.txt\"]))\n//- p/a.txt\n//- p/d/b.txt\n//- q/BUILD.star\n\
+         filegroup(name = \"without\", srcs = glob([\"**\"], exclude = [\"*\\xffx.*\", \"*.log\"]))\n//- q/c.txt\n",
+    );
+    let odd = |folder: &str, name: &[u8]| fixture.root().join(folder).join(OsStr::from_bytes(name));
+    for (folder, name) in [("", &b"\xffx.txt"[..]), ("p", b"\xff.md"), ("p/d", b"\xff.md"), ("other", b"\xff")] {
+        std::fs::create_dir_all(fixture.root().join(folder)).unwrap();
+        std::fs::write(odd(folder, name), "").unwrap();
+    }
+    std::fs::create_dir(odd("q", b"\xfe.log")).unwrap();
+    let loader = fixture.loader();
+    assert_eq!(expand(&loader, "p/... q/..."), "//p:some //q:without");
+    assert_eq!(node(&loader, "//p:some"), "filegroup //p:some");
+    let said = node(&loader, "//:all");
+    assert!(
+        said.contains("x.txt` matches, but its name is not UTF-8") && said.contains("exclude = [\"*x.txt\"]"),
+        "{said}"
+    );
+}
+
+#[test]
+fn sockets_and_pipes_are_no_files_of_a_glob() {
+    let fixture = Fixture::new("//- BUILD.star\nfilegroup(name = \"g\", srcs = glob([\"*.txt\"]))\n//- a.txt\n");
+    let _socket = std::os::unix::net::UnixListener::bind(fixture.root().join("s.txt")).unwrap();
+    std::os::unix::fs::symlink("s.txt", fixture.root().join("l.txt")).unwrap();
+    let loader = fixture.loader();
+    assert_eq!(node(&loader, "//:g"), "filegroup //:g");
+    let Ok(Node::Target(target, _)) = loader.node(&label("//:g")) else { panic!() };
+    assert_eq!(
+        format!("{:?}", target.attributes["srcs"]).matches(".txt").count(),
+        1,
+        "{:?}",
+        target.attributes["srcs"]
+    );
+    for name in ["s.txt", "l.txt"] {
+        assert!(node(&loader, &format!("//:{name}")).contains("is a device, a socket or a pipe"));
+    }
+}

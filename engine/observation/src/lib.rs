@@ -11,4 +11,4 @@ mod verify;
 pub use answer::{Answer, Fingerprint, Observation, Question, SETTLED_AFTER};
 pub use observer::look;
 pub use observer::{Entry, Observer};
-pub use verify::{Claim, Verdict, Verification, differing, folder, shown, verify};
+pub use verify::{Claim, Verdict, Verification, differing, shown, verify};

@@ -18,6 +18,8 @@ pub struct Entry {
     pub folder: bool,
     /// Whether it is a symbolic link.
     pub symlink: bool,
+    /// Whether the name is not UTF-8, so that no label can name it; it has a sign where it is not.
+    pub odd: bool,
 }
 
 /// Answers by question and path.
@@ -92,7 +94,8 @@ impl Observer {
         kind
     }
 
-    /// The entries of a folder, sorted by name; empty when there is no such folder. Broken links are left out.
+    /// The entries of a folder, sorted by name; empty when there is no such folder. Broken links, devices, sockets
+    /// and pipes are left out.
     pub fn list(&self, path: &Path) -> Result<Vec<Entry>, FileError> {
         let (entries, fingerprint) = list(path)?;
         self.note(Question::Listing, path, listing(&entries), fingerprint);
@@ -128,7 +131,7 @@ impl Observer {
 
 /// Whether the search for packages looks at the entry.
 fn is_relevant(entry: &Entry, marks: &[&str]) -> bool {
-    (entry.folder && !entry.symlink) || (!entry.folder && marks.contains(&entry.name.as_str()))
+    !entry.odd && (entry.folder && !entry.symlink) || (!entry.folder && marks.contains(&entry.name.as_str()))
 }
 
 fn stat(path: &Path) -> Result<Option<fs::FileStat>, FileError> {
@@ -143,7 +146,7 @@ fn stat(path: &Path) -> Result<Option<fs::FileStat>, FileError> {
 fn list(path: &Path) -> Result<(Vec<Entry>, Fingerprint), FileError> {
     let now = host::clock::now();
     let Some(before) = stat(path)? else { return Ok((Vec::new(), Fingerprint::absent())) };
-    let entries = match fs::read_dir(path) {
+    let entries = match fs::read_dir_with_odd_names(path) {
         Err(error) if error.is_not_found() => return Ok((Vec::new(), Fingerprint::absent())),
         entries => entries?,
     };
@@ -153,20 +156,25 @@ fn list(path: &Path) -> Result<(Vec<Entry>, Fingerprint), FileError> {
     fingerprint.settled &= !has_links;
     fingerprint.linked |= has_links;
     let resolve = |entry: fs::FolderEntry| {
-        let folder = match entry.is_symlink {
-            true => fs::stat(&path.join(&entry.name)).ok()?.kind == FileKind::Folder,
-            false => entry.is_folder,
+        let kind = match entry.is_symlink {
+            // By its name with signs a link cannot be followed; whoever wants it is told that it has no proper name.
+            true if !entry.is_odd => fs::stat(&path.join(&entry.name)).ok()?.kind,
+            _ if entry.is_folder => FileKind::Folder,
+            _ if entry.is_special => FileKind::Other,
+            _ => FileKind::File,
         };
-        Some(Entry { name: entry.name, folder, symlink: entry.is_symlink })
+        let (folder, symlink, odd) = (kind == FileKind::Folder, entry.is_symlink, entry.is_odd);
+        (kind != FileKind::Other).then_some(Entry { name: entry.name, folder, symlink, odd })
     };
     Ok((entries.into_iter().filter_map(resolve).collect(), fingerprint))
 }
 
 fn listing(entries: &[Entry]) -> Answer {
-    let mut key = KeyBuilder::new("listing", 1);
+    let mut key = KeyBuilder::new("listing", 2);
     key.sequence(entries.len());
     for entry in entries {
-        key.text(&entry.name).number(u64::from(entry.folder) | u64::from(entry.symlink) << 1);
+        let flags = u64::from(entry.folder) | u64::from(entry.symlink) << 1 | u64::from(entry.odd) << 2;
+        key.text(&entry.name).number(flags);
     }
     key.finish()
 }

@@ -76,13 +76,6 @@ pub fn shown(path: &Path) -> Fingerprint {
     stat.map_or(Fingerprint::absent(), |stat| without_ctime(Fingerprint::of(&stat, 0)))
 }
 
-/// The state of a folder: it tells whether entries were added, removed or replaced, once it is settled.
-pub fn folder(root: &Path, name: &str) -> Fingerprint {
-    let now = host::clock::now();
-    let stat = host::fs::stat(&root.join(name)).ok();
-    stat.map_or(Fingerprint::absent(), |stat| Fingerprint::of(&stat, now))
-}
-
 fn without_ctime(fingerprint: Fingerprint) -> Fingerprint {
     Fingerprint { ctime: 0, ..fingerprint }
 }
