@@ -156,3 +156,34 @@ fn without_watches_all_files_are_looked_at() {
     watching.folder.write("a.txt", "better\n");
     watching.shows("better\n");
 }
+
+/// What the kernel does not tell of in the folder where it shows: an edit by another name of a file, a folder mounted over
+/// another one.
+#[test]
+fn edits_that_no_folder_tells_of_are_seen_beside_a_watcher() {
+    let text = "== BUILD.star\ngenrule(name = \"all\", srcs = [\"p/f\", \"q/f\"], outs = [\"all.out\"], \
+        cmd = \"cat $(SRCS) > $@\")\n== p/f\n1\n== q/f\n1\n== .other/f\n9\n";
+    let folder = Folder::of(text).with_fresh_store();
+    let script = r#"
+        build() { "$program" build :all > log 2>&1 || cat log; tr '\n' ' ' < build-out/all.out; }
+        sleep 2.1; build
+        "$program" watch :all > watch.log 2>&1 & watcher=$!
+        until ls "$BUILD_STORE"/v1/watchers/*.socket > /dev/null 2>&1; do sleep 0.1; done
+        build; build
+        ln p/f .other/link; echo 2 > .other/link; build
+        mount --bind .other q; build
+        umount q; build
+        kill $watcher; wait $watcher
+        build
+    "#;
+    // Who has no privileges mounts in a user namespace.
+    let is_root = std::fs::read_to_string("/proc/self/status").unwrap().contains("Uid:\t0\t");
+    let program = folder.command(&["build"]);
+    let mut command = std::process::Command::new("unshare");
+    command.args(if is_root { &["--mount"][..] } else { &["--mount", "--map-root-user"][..] });
+    command.args(["sh", "-c", script]).env("program", program.get_program()).current_dir(folder.path());
+    command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(shown, "1 1 1 1 1 1 2 1 2 9 2 1 2 1 ", "{}", String::from_utf8_lossy(&output.stderr));
+}

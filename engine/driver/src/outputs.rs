@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use execution::Content;
 use model::{Artifact, Data, Depset, RelPath};
-use store::{Placement, Store};
+use store::{Placement, Store, StoreError};
 
 use crate::error::{Error, ErrorKind};
 
@@ -30,8 +30,26 @@ pub(crate) fn place(store: &Store, below: &Path, contents: &BTreeMap<PathBuf, &C
             Content::Tree(digest) => trees.push((digest, to.as_path())),
         }
     }
-    store.materialise_files(below, &files)?;
-    Ok(store.show_trees(below, trees)?)
+    store.materialise_files(below, &files).map_err(|error| unwritable(below, error))?;
+    store.show_trees(below, trees).map_err(|error| unwritable(below, error))
+}
+
+/// The error of showing outputs, with what helps where their folder cannot be written to. What helps a store does not.
+fn unwritable(below: &Path, error: StoreError) -> Error {
+    use std::io::ErrorKind as System;
+    let refused = match &error {
+        StoreError::File(error) if error.path.starts_with(below) => Some(error.source.kind()),
+        _ => None,
+    };
+    let is_refused = matches!(refused, Some(System::ReadOnlyFilesystem | System::PermissionDenied));
+    let mut error = Error::from(error);
+    if let Some(diagnostic) = error.diagnostics.last_mut().filter(|_| is_refused) {
+        diagnostic.hints = vec![
+            format!("outputs are shown in {}: make the workspace writable, or copy it elsewhere", below.display()),
+            "`build query` and `build build --nobuild` write nothing there".to_owned(),
+        ];
+    }
+    error
 }
 
 /// Puts all `artifacts` at their paths below a folder, as actions see them.

@@ -183,7 +183,7 @@ impl<'a> Plan<'a> {
         self.keep_sources(&mut kept);
         let row = kept.row.encode();
         kept.state.put(Table::Request, 0, row);
-        self.watched.note(&mut kept.state);
+        self.watched.note(self.session, &mut kept.state);
         let written = kept.state.save(&self.path)?;
         let Work { stats, reads, packages, targets } = kept.work;
         self.session.reporter.report(Event::Refreshed { stats, reads, packages, targets, written });
@@ -261,7 +261,7 @@ fn look(
     changed: &mut HashSet<u32>,
     work: &mut Work,
 ) -> Found {
-    if !state.is_sound(&[Table::Request, Table::Observations, Table::Shown, Table::ShownFolders]) {
+    if !state.is_sound(&[Table::Request, Table::Observations, Table::Shown]) {
         return Found::Useless;
     }
     let count = state.len(Table::Observations);

@@ -28,7 +28,7 @@ pub fn query(session: &Session, expression: &str, output: QueryFormat) -> Result
         Some((mut state, changed)) if changed.is_empty() => {
             if let Ok(answer) = std::str::from_utf8(state.row(Table::Answer, 0)) {
                 let answer = answer.to_owned();
-                watched.note(&mut state);
+                watched.note(session, &mut state);
                 return finish(session, &mut state, &path, stats, 0).map(|()| answer);
             }
             (State::new(&identity), HashSet::new())
@@ -48,7 +48,7 @@ pub fn query(session: &Session, expression: &str, output: QueryFormat) -> Result
     session.roots()?.iter().for_each(|root| _ = state.put_observation(root));
     renew(session, &loader, &mut state, &changed);
     state.put(Table::Answer, 0, answer.clone().into_bytes());
-    watched.note(&mut state);
+    watched.note(session, &mut state);
     finish(session, &mut state, &path, stats, loader.evaluated().len())?;
     Ok(answer)
 }

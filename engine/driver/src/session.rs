@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use execution::{Executor, Known, PersistentWorkers};
+use host::mounts::View;
 use loading::{Loader, Workspace};
-use model::{Cancel, Configuration, Event, Label, Platform, Reporter, TargetKey};
+use model::{Cancel, Configuration, Event, Label, PatternKind, Platform, Reporter, TargetKey, TargetPattern};
 use observation::{Observation, Question};
 use store::Store;
 
@@ -27,6 +28,8 @@ pub struct Session {
     pub(crate) trusted: bool,
     /// Where the command was typed.
     pub(crate) directory: PathBuf,
+    /// The file systems of the workspace.
+    pub(crate) view: View,
     /// The package folder in which the command was typed.
     pub(crate) package: model::PackageId,
     pub(crate) store: Store,
@@ -54,6 +57,10 @@ impl Session {
         trust::check_owner(&root, trusted)?;
         let package = loading::package_at(&root, &directory);
         let store = Store::open_telling(&store_folder(&options)?, tell(&reporter))?;
+        let view = host::mounts::view(&root);
+        let hash = model::Digest::of(view.text.as_bytes());
+        store
+            .set_view(hash.as_bytes().first_chunk().map(|bytes| u64::from_le_bytes(*bytes)).filter(|_| !view.is_loose));
         let exec_platform = Platform::host();
         let configuration = Arc::new(configure(&options, &exec_platform)?);
         let (endpoints, workspace, loader) = Default::default();
@@ -64,6 +71,7 @@ impl Session {
             root,
             trusted,
             directory,
+            view,
             package,
             store,
             configuration,
@@ -122,10 +130,9 @@ impl Session {
         self.store.root().join("requests").join(workspace.to_hex())
     }
 
-    /// Where a watcher of this workspace answers other commands.
+    /// Where a watcher of this workspace answers other commands: those that see the same file systems there.
     pub(crate) fn watcher_socket(&self) -> PathBuf {
-        let workspace = model::Digest::of(self.root.to_string_lossy().as_bytes());
-        self.store.root().join("watchers").join(format!("{}.socket", workspace.to_hex()))
+        self.store.root().join("watchers").join(watch::socket_name(&self.root, &self.view))
     }
 
     /// What everything in the workspace depends on: WORKSPACE.star and the files that it names, as they were read.
@@ -195,12 +202,41 @@ impl Session {
 
     /// Parses a label as typed by the user.
     pub(crate) fn label(&self, text: &str) -> Result<Label, Error> {
-        use model::{PatternKind, TargetPattern};
-        let usage = |message: String| Error::new(ErrorKind::CommandLine, message);
-        match TargetPattern::parse(text, &self.package).map_err(|error| usage(error.to_string()))?.kind {
+        match self.pattern(text)?.kind {
             PatternKind::Target(label) => Ok(label),
-            _ => Err(usage(format!("`{text}` stands for several targets; one label is expected"))),
+            _ => {
+                let message = format!("`{text}` stands for several targets; one label is expected");
+                Err(Error::new(ErrorKind::CommandLine, message))
+            }
         }
+    }
+
+    /// Parses a pattern as typed by the user.
+    pub(crate) fn pattern(&self, text: &str) -> Result<TargetPattern, Error> {
+        let usage = |message: String| Error::new(ErrorKind::CommandLine, message);
+        let pattern = TargetPattern::parse(text, &self.package).map_err(|error| usage(error.to_string()))?;
+        match self.meant_here(text.trim_start_matches('-')) {
+            None => Ok(pattern),
+            Some((folder, meant)) => {
+                let message = format!(
+                    "there is no folder `{folder}` at the top of the workspace, from where labels without `//` count"
+                );
+                Err(usage(message).hint(format!("for what is in this folder, type `{meant}`")))
+            }
+        }
+    }
+
+    /// What a pattern would have to be that seems to count from the folder in which it was typed; with the folder it names.
+    fn meant_here<'a>(&self, text: &'a str) -> Option<(&'a str, String)> {
+        if text.starts_with(['/', '@', ':']) || self.package.path().is_empty() {
+            return None;
+        }
+        let end = text.find(':').or_else(|| text.find("/...")).unwrap_or(text.len());
+        let folder = &text[..end];
+        let is_folder = |folder: &Path| !folder.as_os_str().is_empty() && host::fs::is_dir(&self.root.join(folder));
+        let here = Path::new(self.package.path()).join(folder);
+        let is_meant = !folder.is_empty() && !is_folder(Path::new(folder)) && is_folder(&here);
+        is_meant.then(|| (folder, format!("//{}/{text}", self.package.path())))
     }
 
     /// An executor of this command's actions.
@@ -269,10 +305,17 @@ fn store_folder(options: &Options) -> Result<PathBuf, Error> {
     if let Some(folder) = host::env::var("BUILD_STORE") {
         return Ok(PathBuf::from(folder));
     }
-    host::env::cache_home().map(|folder| folder.join("build")).ok_or_else(|| {
-        Error::new(ErrorKind::Environment, "no folder for the store: neither XDG_CACHE_HOME nor HOME is set")
-            .hint("name one: `--store FOLDER` or BUILD_STORE=FOLDER")
-    })
+    let none = |message: String| {
+        Error::new(ErrorKind::Environment, message).hint("name one: `--store FOLDER` or BUILD_STORE=FOLDER")
+    };
+    let cache = host::env::cache_home()
+        .ok_or_else(|| none("no folder for the store: neither XDG_CACHE_HOME nor HOME is set".to_owned()))?;
+    match host::env::home().filter(|home| cache.starts_with(home) && !host::fs::is_dir(home)) {
+        Some(home) => {
+            Err(none(format!("no folder for the store: HOME is {}, and there is no such folder", home.display())))
+        }
+        None => Ok(cache.join("build")),
+    }
 }
 
 fn parse_platform(text: &str) -> Result<Platform, Error> {

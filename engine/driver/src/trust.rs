@@ -18,7 +18,9 @@ pub(crate) fn is_trusted(root: &Path, flag: bool) -> bool {
 
 fn names(list: &str, root: &Path) -> bool {
     let is_root = |name: &str| host::fs::canonicalize(Path::new(name)).is_ok_and(|folder| folder == root);
-    list.split(':').filter(|name| !name.is_empty()).any(|name| name == "*" || is_root(name))
+    // A folder's own name may hold a colon.
+    let is_whole = format!(":{list}:").contains(&format!(":{}:", root.display()));
+    is_whole || list.split(':').filter(|name| !name.is_empty()).any(|name| name == "*" || is_root(name))
 }
 
 /// Refuses a workspace whose folder or WORKSPACE.star belongs to somebody else.
@@ -66,6 +68,10 @@ mod tests {
         let named = root.join("below/..").display().to_string();
         assert!(names(&format!("/none:{named}"), &root));
         assert!(names("*", &root));
+        let odd = root.join("a:b");
+        std::fs::create_dir(&odd).unwrap();
+        assert!(names(&format!("/none:{}:/other", odd.display()), &odd));
+        assert!(!names(&format!("/none:{}c", odd.display()), &odd));
         assert!(!names("", &root) && !names(":", &root));
         assert!(!names(&named, &root.join("below")), "a folder above does not count");
     }

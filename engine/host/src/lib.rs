@@ -11,5 +11,6 @@ pub mod foreign;
 pub mod fs;
 pub mod lock;
 pub mod memory;
+pub mod mounts;
 pub mod process;
 pub mod remedy;

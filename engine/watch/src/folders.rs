@@ -1,14 +1,18 @@
-//! The watched folders of a workspace: one inotify watch each, kept in step as folders come and go.
+//! The watched folders of a workspace: one inotify watch each, kept in step as folders come and go, and one for each file,
+//! by which it is noticed that the file gets further names.
 //!
 //! A folder is watched first and listed then, so that what is created in between is seen twice rather than never.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use host::fs::{self, FileKind};
+use host::fs::{self, FileError, FileKind};
+use host::mounts::{self, View};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
@@ -28,16 +32,24 @@ const EVENTS: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::DONT_FOLLOW)
     .union(WatchFlags::EXCL_UNLINK);
 
+/// Of a file by itself: that it gets another name, by which it may be edited unseen by who watches its folder.
+const LINKS: WatchFlags = WatchFlags::ATTRIB.union(WatchFlags::DONT_FOLLOW);
+
 /// File systems that other machines or programs change without an event: NFS, SMB, CIFS, SMB2, 9P, FUSE, Ceph, AFS.
 const REMOTE: [i64; 8] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x6573_5546, 0x00c3_6400, 0x5346_414f];
+
+/// Where the kernel tells what is mounted where.
+const MOUNTS: &str = "/proc/self/mountinfo";
 
 /// The watched folders and what happened in them.
 pub(crate) struct Folders {
     root: PathBuf,
+    /// The table of mounts, which tells when it changes, and what it said of the root at first.
+    mounts: (File, View),
     device: u64,
     skip: Skip,
     inotify: Arc<OwnedFd>,
-    /// The watched folders, relative to the root, by watch. A moved folder takes its watch along.
+    /// The watched folders and files, relative to the root, by watch. What is moved takes its watch along.
     paths: HashMap<i32, String>,
     watches: BTreeMap<String, i32>,
     /// What cannot be watched.
@@ -59,6 +71,7 @@ impl Folders {
         })?;
         let mut folders = Self {
             root: root.to_owned(),
+            mounts: (fs::open(Path::new(MOUNTS))?, mounts::view(root)),
             device: fs::stat(root)?.device,
             skip,
             inotify: Arc::new(inotify),
@@ -85,8 +98,24 @@ impl Folders {
         self.journal.since(since, &self.uncovered)
     }
 
+    /// Becomes readable, as it were, when something is mounted or unmounted anywhere.
+    pub(crate) fn mount_table(&self) -> Result<File, FileError> {
+        fs::open(Path::new(MOUNTS))
+    }
+
+    /// What is mounted over a folder hides it without an event.
+    fn look_at_mounts(&mut self) {
+        let mut wanted = [PollFd::new(&self.mounts.0, PollFlags::PRI)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let is_changed = poll(&mut wanted, Some(&now)).is_ok_and(|ready| ready > 0);
+        if is_changed && mounts::view(&self.root) != self.mounts.1 {
+            self.journal.lose();
+        }
+    }
+
     /// Takes in all events that the kernel has queued.
     pub(crate) fn catch_up(&mut self) {
+        self.look_at_mounts();
         let inotify = Arc::clone(&self.inotify);
         let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
         let mut reader = Reader::new(&*inotify, &mut buffer);
@@ -115,7 +144,10 @@ impl Folders {
         if folder.is_empty() && event.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF) {
             return self.journal.lose();
         }
-        let Some(name) = name else { return self.journal.note(folder) };
+        let Some(name) = name else {
+            self.note_links(&folder);
+            return self.journal.note(folder);
+        };
         let path = join(&folder, &name);
         let is_folder = event.contains(ReadFlags::ISDIR);
         if (self.skip)(&path) {
@@ -135,9 +167,7 @@ impl Folders {
 
     fn removed(&mut self, path: String, is_folder: bool) {
         let was_uncovered = self.uncovered.remove(&path);
-        if is_folder {
-            self.forget(&path);
-        }
+        self.forget(&path);
         if is_folder || was_uncovered {
             self.journal.note(format!("{path}/"));
         }
@@ -147,7 +177,7 @@ impl Folders {
     fn appeared(&mut self, path: String, is_folder: bool) {
         self.journal.note(path.clone());
         if !is_folder {
-            self.note_link(path);
+            self.watch_file(path);
             return;
         }
         self.journal.note(format!("{path}/"));
@@ -158,24 +188,47 @@ impl Folders {
         }
     }
 
-    /// Notes whether a path is a symbolic link now. If it changes again, so does this: another event follows.
-    fn note_link(&mut self, path: String) {
-        let is_link = fs::lstat(&self.root.join(&path)).is_ok_and(|stat| stat.kind == FileKind::Symlink);
-        if is_link {
-            self.uncovered.insert(path);
-        } else if self.uncovered.remove(&path) {
+    /// Follows the links to what is at a path and is no folder. If something else comes there, another event follows.
+    fn watch_file(&mut self, path: String) {
+        let was_uncovered = self.uncovered.remove(&path);
+        // First the watch, then the look: what is linked in between is seen twice rather than never.
+        match inotify::add_watch(&*self.inotify, self.root.join(&path), LINKS) {
+            Ok(watch) => {
+                self.watches.insert(path.clone(), watch);
+                self.paths.insert(watch, path.clone());
+            }
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            // Without a watch it is looked at whenever somebody asks.
+            Err(_) => drop(self.uncovered.insert(path.clone())),
+        }
+        self.note_links(&path);
+        if was_uncovered && !self.uncovered.contains(&path) {
             self.journal.note(format!("{path}/"));
+        }
+    }
+
+    /// Notes whether what is at a path may change unseen: a symbolic link, or a file that has other names.
+    fn note_links(&mut self, path: &str) {
+        let is_linked = |stat: fs::FileStat| match stat.kind {
+            FileKind::Symlink => true,
+            FileKind::File => stat.links > 1,
+            FileKind::Folder | FileKind::Other => false,
+        };
+        if fs::lstat(&self.root.join(path)).is_ok_and(is_linked) {
+            self.uncovered.insert(path.to_owned());
         }
     }
 
     /// Watches a folder and all below it. What vanishes meanwhile is left out: its parent's watch tells.
     fn watch(&mut self, folder: String) -> Result<(), WatchError> {
-        let mut open = vec![folder];
+        let (mut open, mut files) = (vec![folder], Vec::new());
         while let Some(folder) = open.pop() {
             if self.watch_one(&folder)? {
-                self.list(folder, &mut open);
+                self.list(folder, &mut open, &mut files);
             }
         }
+        // Where there are too few watches for all, folders need theirs more.
+        files.into_iter().for_each(|file| self.watch_file(file));
         Ok(())
     }
 
@@ -203,12 +256,12 @@ impl Folders {
         }
     }
 
-    /// Adds the folders of a folder to `open`.
-    fn list(&mut self, folder: String, open: &mut Vec<String>) {
+    /// Adds the folders of a folder to `open`, and its files to `files`.
+    fn list(&mut self, folder: String, open: &mut Vec<String>, files: &mut Vec<String>) {
         let path = self.root.join(&folder);
-        let entries = match fs::read_dir(&path) {
+        let entries = match fs::read_dir_with_odd_names(&path) {
             Ok(entries) => entries,
-            // It is gone, or holds names that no label can name; for those who can list it, it is not covered.
+            // It is gone; for those who can list it, it is not covered.
             Err(_) => {
                 self.forget(&folder);
                 self.uncovered.insert(folder);
@@ -218,9 +271,11 @@ impl Folders {
         for entry in entries {
             let path = join(&folder, &entry.name);
             match entry {
+                // No label can name it, nor anything in it.
+                _ if entry.is_odd => drop(self.uncovered.insert(path)),
                 _ if entry.is_symlink || (self.skip)(&path) => drop(self.uncovered.insert(path)),
                 _ if entry.is_folder => open.push(path),
-                _ => {}
+                _ => files.push(path),
             }
         }
     }

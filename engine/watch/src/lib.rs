@@ -9,10 +9,11 @@
 //! is needed for that, as it is where events arrive by way of another process.
 //!
 //! What inotify cannot see is in every answer, as if it always changed: what lies behind symbolic links, in folders that
-//! are skipped or cannot be read, and on other file systems. Three things it does not see either, and the one who asks
-//! has to mind: a file with several hard links may be edited by a name elsewhere (its link count tells), writes through
-//! a shared memory map show when the map is closed, and a file system that other machines write to is silent about
-//! them, which is why [`Watcher::start`] refuses the known ones.
+//! are skipped or cannot be read, on other file systems, and in files that have or get further names, by which they may be
+//! edited elsewhere (a watch on each file tells of those). Once something is mounted over the workspace, nothing is known
+//! any more. Three things it does not see, and the one who asks has to mind: a file that had several names before may be
+//! edited by one of them (its link count tells), writes through a shared memory map show when the map is closed, and a file
+//! system that other machines write to is silent about them, which is why [`Watcher::start`] refuses the known ones.
 
 mod changes;
 mod error;
@@ -25,5 +26,5 @@ mod watcher;
 pub use changes::{Changes, Token};
 pub use error::WatchError;
 pub use poller::Poller;
-pub use socket::ask;
+pub use socket::{ask, socket_name};
 pub use watcher::{Skip, Watcher};

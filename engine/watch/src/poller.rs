@@ -51,7 +51,7 @@ fn look(root: &Path, skip: &Skip) -> BTreeMap<String, FileStat> {
     let mut seen = BTreeMap::new();
     let mut open = vec![String::new()];
     while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(&root.join(&folder)).unwrap_or_default() {
+        for entry in fs::read_dir_with_odd_names(&root.join(&folder)).unwrap_or_default() {
             let path = if folder.is_empty() { entry.name } else { format!("{folder}/{}", entry.name) };
             if skip(&path) {
                 continue;

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use host::fs::{self, FileError};
 use host::lock::{self, Lock};
+use host::mounts::View;
+use model::Digest;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::changes::{Changes, Token};
@@ -23,6 +25,13 @@ const HEAD: usize = Token::LENGTH + 1 + 8;
 const LONGEST: u64 = 256 << 20;
 /// Neither side waits longer for the other; to look at everything takes not much longer.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// The file name of the socket of a workspace's watcher. Who sees other file systems there asks at another name: what is
+/// mounted for one process need not be for the other.
+pub fn socket_name(root: &Path, view: &View) -> String {
+    let workspace = format!("{}\n{}", root.display(), view.text);
+    format!("{}.socket", Digest::of(workspace.as_bytes()).to_hex())
+}
 
 /// The socket of a watcher, removed when dropped.
 pub(crate) struct Socket {

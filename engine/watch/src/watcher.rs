@@ -1,5 +1,6 @@
 //! The watcher: one thread that follows the folders and answers through the socket.
 
+use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -45,12 +46,13 @@ impl Watcher {
     pub fn start(root: &Path, skip: Skip, socket: &Path) -> Result<Self, WatchError> {
         let folders = Folders::new(root, skip)?;
         let inotify = folders.descriptor();
+        let mounts = folders.mount_table()?;
         let shared = Arc::new(Shared { id: id(), folders: Mutex::new(folders), changed: Condvar::new() });
         let socket = Socket::open(socket);
         let system = |source| WatchError::System { path: root.to_owned(), source };
         let (stop, stopped) = UnixStream::pair().map_err(system)?;
         let follower = Arc::clone(&shared);
-        let follow = move || follow(&follower, &inotify, socket.as_ref(), &stopped);
+        let follow = move || follow(&follower, (&*inotify, &mounts), socket.as_ref(), &stopped);
         let thread = std::thread::Builder::new().name("watcher".to_owned()).spawn(follow).map_err(system)?;
         Ok(Self { shared, stop: Some(stop), thread: Some(thread) })
     }
@@ -135,9 +137,10 @@ impl Shared {
 }
 
 /// The thread: takes events in so that the kernel's queue stays short, wakes those who wait, answers those who ask.
-fn follow(shared: &Shared, inotify: &OwnedFd, socket: Option<&Socket>, mut stopped: &UnixStream) {
+fn follow(shared: &Shared, (inotify, mounts): (&OwnedFd, &File), socket: Option<&Socket>, mut stopped: &UnixStream) {
     loop {
         let mut wanted = vec![PollFd::new(stopped, PollFlags::IN), PollFd::new(inotify, PollFlags::IN)];
+        wanted.push(PollFd::new(mounts, PollFlags::PRI));
         wanted.extend(socket.map(|socket| PollFd::new(socket, PollFlags::IN)));
         match poll(&mut wanted, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -147,11 +150,11 @@ fn follow(shared: &Shared, inotify: &OwnedFd, socket: Option<&Socket>, mut stopp
         if ready[0] && matches!(stopped.read(&mut [0]), Ok(0)) {
             return;
         }
-        if ready[1] {
+        if ready[1] || ready[2] {
             shared.folders().catch_up();
             shared.changed.notify_all();
         }
-        if let (Some(socket), Some(true)) = (socket, ready.get(2)) {
+        if let (Some(socket), Some(true)) = (socket, ready.get(3)) {
             socket.answer(shared);
         }
     }

@@ -133,6 +133,32 @@ fn what_cannot_be_seen_is_always_in_the_answer() {
     assert!(!watcher.changes(&watcher.token()).contains("a/l"));
 }
 
+/// By a name outside, a file can be edited without an event in its folder.
+#[test]
+fn a_file_that_got_another_name_is_always_in_the_answer() {
+    let place = Place::new(&["a/f", "a/g", "a/h"]);
+    let outside = |name: &str| place.folder.path().join(name);
+    std::fs::hard_link(place.root().join("a/g"), outside("before")).unwrap();
+    let watcher = place.start();
+    place.write("a/new");
+    rename(&place, "a/h", "a/moved");
+    let token = watcher.token();
+    assert_eq!(changed(watcher.changes(&token)), "a/g a/g/");
+    for (file, name) in [("a/f", "f"), ("a/new", "new"), ("a/moved", "moved")] {
+        std::fs::hard_link(place.root().join(file), outside(name)).unwrap();
+    }
+    std::fs::write(outside("f"), "edited").unwrap();
+    let token = watcher.token();
+    std::fs::write(outside("new"), "edited").unwrap();
+    for changes in [watcher.changes(&token), watcher.changes(&watcher.token())] {
+        assert!(["a/f", "a/g", "a/new", "a/moved"].iter().all(|path| changes.contains(path)), "{changes:?}");
+    }
+    // Another file at its place has one name.
+    place.write("plain");
+    rename(&place, "plain", "a/f");
+    assert!(!watcher.changes(&watcher.token()).contains("a/f"));
+}
+
 #[test]
 fn the_end_of_a_writer_is_a_change() {
     let place = Place::new(&["f"]);

@@ -78,11 +78,8 @@ impl Request {
 
     /// The labels that the patterns stand for.
     pub(crate) fn labels(&self, session: &Session, loader: &loading::Loader) -> Result<Vec<Label>, Error> {
-        let parse = |text: &String| {
-            let parsed = TargetPattern::parse(text, &session.package);
-            parsed.map_err(|error| Error::new(ErrorKind::CommandLine, error.to_string()))
-        };
-        let patterns: Vec<TargetPattern> = self.patterns.iter().map(parse).collect::<Result<_, _>>()?;
+        let patterns = self.patterns.iter().map(|text| session.pattern(text));
+        let patterns: Vec<TargetPattern> = patterns.collect::<Result<_, _>>()?;
         if patterns.is_empty() {
             let error = Error::new(ErrorKind::CommandLine, "no target was named");
             return Err(error.hint("`build build //...` builds everything; `build query //...` lists it"));

@@ -82,9 +82,8 @@ impl Workspace {
         let root = fs::canonicalize(self.root()).unwrap();
         let folder = self.folder.path().join("store/v1/watchers");
         fs::create_dir_all(&folder).unwrap();
-        let name = model::Digest::of(root.to_string_lossy().as_bytes()).to_hex();
-        watch::Watcher::start(&root, Arc::new(|path: &str| path == "build-out"), &folder.join(format!("{name}.socket")))
-            .unwrap()
+        let name = watch::socket_name(&root, &host::mounts::view(&root));
+        watch::Watcher::start(&root, Arc::new(|path: &str| path == "build-out"), &folder.join(name)).unwrap()
     }
 
     fn session(&self, reporter: Arc<dyn Reporter>, change: impl FnOnce(&mut Options)) -> Session {

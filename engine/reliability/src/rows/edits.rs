@@ -97,9 +97,9 @@ impl<'a> Sequence<'a> {
         let root = std::fs::canonicalize(self.kept.root()).map_err(|error| error.to_string())?;
         let folder = self.kept.store().join("v1/watchers");
         std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-        let name = ::model::Digest::of(root.to_string_lossy().as_bytes()).to_hex();
+        let name = watch::socket_name(&root, &host::mounts::view(&root));
         let ignored = Arc::new(|path: &str| path == "build-out");
-        watch::Watcher::start(&root, ignored, &folder.join(format!("{name}.socket"))).map_err(|error| error.to_string())
+        watch::Watcher::start(&root, ignored, &folder.join(name)).map_err(|error| error.to_string())
     }
 
     /// Somebody takes shown outputs away, or puts something else in the place of one.
