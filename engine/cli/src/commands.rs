@@ -4,7 +4,7 @@ use std::io::Write;
 
 use clap::CommandFactory as _;
 use driver::{Collected, Error, ErrorKind, Limits, Program, Ran, Session};
-use model::TestStatus;
+use model::{TestStatus, printable};
 
 use crate::arguments::{BuildArguments, Command, CommandLine, GcArguments, InfoArguments};
 use crate::exit_code::ExitCode;
@@ -61,7 +61,8 @@ async fn carry_out(command: &Command, session: &Session) -> Result<Ending, Error
             Ok(test_ending(&report).into())
         }
         Command::Run(arguments) => match driver::run(session, &options::run_request(arguments)).await? {
-            Ran::Done(text) => data(&text),
+            // A cluster's objects hold what others wrote.
+            Ran::Done(text) => data(&printable(&text)),
             Ran::Program(program) => Ok(Ending::Become(program)),
         },
         Command::Query(arguments) => {

@@ -46,6 +46,11 @@ impl Style {
         Self { colour }
     }
 
+    /// Whether texts have colours.
+    pub fn is_coloured(self) -> bool {
+        self.colour
+    }
+
     fn paint(self, style: Ansi, text: &str) -> String {
         if self.colour { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }

@@ -7,6 +7,7 @@ mod live;
 mod screen;
 mod speech;
 mod state;
+mod visible;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +19,7 @@ use crate::style::Style;
 pub use screen::Screen;
 use speech::Speech;
 use state::State;
+use visible::visible;
 
 /// The reporter of the command line.
 pub struct Terminal {
@@ -65,7 +67,7 @@ impl Terminal {
 
     /// Prints a message.
     pub fn print(&self, text: &str) {
-        self.screen.print(text);
+        self.screen.print(&visible(text, self.speech.0.style.is_coloured()));
     }
 
     /// Says that the command is being stopped; what fails from now on is not worth a word.
@@ -78,7 +80,7 @@ impl Terminal {
     pub fn finish(&self) {
         self.screen.finish();
         let summary = self.speech.summary(&lock(&self.state));
-        summary.iter().for_each(|line| self.screen.print(line));
+        summary.iter().for_each(|line| self.print(line));
     }
 }
 
@@ -94,7 +96,7 @@ impl Reporter for Terminal {
             self.screen.rest();
         }
         if let Some(said) = said {
-            self.screen.print(&said);
+            self.print(&said);
         }
     }
 }

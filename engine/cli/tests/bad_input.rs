@@ -274,3 +274,60 @@ fn a_byte_order_mark_is_no_part_of_the_text() {
     let folder = Folder::of("== BUILD.star\n\u{feff}filegroup(name = \"x\")\n");
     folder.build(&["build", ":x"]).expect(0);
 }
+
+/// Labels without `//` count from the top, wherever they are typed.
+#[test]
+fn a_label_that_seems_to_count_from_here_is_said_to_count_from_the_top() {
+    let folder = Folder::of("== services/ledger/BUILD.star\nfilegroup(name = \"server\")\n== other/BUILD.star\n");
+    let here = folder.path().join("services");
+    for (pattern, meant) in [
+        ("ledger:server", "`//services/ledger:server`"),
+        ("ledger", "`//services/ledger`"),
+        ("ledger/...", "`//services/ledger/...`"),
+    ] {
+        for command in ["build", "test"] {
+            let output = folder.command(&[command, pattern]).current_dir(&here).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(said.contains(meant) && said.contains("from where labels without `//` count"), "{said}");
+        }
+    }
+    let output = folder.command(&["build", "//services/ledger:server"]).current_dir(&here).output().unwrap();
+    assert!(output.status.success());
+    // A folder of that name at the top is what is meant.
+    let output = folder.command(&["build", "other/..."]).current_dir(&here).output().unwrap();
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("count"));
+}
+
+#[test]
+fn a_home_that_does_not_exist_is_named() {
+    let folder = Folder::of("== BUILD.star\nfilegroup(name = \"x\")\n");
+    let mut command = folder.command(&["build", ":x"]);
+    command.env_remove("BUILD_STORE").env_remove("XDG_CACHE_HOME").env("HOME", "/nonexistent");
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(36), "{said}");
+    assert!(said.contains("HOME is /nonexistent") && said.contains("--store FOLDER"), "{said}");
+    assert!(!std::path::Path::new("/nonexistent").exists());
+}
+
+/// What helps a store is of no use there.
+#[test]
+fn a_workspace_that_cannot_be_written_to_says_what_still_works() {
+    let folder = Folder::of("== BUILD.star\ngenrule(name = \"x\", outs = [\"o\"], cmd = \"echo x > $@\")\n");
+    let is_root = std::fs::read_to_string("/proc/self/status").unwrap().contains("Uid:\t0\t");
+    let script = "mount --bind . . && mount -o remount,ro,bind . && cd . && exec \"$@\"";
+    let run = |arguments: &[&str]| {
+        let program = folder.command(arguments);
+        let mut command = std::process::Command::new("unshare");
+        command.args(if is_root { &["--mount"][..] } else { &["--mount", "--map-root-user"][..] });
+        command.args(["sh", "-c", script, "sh"]).arg(program.get_program()).args(program.get_args());
+        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.arg("-C").arg(folder.path()).current_dir(folder.path()).output().unwrap()
+    };
+    let output = run(&["build", ":x"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(36), "{said}");
+    assert!(said.contains("make the workspace writable") && !said.contains("--store"), "{said}");
+    assert!(run(&["query", "//..."]).status.success());
+}

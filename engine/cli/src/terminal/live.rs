@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use model::printable;
 
 use super::lock;
 use super::state::{State, Transfer};
@@ -104,7 +105,7 @@ pub(super) fn status(state: &State, style: Style, now: Instant, width: usize) ->
     let transfers = state.transfers.values().filter(|transfer| !transfer.ended).take(LISTED);
     lines.extend(transfers.map(|transfer| (format!("  {}", line_of(transfer)), false)));
     let lines = lines.into_iter().map(|(line, strong)| {
-        let line: String = line.chars().take(width.saturating_sub(1)).collect();
+        let line: String = printable(&line).replace('\n', " ").chars().take(width.saturating_sub(1)).collect();
         if strong { style.strong(&line) } else { line }
     });
     lines.collect::<Vec<_>>().join("\n")

@@ -54,6 +54,42 @@ fn test(target: &str, status: TestStatus, cached: bool, log: &str) -> Event {
     Event::TestFinished { label: label(target), status, cached, log: log.into(), duration }
 }
 
+/// Names, logs, words of servers: each way by which a text of others comes to the terminal.
+#[test]
+fn nothing_that_is_said_acts_on_the_terminal() {
+    let evil = "x\u{1b}]52;c;cHduZWQ=\u{7}\u{1b}[2J";
+    let progress = |phase: &str, message: &str| Event::Progress { phase: phase.into(), message: message.into() };
+    let events = vec![
+        Event::ActionsPlanned { total: 9 },
+        Event::ActionStarted { id: 1, description: evil.into() },
+        Event::TransferStarted { id: 9, what: evil.into(), total: None },
+        finished(1, "//a:x", evil, ActionOutcome::Ran, evil),
+        finished(2, "//a:y", "M", ActionOutcome::Failed, evil),
+        test("//a:t", TestStatus::Failed, false, evil),
+        progress("log", evil),
+        progress(evil, "x"),
+        Event::Diagnosed(Diagnostic::error(evil).note(evil).hint(evil)),
+        Event::TransferFinished { id: 9 },
+    ];
+    for colour in [true, false] {
+        let (buffer, mut state) = (Buffer::default(), State::default());
+        let settings = Settings { style: Style::new(colour), every_step: true, test_output: TestOutput::All };
+        let terminal = Terminal::lines(settings, Box::new(buffer.clone()));
+        events.iter().for_each(|event| {
+            state.take(event);
+            terminal.report(event.clone());
+            let status = live::status(&state, Style::new(false), Instant::now(), 200);
+            assert!(!status.contains(|c: char| c.is_control() && c != '\n'), "{status:?}");
+        });
+        terminal.print(evil);
+        terminal.finish();
+        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+        assert!(text.matches("\u{241b}]52").count() >= 9, "{text:?}");
+        assert!(!text.contains("\u{1b}]") && !text.contains("\u{1b}[2J") && !text.contains('\u{7}'), "{text:?}");
+        assert_eq!(text.contains('\u{1b}'), colour, "its own colours stay");
+    }
+}
+
 #[test]
 fn a_build_says_what_ran_and_sums_up() {
     let events = vec![
