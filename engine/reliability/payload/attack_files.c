@@ -173,6 +173,25 @@ static int evil_tree(void) {
   snprintf(path, sizeof path, "%s/file", of("tree"));
   return symlink(of("file"), path) == 0;
 }
+// By its words no link in it leads out: one goes down far, by way of another that leads up again, and from there out.
+static int evil_way(void) {
+  char path[8192], up[8192] = "", way[8192] = "";
+  snprintf(path, sizeof path, "%s", of("tree"));
+  mkdir(path, 0755);
+  for (int level = 0; level < 24; level++) {
+    strcat(path, "/a");
+    mkdir(path, 0755);
+    strcat(way, "a/");
+    strcat(up, level ? "/.." : "..");
+  }
+  strcat(path, "/top");
+  symlink(up, path);
+  strcat(way, "top");
+  for (int level = 0; level < 25; level++) strcat(way, "/..");
+  strcat(way, of("file"));
+  snprintf(path, sizeof path, "%s/file", of("tree"));
+  return symlink(way, path) == 0;
+}
 static int evil_pipe(void) { return mkfifo(of("out"), 0666) == 0; }
 static int evil_socket(void) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -233,7 +252,7 @@ const struct named FILES[] = {
     {"remount-input", remount_input}, {"unmount-input", unmount_input}, {"unmount-root", unmount_root},
     {"bind-writable", bind_writable}, {"truncate-input", map_input}, {"attribute-input", attribute_input},
     {"evil-link", evil_link}, {"evil-chain", evil_chain}, {"evil-upwards", evil_upwards},
-    {"evil-folder", evil_folder}, {"evil-tree", evil_tree}, {"evil-pipe", evil_pipe}, {"evil-socket", evil_socket},
+    {"evil-folder", evil_folder}, {"evil-tree", evil_tree}, {"evil-way", evil_way}, {"evil-pipe", evil_pipe}, {"evil-socket", evil_socket},
     {"evil-device", evil_device}, {"evil-setuid", evil_setuid},
     {"evil-capable", evil_capable}, {"evil-attribute", evil_attribute}, {"evil-linked", evil_linked},
     {"own-read", own_read}, {"own-write", own_write}, {"own-link", own_link}, {"own-output", own_output},

@@ -5,8 +5,8 @@
 //! clean build makes, and a second check of the store finds nothing.
 //!
 //! What the engine promises differs by what can be seen, and `Damage::is_hidden` says which is which. Damage to what has
-//! a checksum (logs, tables) and any damage that changes the time or the length of a content is found by the build
-//! itself. Where a build looks at nothing but the folders of outputs, and where time and length stayed as they were, it
+//! a checksum (logs, tables) and any damage that changes the time, the mode or the length of a content is found by the build
+//! itself. Where a build looks at nothing but the top of a shown tree, and where time and length stayed as they were, it
 //! is `build fsck` that finds it, and the next build that repairs it.
 
 use crate::attempt::{Attempt, Outcome};
@@ -122,8 +122,8 @@ fn is_hidden(wound: &Wound, way: Way) -> bool {
     match wound.class {
         // A shown tree is a link to the folder of the store.
         Class::Output if wound.is_in_shown_tree() && way == Way::Unchanged => true,
-        // The same bytes by another name: an output is a link to a content.
-        Class::Content | Class::Output if in_place && !wound.shown_at().is_empty() && way == Way::Unchanged => true,
+        // The same bytes by another name: a content may be shown as a part of a tree, which is not looked at whole.
+        Class::Content if in_place && !wound.shown_at().is_empty() && way == Way::Unchanged => true,
         Class::Content | Class::Output => wound.is_silent(),
         Class::TreeFolder => wound.is_silent() || (way == Way::Unchanged && !wound.shown_at().is_empty()),
         _ => false,

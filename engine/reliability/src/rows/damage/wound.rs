@@ -27,10 +27,12 @@ pub enum Kind {
     Lose,
     /// Another file has its name.
     Replace,
+    /// Somebody may write to it, or run it, who should not.
+    Mode,
 }
 
-const KINDS: [Kind; 8] =
-    [Kind::Flip, Kind::Zero, Kind::Cut, Kind::Empty, Kind::Grow, Kind::Swap, Kind::Lose, Kind::Replace];
+const KINDS: [Kind; 9] =
+    [Kind::Flip, Kind::Zero, Kind::Cut, Kind::Empty, Kind::Grow, Kind::Swap, Kind::Lose, Kind::Replace, Kind::Mode];
 
 /// A damage.
 #[derive(Debug)]
@@ -84,7 +86,7 @@ impl Wound {
             Kind::Flip | Kind::Zero => self.silent,
             // Contents are sealed with one time.
             Kind::Swap => self.other.as_ref().is_some_and(|other| size(other) == size(&self.path)),
-            Kind::Cut | Kind::Empty | Kind::Grow | Kind::Lose | Kind::Replace => false,
+            Kind::Cut | Kind::Empty | Kind::Grow | Kind::Lose | Kind::Replace | Kind::Mode => false,
         }
     }
 
@@ -95,9 +97,10 @@ impl Wound {
 
     /// Does it, and sees to it that it is done.
     pub fn inflict(&self, dice: &mut Rng) -> Result<(), String> {
-        let before = fs::read(&self.path).ok();
+        let state = || Some((fs::metadata(&self.path).ok()?.mode(), fs::read(&self.path).ok()));
+        let before = state();
         self.change(dice).map_err(|error| format!("cannot damage {}: {error}", self.path.display()))?;
-        if fs::read(&self.path).ok() == before {
+        if state() == before {
             return Err("nothing was damaged".to_owned());
         }
         Ok(())
@@ -120,6 +123,11 @@ impl Wound {
             Kind::Empty => bytes.clear(),
             Kind::Grow => bytes.extend((0..dice.usize(1..200)).map(|_| dice.u8(..))),
             Kind::Lose => return fs::remove_file(&self.path),
+            Kind::Mode => {
+                let mode = fs::metadata(&self.path)?.mode();
+                let changed = [mode ^ 0o111, mode ^ 0o222, mode ^ 0o4000][dice.usize(..3)];
+                return fs::set_permissions(&self.path, Permissions::from_mode(changed | 0o600));
+            }
             Kind::Swap => return exchange(&self.path, self.other.as_deref().expect("another file was chosen")),
             Kind::Replace => {
                 fs::remove_file(&self.path)?;

@@ -104,6 +104,7 @@ pub const ALL: &[Attack] = &[
     attack("evil-folder", Harm::Leak, "own-output").at(Scene::Output),
     attack("evil-linked", Harm::Leak, "own-link").at(Scene::Output),
     attack("evil-tree", Harm::Leak, "own-tree").at(Scene::Tree),
+    attack("evil-way", Harm::Leak, "own-tree").at(Scene::Tree),
     attack("evil-pipe", Harm::Taken, "own-output").at(Scene::Output),
     attack("evil-socket", Harm::Taken, "own-output").at(Scene::Output),
     attack("evil-device", Harm::Taken, "own-output").at(Scene::Output),
