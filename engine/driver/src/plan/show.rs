@@ -89,13 +89,14 @@ impl Plan<'_> {
         self.different(kept).is_empty()
     }
 
-    /// Rows of shown outputs that are not as they were left.
+    /// Rows of shown outputs that are not as they were left, or were gone as soon as they were placed (`build clean`).
     fn different(&self, kept: &Kept) -> HashSet<u32> {
         let rows = (0..kept.state.len(Table::Shown)).filter_map(|id| Some((id, kept.state.shown(id)?)));
         let (ids, shown): (Vec<u32>, Vec<(&str, Fingerprint)>) =
             rows.map(|(id, (path, left, ..))| (id, (path, left))).unzip();
+        let gone = shown.iter().enumerate().filter(|(_, (_, left))| left.is_absent()).map(|(index, _)| index);
         let different = observation::differing(&self.session.root, &shown);
-        different.into_iter().map(|index| ids[index]).collect()
+        different.into_iter().chain(gone).map(|index| ids[index]).collect()
     }
 
     /// Shows the outputs that were made and those that are not as they were left. If a content was gone, gives the paths of
