@@ -58,6 +58,9 @@ pub enum DeployError {
     /// Something changed between plan and application.
     #[error("the environment changed since the plan was made: {0}")]
     PlanOutdated(String),
+    /// Another rollout began after this one was planned, and went first: this one would undo it.
+    #[error("another rollout began after this one was planned, and went first; nothing is changed")]
+    Overtaken,
     /// The lock was not obtained.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -157,6 +160,7 @@ impl DeployError {
             Self::NotVerified { requirement, .. } => {
                 vec![format!("run it there first: `build run` of the deploy target of {}", requirement.label)]
             }
+            Self::Overtaken => vec!["see what runs now: run again with --plan".into()],
             Self::PlanOutdated(_) => vec!["run again: a new plan is made".into()],
             Self::Lock(LockError::Held { .. }) => vec!["wait for it, then run again".into()],
             Self::LockLost(_) => vec!["see what runs now, then run again: it goes on from there".into()],

@@ -116,10 +116,16 @@ impl Rollout {
         })
     }
 
-    /// The same rollout with a new plan, after `DeployError::PlanOutdated`.
+    /// The same rollout with a new plan, after `DeployError::PlanOutdated`: over a rollout that was under way when this
+    /// one was planned and has ended since, or over a change by others. Not over a rollout that began later: whoever
+    /// slept between plan and application would undo it.
     pub async fn replan(self) -> Result<Self, DeployError> {
-        let writes_before = self.writes_before;
-        Ok(Self { writes_before, ..Self::prepare(self.bundle, self.cluster, self.options).await? })
+        let (writes_before, known) = (self.writes_before, self.recorded.record.generation);
+        let next = Self::prepare(self.bundle, self.cluster, self.options).await?;
+        match next.recorded.record.generation > known {
+            true => Err(DeployError::Overtaken),
+            false => Ok(Self { writes_before, ..next }),
+        }
     }
 
     /// What will change.
