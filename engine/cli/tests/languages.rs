@@ -142,7 +142,8 @@ fn go_imports_what_deps_name() {
     let folder = Folder::of(GO);
     folder.replace("BUILD.star", "deps = [\":greet\"], ", "");
     let own = folder.build(&["build", ":hello"]).expect(1);
-    own.says(&["hello.go:9:2: import \"t/greet\"", "`deps` of //:hello"]);
+    let hint = "`importpath = \"t/greet\"` is //:greet: add \"//:greet\" to `deps` of //:hello";
+    own.says(&["hello.go:9:2: import \"t/greet\"", "`deps` of //:hello", hint]);
 
     folder.replace("hello.go", "\"t/greet\"", "\"example.com/far/away\"");
     let far = folder.build(&["build", ":hello"]).expect(1);
@@ -158,6 +159,82 @@ fn go_tests_show_the_log_of_failures_and_can_be_chosen() {
     assert!(!all.stderr.contains("the log of a good one"), "{}", all.stderr);
     folder.build(&["test", ":greet_test", "--test_filter=TestGood"]).expect(0).says(&["PASSED"]);
     folder.build(&["test", ":greet_test", "--test_filter=TestBad"]).expect(3);
+}
+
+#[test]
+fn a_missing_package_of_the_own_module_is_named_by_its_target() {
+    let folder = Folder::of(
+        r#"
+== WORKSPACE.star
+workspace(name = "t")
+go_modules(name = "go", mod = "//:go.mod", sum = "//:go.sum")
+== go.mod
+module example.org/shop
+
+go 1.25
+== go.sum
+== src/BUILD.star
+go_binary(name = "shop", srcs = ["main.go"])
+go_library(name = "money", srcs = ["money/money.go"], importpath = "example.org/shop/src/money")
+== src/money/money.go
+package money
+
+const Cents = 100
+== src/main.go
+package main
+
+import (
+	"example.org/shop/src/money"
+	_ "example.org/shop/src/none"
+	_ "example.com/elsewhere"
+)
+
+func main() { println(money.Cents) }
+"#,
+    );
+    let missing = folder.build(&["build", "//src:shop"]).expect(1);
+    let missing = missing.says(&[
+        "src/main.go:4:2: import \"example.org/shop/src/money\"",
+        "`importpath = \"example.org/shop/src/money\"` is //src:money: add \"//src:money\" to `deps` of //src:shop",
+        "of the sources in \"src/none\"",
+        "src/main.go:6:2: import \"example.com/elsewhere\"",
+        "add \"@go//example.com/elsewhere\"",
+    ]);
+    assert!(!missing.stderr.contains("@go//example.org"), "{}", missing.stderr);
+
+    folder.replace("src/main.go", "\t_ \"example.org/shop/src/none\"\n\t_ \"example.com/elsewhere\"\n", "");
+    folder.replace("src/BUILD.star", "[\"main.go\"]", "[\"main.go\"], deps = [\":money\"]");
+    folder.build(&["build", "//src:shop"]).expect(0);
+}
+
+#[test]
+fn tests_say_where_they_are_when_their_time_is_over() {
+    let folder = Folder::of(
+        r#"
+== BUILD.star
+go_test(name = "slow_test", srcs = ["slow_test.go"])
+sh_test(name = "deaf_test", src = "deaf.sh")
+== slow_test.go
+package slow
+
+import (
+	"testing"
+	"time"
+)
+
+func waitForEver() { time.Sleep(time.Hour) }
+
+func TestSlow(t *testing.T) { waitForEver() }
+== deaf.sh
+trap '' QUIT TERM INT
+while true; do sleep 1; done
+"#,
+    );
+    let slow = folder.build(&["test", "--test_timeout=1", ":slow_test"]).expect(3);
+    slow.says(&["//:slow_test  TIMED OUT", "goroutine ", "slow_test.go:8", "waitForEver"]);
+    let start = std::time::Instant::now();
+    folder.build(&["test", "--test_timeout=1", ":deaf_test"]).expect(3).says(&["//:deaf_test  TIMED OUT"]);
+    assert!(start.elapsed() < std::time::Duration::from_secs(30), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use execution::{Content, Sources};
 use loading::{Loader, SourceContent};
-use model::Artifact;
+use model::{Artifact, Configurable, Data, Label, PackageId, Target};
 use observation::{Fingerprint, Observation};
 use store::Store;
 
@@ -33,6 +33,17 @@ impl WorkspaceSources {
         std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn search(&self, attribute: &str, value: &str) -> Option<Label> {
+        let packages = self.loader.packages_below(&PackageId::root()).ok()?;
+        packages.iter().filter_map(|id| self.loader.package(id).ok()).find_map(|package| {
+            let has = |target: &Arc<Target>| {
+                let found = target.attributes.get(attribute).and_then(Configurable::plain).and_then(Data::as_str);
+                found == Some(value)
+            };
+            package.targets.values().find(|target| has(target)).map(|target| target.label.clone())
+        })
+    }
+
     fn file(&self, path: &Path) -> Result<Content, String> {
         let now = host::clock::now();
         // Taken before the content is read: if the file changes in between, the next command sees another state.
@@ -48,6 +59,10 @@ impl WorkspaceSources {
 }
 
 impl Sources for WorkspaceSources {
+    fn target_with(&self, attribute: &str, value: &str) -> Option<Label> {
+        self.search(attribute, value)
+    }
+
     fn content(&self, artifact: &Artifact) -> Result<Content, String> {
         match self.loader.source(artifact).map_err(|error| error.to_string())? {
             SourceContent::Path(path) => self.file(&path),

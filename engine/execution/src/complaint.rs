@@ -13,6 +13,8 @@ pub(crate) enum Complaint {
     Server(String),
     /// A variable of the environment.
     Variable(String),
+    /// A target that has this value of an attribute, which a tool of the rules asks for.
+    Target { attribute: String, value: String },
 }
 
 /// How programs say that a file is missing.
@@ -63,6 +65,9 @@ pub(crate) fn all(log: &str) -> Vec<Complaint> {
 }
 
 fn of_line(line: &str) -> Vec<Complaint> {
+    if let Some(target) = target(line) {
+        return vec![target];
+    }
     let lower = line.to_lowercase();
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
     if has(&SERVERS) {
@@ -85,6 +90,17 @@ fn of_line(line: &str) -> Vec<Complaint> {
     let beside = line.split(':').next().unwrap_or("");
     let file = |word: &str| Complaint::File { path: word.trim_end_matches('.').to_owned(), beside: beside.to_owned() };
     quoted(line).chain(words(line)).filter(|word| word.contains(['.', '/'])).map(file).collect()
+}
+
+/// How the tools of rules ask for a target.
+const TARGET: &str = "a target with `";
+
+fn target(line: &str) -> Option<Complaint> {
+    let (_, rest) = line.split_once(TARGET)?;
+    let (wanted, _) = rest.split_once('`')?;
+    let (attribute, value) = wanted.split_once(" = ")?;
+    let value = value.strip_prefix('"')?.strip_suffix('"')?;
+    Some(Complaint::Target { attribute: attribute.to_owned(), value: value.to_owned() })
 }
 
 /// What stands between two quotes of a kind, blanks and all. An apostrophe in a word is no quote.
@@ -137,6 +153,10 @@ mod tests {
             ("sh: HOME_OF: parameter not set", vec![variable("HOME_OF")]),
             ("bash: line 1: CANARY: unbound variable", vec![variable("CANARY")]),
             ("all is well", vec![]),
+            (
+                "a.go:3:8: import \"t/x\": not found; add a target with `importpath = \"t/x\"`",
+                vec![Complaint::Target { attribute: "importpath".to_owned(), value: "t/x".to_owned() }],
+            ),
         ];
         for (line, expected) in cases {
             assert_eq!(all(line), expected, "{line}");

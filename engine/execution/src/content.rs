@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use model::{Artifact, Cancel, Diagnostics, Digest, RelPath, Reporter, Spawn};
+use model::{Artifact, Cancel, Diagnostics, Digest, Label, RelPath, Reporter, Spawn};
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError};
 
@@ -27,6 +27,11 @@ pub enum Content {
 pub trait Sources: Send + Sync {
     /// The content now. The error is a message for the user that names the file.
     fn content(&self, artifact: &Artifact) -> Result<Content, String>;
+
+    /// A target of the workspace with this value of an attribute. Asked only to say what a failed action lacks.
+    fn target_with(&self, _attribute: &str, _value: &str) -> Option<Label> {
+        None
+    }
 }
 
 /// Contents of outputs that an earlier command made and that are still what their actions would make. Their actions need

@@ -52,6 +52,10 @@ impl Look<'_> {
                 "`{name}` is not set: actions see no variable of the environment in which `build` runs; write what is \
                  needed into the command of {owner}, or set it by `env` in its rule"
             )),
+            Complaint::Target { attribute, value } => {
+                let label = self.worker.executor.sources.target_with(attribute, value)?;
+                Some(format!("`{attribute} = \"{value}\"` is {label}: add \"{label}\" to `deps` of {owner}"))
+            }
             Complaint::Server(line) => Some(format!(
                 "\"{line}\": actions reach no server, neither elsewhere nor on this machine: declare what {owner} needs \
                  as a file, or let its rule ask for the machine's network by `network = True`"

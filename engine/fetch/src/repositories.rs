@@ -120,6 +120,10 @@ impl Repositories {
                 wanted.push(params);
             }
         }
+        // One alone is downloaded as soon when it is asked for.
+        if wanted.len() < 2 {
+            return;
+        }
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             // The first is the caller's own to download.

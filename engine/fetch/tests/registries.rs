@@ -104,7 +104,11 @@ fn packages_of_a_go_module() {
     };
     let files = BTreeMap::from([
         ("go.mod", "module x\ngo 1.26\nrequire github.com/BurntSushi/toml v1.5.0\nrequire a.b/c v1.0.0\n"),
-        ("go.sum", "github.com/BurntSushi/toml v1.5.0 h1:W5quZX/G/csjUnuI8SUYlsHs9M38FC7znL0lIO+DvMg=\n"),
+        (
+            "go.sum",
+            "github.com/BurntSushi/toml v1.5.0 h1:W5quZX/G/csjUnuI8SUYlsHs9M38FC7znL0lIO+DvMg=\n\
+             github.com/BurntSushi/toml v1.5.0/go.mod h1:ukJfTF/6rtPPRCnwkur4qwRxa8vTRFBF0uk2lLoLwho=\n",
+        ),
     ]);
     let read = |label: &Label| files.get(label.name()).map(|text| (*text).to_owned()).ok_or("missing".to_owned());
     let endpoints = Arc::new(Endpoints::from_machine().unwrap());

@@ -13,10 +13,14 @@ use crate::command::{Command, Exceeded, Exit, Status};
 use crate::disk::Disk;
 use crate::error::SandboxError;
 use crate::launcher::{Launcher, Session};
-use crate::spec::{ProgramStatus, Report, Usage};
+use crate::spec::{ProgramStatus, Report, Request, Usage};
 
 /// How often a request to stop is looked for.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
+
+/// How long a program whose time is over may go on to say where it is. Go programs write the stacks of their
+/// goroutines.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Runs a command in a sandbox. Blocks; when it returns, every process of the command is dead.
 pub fn run(launcher: &Launcher, command: &Command, cancel: &Cancel) -> Result<Exit, SandboxError> {
@@ -53,6 +57,9 @@ struct Progress {
     usage: Usage,
     /// Why it was told to stop.
     stopped: Option<Status>,
+    /// Until when it may say where it is, since its time is over.
+    last_words: Option<Instant>,
+    hung_up: bool,
 }
 
 /// Waits for the end of a command, or ends it.
@@ -60,13 +67,9 @@ pub(crate) fn follow(session: &Session, watch: &Watch<'_>) -> Result<Exit, Sandb
     let started = Instant::now();
     let mut progress = Progress::default();
     loop {
-        if progress.stopped.is_none() {
-            progress.stopped = watch.reason_to_stop();
-            if progress.stopped.is_some() {
-                session.channel.hang_up();
-            }
-        }
-        if !readable(&session.channel, watch.deadline)? {
+        progress.stop(session, watch);
+        let deadline = watch.deadline.filter(|_| progress.stopped.is_none());
+        if !readable(&session.channel, deadline)? {
             continue;
         }
         match session.channel.receive::<Report>().map_err(SandboxError::Lost)? {
@@ -128,8 +131,27 @@ fn readable(channel: &Channel, deadline: Option<Instant>) -> Result<bool, Sandbo
 }
 
 impl Progress {
+    /// Ends the command if there is a reason to. One whose time is over is asked first.
+    fn stop(&mut self, session: &Session, watch: &Watch<'_>) {
+        let Some(reason) = watch.reason_to_stop().filter(|_| !self.hung_up) else { return };
+        self.stopped = Some(reason);
+        match self.last_words {
+            None if reason == Status::TimedOut => {
+                self.last_words = Some(Instant::now() + LAST_WORDS);
+                // A program that cannot be asked has ended, which is heard next.
+                let _ = session.channel.send(&Request::Quit, &[]);
+            }
+            Some(end) if reason == Status::TimedOut && Instant::now() < end => {}
+            _ => {
+                session.channel.hang_up();
+                self.hung_up = true;
+            }
+        }
+    }
+
     fn exit(self, elapsed: Duration) -> Result<Exit, SandboxError> {
         let (status, wall) = match (self.ended, self.stopped) {
+            (Some((_, wall)), Some(Status::TimedOut)) => (Status::TimedOut, wall),
             (Some((ProgramStatus::Code(code), wall)), _) => (Status::Code(code), wall),
             (Some((ProgramStatus::Signal(signal), wall)), _) => (Status::Signal(signal), wall),
             (None, Some(status)) => (status, elapsed),

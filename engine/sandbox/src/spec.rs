@@ -125,6 +125,8 @@ pub(crate) enum Request {
     Connect { id: u64, port: u16 },
     /// Ask the program to end (SIGTERM).
     Terminate,
+    /// Ask the program to say where it is, and to end (SIGQUIT): its time is over.
+    Quit,
     /// Make folders below the working folder, and mount what lies on the shelf: sources are relative to it, targets are
     /// absolute.
     Show { folders: Vec<String>, binds: Vec<Bind> },

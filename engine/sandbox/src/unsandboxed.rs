@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 
 use crate::command::{Command, Exit, Mount, Status};
 use crate::error::SandboxError;
-use crate::run::LOOK;
+use crate::run::{LAST_WORDS, LOOK};
 
 /// Runs a command without a sandbox, in its scratch folder. Inputs are hard links where possible, so they must be
 /// read-only files. Processes that leave the process group may survive.
@@ -115,6 +115,13 @@ fn wait(child: &mut Child, command: &Command, started: Instant, cancel: &Cancel)
         }
         std::thread::sleep(LOOK.min(started.elapsed() / 8));
     };
+    if matches!(stopped, Err(Status::TimedOut)) {
+        let _ = killpg(group, Signal::SIGQUIT);
+        let end = Instant::now() + LAST_WORDS;
+        while Instant::now() < end && child.try_wait()?.is_none() {
+            std::thread::sleep(LOOK);
+        }
+    }
     // The group is empty when everything has ended already.
     let _ = killpg(group, Signal::SIGKILL);
     match stopped {

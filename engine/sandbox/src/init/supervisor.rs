@@ -138,6 +138,7 @@ fn answer(request: &Request, main: Pid, channel: &Channel, shelf: Option<&mut Sh
             channel.send(&Report::Arranged(hidden), &[])
         }
         Request::Terminate => kill(main, Signal::SIGTERM).map_err(Into::into),
+        Request::Quit => kill(main, Signal::SIGQUIT).map_err(Into::into),
     };
 }
 

@@ -87,7 +87,7 @@ func TestAMissingDependencyIsNamedWithItsPlace(t *testing.T) {
 	if err == nil {
 		t.Fatal("expected an error")
 	}
-	for _, part := range []string{"a.go:3:8", "`deps` of //p:a", "add \"@go//example.com/x\""} {
+	for _, part := range []string{"a.go:3:8", "`deps` of //p:a", "\"@go//example.com/x\""} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("no %s in %v", part, err)
 		}
@@ -97,10 +97,11 @@ func TestAMissingDependencyIsNamedWithItsPlace(t *testing.T) {
 func TestOwnPackagesAreNamedByTheirFolder(t *testing.T) {
 	o := options{"module": {"t=", "t/deep=a/b"}, "label": {"//p:a"}}
 	for name, expected := range map[string]string{
-		"t/x/y":    `add "//x/y"`,
-		"t/deep/y": `add "//a/b/y"`,
-		"t/deep":   `add "//a/b"`,
-		"tt/x":     "",
+		"t/x/y":    "add a target with `importpath = \"t/x/y\"`, of the sources in \"x/y\"",
+		"t/deep/y": "in \"a/b/y\"",
+		"t/deep":   "in \"a/b\"",
+		"t":        "in \".\"",
+		"tt/x":     "; add a target with `importpath = \"tt/x\"`",
 		"b.c/d":    `add "@go//b.c/d"`,
 	} {
 		if got := o.hint(name); !strings.Contains(got, expected) || expected == "" && got != "" {

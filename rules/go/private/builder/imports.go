@@ -77,20 +77,25 @@ func parentOfInternal(name string) string {
 	return name[:max(at, 0)]
 }
 
-// hint says what to add to `deps`: what go.mod requires is named by its import path; of the own module the most likely
-// label is named, that of the package's folder.
+// hint says what to add to `deps`: what go.mod requires is named by its import path. Which target is a package of the
+// workspace's own, the engine says, which reads "a target with ...".
 func (o options) hint(name string) string {
 	modules := o.pairs("module")
 	for _, module := range slices.Backward(slices.Sorted(maps.Keys(modules))) {
 		if below, inside := strings.CutPrefix(name+"/", module+"/"); inside {
-			return fmt.Sprintf("; add \"//%s\", or whichever target has `importpath = %q`",
-				strings.TrimPrefix(path.Join(modules[module], below), "."), name)
+			return fmt.Sprintf("; add a target with `importpath = %q`, of the sources in %q", name,
+				path.Join(".", modules[module], below))
 		}
 	}
-	if first, _, _ := strings.Cut(name, "/"); strings.Contains(first, ".") {
-		return fmt.Sprintf("; add %q", "@"+o.repository()+"//"+name)
+	far := "@" + o.repository() + "//" + name
+	first, _, _ := strings.Cut(name, "/")
+	switch dotted := strings.Contains(first, "."); {
+	case !dotted:
+		return fmt.Sprintf("; add a target with `importpath = %q`", name)
+	case len(modules) == 0:
+		return fmt.Sprintf("; add a target with `importpath = %q`, or %q", name, far)
 	}
-	return ""
+	return fmt.Sprintf("; add %q", far)
 }
 
 // repository is the one that go.mod's modules are in.
