@@ -208,6 +208,37 @@ func main() { println(money.Cents) }
 }
 
 #[test]
+fn go_tests_find_what_is_made_for_them_beside_their_sources() {
+    let folder = Folder::of(
+        r#"
+== p/BUILD.star
+genrule(name = "made", outs = ["testdata/deep/made.txt", "alone.txt"], cmd = "for f in $(OUTS); do echo made > $$f; done")
+go_test(name = "test", srcs = ["a_test.go"], data = ["testdata/deep/source.txt", ":made"])
+== p/testdata/deep/source.txt
+source
+== p/a_test.go
+package a
+
+import (
+	"os"
+	"testing"
+)
+
+func TestFiles(t *testing.T) {
+	for _, name := range []string{"testdata/deep/source.txt", "testdata/deep/made.txt", "alone.txt"} {
+		if _, err := os.ReadFile(name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+"#,
+    );
+    folder.build(&["test", "//p:test"]).expect(0);
+    folder.replace("p/BUILD.star", ", \":made\"]", "]");
+    folder.build(&["test", "//p:test"]).expect(3).says(&["testdata/deep/made.txt: no such file"]);
+}
+
+#[test]
 fn tests_say_where_they_are_when_their_time_is_over() {
     let folder = Folder::of(
         r#"

@@ -10,7 +10,7 @@ import (
 	"os"
 )
 
-// folder is the package's, below the folder in which tests start. The linker sets it.
+// folder is the package's, below the folder in which tests start; empty for the root package. The linker sets it.
 var folder string
 
 // started is set for the processes that a test starts, which are no tests.
@@ -31,7 +31,7 @@ func begin() bool {
 }
 
 func enter() error {
-	if err := os.Setenv(started, "1"); err != nil || folder == "" {
+	if err := os.Setenv(started, "1"); err != nil {
 		return err
 	}
 	here, err := os.Getwd()
@@ -41,13 +41,46 @@ func enter() error {
 	if os.Args[0][0] != '/' {
 		os.Args[0] = here + "/" + os.Args[0]
 	}
-	there := here + "/" + folder
+	there := here
+	if folder != "" {
+		there += "/" + folder
+	}
 	// Without data there is no such folder.
 	if err := os.MkdirAll(there, 0o755); err != nil {
 		return err
 	}
+	show(parent(os.Args[0]), there)
 	if err := os.Setenv("PWD", there); err != nil {
 		return err
 	}
 	return os.Chdir(there)
+}
+
+// show links what targets of the package made for the test, which lies beside the program, to where it would be if it
+// were a source. A folder of sources that is mounted as a whole takes no links; then only the made one's path is left.
+func show(made, there string) {
+	entries, err := os.ReadDir(made)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		from, to := made+"/"+entry.Name(), there+"/"+entry.Name()
+		info, err := os.Stat(to)
+		switch {
+		case from == os.Args[0]:
+		case err != nil:
+			_ = os.Symlink(from, to)
+		case entry.IsDir() && info.IsDir():
+			show(from, to)
+		}
+	}
+}
+
+func parent(path string) string {
+	for end := len(path) - 1; end > 0; end-- {
+		if path[end] == '/' {
+			return path[:end]
+		}
+	}
+	return "/"
 }
