@@ -45,7 +45,11 @@ pub(crate) async fn run(session: &Session, plan: &Plan<'_>, info: PushInfo) -> R
     let report = image(session, &tree, &address.endpoint(), &info.repository, &info.tags).await?;
     let message = format!(
         "{}/{}@{}: {} blobs sent, {} there already",
-        address.address, info.repository, report.digest, report.uploaded, report.skipped
+        address.address,
+        info.repository,
+        report.digest,
+        report.uploaded,
+        report.skipped + report.mounted
     );
     session.reporter.report(Event::Progress { phase: Arc::from("push"), message: Arc::from(message) });
     Ok(Ran::Done(String::new()))
@@ -61,7 +65,7 @@ pub(crate) async fn image(
 ) -> Result<PushReport, Error> {
     let failed = |error: oci::OciError| {
         let kind = if error.is_environment() { ErrorKind::Environment } else { ErrorKind::Rollout };
-        Error::of(kind, error.to_diagnostic().into())
+        Error::of(kind, error.to_diagnostic(oci::Direction::Push).into())
     };
     let registry = Registry::from_machine(address, repository).map_err(failed)?;
     // Before it answers, it may have to write a large blob.

@@ -190,7 +190,11 @@ impl Session {
     }
 
     /// The address of an image registry by its name in the machine's configuration.
+    /// A registry by its name; without one, the only one that is configured.
     pub(crate) fn registry(&self, name: &str) -> Result<&fetch::Registry, Error> {
+        if name.is_empty() {
+            return self.only_registry();
+        }
         self.endpoints()?.registry(name).ok_or_else(|| {
             let variable = name.to_uppercase().replace('-', "_");
             let message = format!("no address is configured for the registry `{name}`");
@@ -198,6 +202,22 @@ impl Session {
                 "set BUILD_REGISTRY_{variable}=host:port, or add it to [registries] of build/config.toml"
             ))
         })
+    }
+
+    fn only_registry(&self) -> Result<&fetch::Registry, Error> {
+        let mut all = self.endpoints()?.registries();
+        match (all.next(), all.next()) {
+            (Some(only), None) => Ok(only),
+            (None, _) => {
+                let error = Error::new(ErrorKind::Environment, "no registry is configured");
+                Err(error.hint("set BUILD_REGISTRY_<NAME>=host:port, or add one to [registries] of build/config.toml"))
+            }
+            (Some(_), Some(_)) => {
+                let names: Vec<&str> = self.endpoints()?.registries().map(|registry| registry.name.as_str()).collect();
+                let message = format!("several registries are configured: {}", names.join(", "));
+                Err(Error::new(ErrorKind::Environment, message).hint("name one in the attribute `registry`"))
+            }
+        }
     }
 
     /// Parses a label as typed by the user.

@@ -1,9 +1,10 @@
 //! Speaks to a registry (OCI distribution specification 1.1), and expects the worst of it: every answer has a limit, every
 //! wait an end, credentials go to the registry's own origin only.
 //!
-//! The client of `oci-client`, whose names of media types are used here and which the tests read images with, reads manifests
+//! `oci-distribution` (published as `oci-client`) gives references, manifests, lists of them, media types and the form of
+//! errors. Its client, which the tests read images with, reads manifests
 //! and errors of any length into memory, waits for as long as a byte comes now and then, and gives the password to
-//! whatever address a challenge names; it has no setting against that.
+//! whatever address a challenge names; it has no setting against that, so what is sent and read is written here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +21,7 @@ use crate::digest::Sha256;
 use crate::error::{Attempt, OciError};
 use crate::layout::MANIFEST_MEDIA_TYPE;
 use crate::registry::Registry;
-use crate::token::{Scope, Tokens};
+use crate::token::{Scope, Tokens, Wanted};
 
 /// The most bytes of a manifest: what registries take too.
 const MANIFEST_LIMIT: u64 = 4 << 20;
@@ -131,6 +132,17 @@ impl Client {
         self.ok(response, &attempt).await.map(|_| true)
     }
 
+    /// Has the registry take a blob over from another of its repositories; whether it did. One that cannot, or where that
+    /// one is nobody's business, is sent the blob.
+    pub(crate) async fn mount_blob(&self, digest: &Sha256, from: &str) -> Result<bool, OciError> {
+        let attempt = self.attempt(format!("the blob {} of `{from}`", digest.short()));
+        let mut url = self.url("blobs/uploads/")?;
+        url.query_pairs_mut().append_pair("mount", digest.as_str()).append_pair("from", from);
+        let request = self.writes.request(Method::POST, url.clone()).header(CONTENT_LENGTH, 0);
+        let request = self.authorized(request, &url, (Scope::Push, Some(from))).await?;
+        Ok(self.answer(request, &attempt).await?.status() == StatusCode::CREATED)
+    }
+
     /// Sends a blob in one piece.
     pub(crate) async fn put_blob(&self, digest: &Sha256, size: u64, pieces: Pieces) -> Result<(), OciError> {
         let attempt = self.attempt(format!("the blob {}", digest.short()));
@@ -148,7 +160,7 @@ impl Client {
         let pieces = pieces.inspect(move |piece| {
             counted.fetch_add(piece.as_ref().map_or(0, |piece| piece.len() as u64), Ordering::Relaxed);
         });
-        let put = self.authorized(self.writes.request(Method::PUT, url.clone()), &url, Scope::Push).await?;
+        let put = self.authorized(self.writes.request(Method::PUT, url.clone()), &url, (Scope::Push, None)).await?;
         let put = put.header(CONTENT_LENGTH, size).header(CONTENT_TYPE, "application/octet-stream");
         let response = self.send_body(put, pieces, &sent, &attempt).await?;
         self.created(response, digest, &attempt).await
@@ -215,15 +227,20 @@ impl Client {
     async fn request(&self, method: Method, path: &str, scope: Scope) -> Result<RequestBuilder, OciError> {
         let url = self.url(path)?;
         let client = if method.is_safe() { &self.reads } else { &self.writes };
-        self.authorized(client.request(method, url.clone()), &url, scope).await
+        self.authorized(client.request(method, url.clone()), &url, (scope, None)).await
     }
 
     /// Adds the credentials to a request to the registry itself.
-    async fn authorized(&self, request: RequestBuilder, url: &Url, scope: Scope) -> Result<RequestBuilder, OciError> {
+    async fn authorized(
+        &self,
+        request: RequestBuilder,
+        url: &Url,
+        wanted: Wanted<'_>,
+    ) -> Result<RequestBuilder, OciError> {
         if url.origin() != self.base()?.origin() {
             return Ok(request);
         }
-        Ok(match self.tokens.header(self, scope).await? {
+        Ok(match self.tokens.header(self, wanted).await? {
             Some(value) => request.header(AUTHORIZATION, value),
             None => request,
         })

@@ -1,7 +1,8 @@
 //! The configuration of an image, by the OCI image specification (`config.md`).
 //!
 //! Maps are sorted, and `created` is left out, so that equal images have equal bytes. What a base has beyond the fields
-//! named here is inherited as it is.
+//! named here is inherited as it is. (`oci-distribution`'s type keeps labels in no order and loses what it does not know, such as
+//! health checks, so that it serves neither.)
 
 use std::collections::BTreeMap;
 

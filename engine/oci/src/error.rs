@@ -5,6 +5,7 @@ use std::time::Duration;
 use host::fs::FileError;
 use http_client::{Failure, FailureKind};
 use model::{Diagnostic, RelPath, TreeError};
+use oci_distribution::errors::{OciEnvelope, OciErrorCode};
 use store::StoreError;
 
 use crate::client::{BodyError, printable};
@@ -146,6 +147,15 @@ pub enum OciError {
     },
 }
 
+/// What was wanted of a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// To get an image, or to make one.
+    Pull,
+    /// To send one.
+    Push,
+}
+
 impl OciError {
     /// Whether the cause lies outside the workspace: network, registry, credentials.
     pub fn is_environment(&self) -> bool {
@@ -168,50 +178,63 @@ impl OciError {
     }
 
     /// What to do next.
-    pub fn hints(&self) -> Vec<String> {
-        let hint = match self {
-            Self::Unreachable { registry, .. } => {
+    pub fn hints(&self, direction: Direction) -> Vec<String> {
+        let hint = match (self, direction) {
+            (Self::Unreachable { registry, .. }, _) => {
                 return vec![
                     format!("check that `{registry}` is up and the address is right: curl -i http(s)://{registry}/v2/"),
                     "a registry that speaks plain http must be on this machine or be marked `insecure`".into(),
-                    "to build without a network later, type `build fetch //...` while there is one".into(),
+                    match direction {
+                        Direction::Pull => "to build without a network later, type `build fetch //...` while there is one",
+                        Direction::Push => "type the same command again to go on: what was sent is not sent again",
+                    }
+                    .into(),
                 ];
             }
-            Self::Certificate { .. } => return http_client::CERTIFICATE_HINTS.map(str::to_owned).to_vec(),
-            Self::Denied { registry, .. } => {
+            (Self::Certificate { .. }, _) => return http_client::CERTIFICATE_HINTS.map(str::to_owned).to_vec(),
+            (Self::Denied { registry, .. }, Direction::Pull) => {
+                format!("log in with `docker login {registry}`, or ask for the right to pull")
+            }
+            (Self::Denied { registry, .. }, Direction::Push) => {
                 format!("log in with `docker login {registry}`, or ask for the right to push")
             }
-            Self::NotFound { .. } => {
+            (Self::NotFound { .. }, Direction::Pull) => {
                 "check the repository and the digest; was the image pushed, or deleted since?".into()
             }
-            Self::Mismatch { .. } => {
+            (Self::NotFound { repository, .. }, Direction::Push) => {
+                format!("check the name; some registries want `{repository}` to be made before the first push")
+            }
+            (Self::Failing { .. } | Self::Refused { .. }, Direction::Push) => {
+                "what the registry has already is not sent again; its log may say more".into()
+            }
+            (Self::Mismatch { .. }, _) => {
                 "the content was damaged on its way or at its source; try again, and do not trust it".into()
             }
-            Self::BasePlatform { .. } => {
+            (Self::BasePlatform { .. }, _) => {
                 "choose a base for the platform, or build with `--platforms=<os>/<arch>` of the base".into()
             }
-            Self::Realm { registry, .. } => {
+            (Self::Realm { registry, .. }, _) => {
                 format!(
                     "if that is right, log in there yourself and put the token as `registrytoken` of `{registry}` in docker's config.json"
                 )
             }
-            Self::Entries(_) => "give one of the two another target path".into(),
-            Self::Target { .. } => "give it another path in the image, or leave it out of what is packed".into(),
-            Self::Credentials { registry, .. } => format!("log in again with `docker login {registry}`"),
+            (Self::Entries(_), _) => "give one of the two another target path".into(),
+            (Self::Target { .. }, _) => "give it another path in the image, or leave it out of what is packed".into(),
+            (Self::Credentials { registry, .. }, _) => format!("log in again with `docker login {registry}`"),
             _ => return Vec::new(),
         };
         vec![hint]
     }
 
     /// The same for the user.
-    pub fn to_diagnostic(&self) -> Diagnostic {
+    pub fn to_diagnostic(&self, direction: Direction) -> Diagnostic {
         let mut message = self.to_string();
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
             message = format!("{message}: {cause}");
             source = cause.source();
         }
-        self.hints().into_iter().fold(Diagnostic::error(message), Diagnostic::hint)
+        self.hints(direction).into_iter().fold(Diagnostic::error(message), Diagnostic::hint)
     }
 }
 
@@ -259,7 +282,15 @@ impl Attempt<'_> {
     pub(crate) fn answered(&self, code: u16, body: &str) -> OciError {
         let (registry, repository) = (self.registry.to_owned(), self.repository.to_owned());
         let (name, message) = envelope(body);
-        let unknown = matches!(name.as_str(), "MANIFEST_UNKNOWN" | "BLOB_UNKNOWN" | "NAME_UNKNOWN" | "NOT_FOUND");
+        let unknown = matches!(
+            name,
+            Some(
+                OciErrorCode::ManifestUnknown
+                    | OciErrorCode::BlobUnknown
+                    | OciErrorCode::NameUnknown
+                    | OciErrorCode::NotFound
+            )
+        );
         match code {
             _ if unknown => OciError::NotFound { registry, repository, what: self.what.clone() },
             401 => {
@@ -301,13 +332,13 @@ impl Attempt<'_> {
 }
 
 /// The code and the words of an error's body: those of the specification's envelope, or the first line of whatever came.
-fn envelope(body: &str) -> (String, String) {
-    let value: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-    let errors = value["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let field = |error: &serde_json::Value, name: &str| error[name].as_str().unwrap_or_default().to_owned();
-    if let Some(first) = errors.first() {
-        let words: Vec<String> = errors.iter().take(5).map(|error| field(error, "message")).collect();
-        return (field(first, "code"), printable(&words.join("; ")));
+fn envelope(body: &str) -> (Option<OciErrorCode>, String) {
+    let mut errors = serde_json::from_str::<OciEnvelope>(body).map(|envelope| envelope.errors).unwrap_or_default();
+    errors.truncate(5);
+    let words: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
+    let words = printable(&words.join("; "));
+    match errors.into_iter().next() {
+        Some(first) => (Some(first.code), words),
+        None => (None, printable(body.trim().lines().next().unwrap_or(""))),
     }
-    (String::new(), printable(body.trim().lines().next().unwrap_or("")))
 }

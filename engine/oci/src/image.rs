@@ -7,7 +7,7 @@ use crate::config::{Configuration, Overrides};
 use crate::digest::Sha256;
 use crate::error::OciError;
 use crate::layer::{LAYER_MEDIA_TYPE, Layer, LayerDescriptor};
-use crate::layout::{self, CONFIG_MEDIA_TYPE, Descriptor, DescriptorPlatform, MANIFEST_MEDIA_TYPE, Manifest};
+use crate::layout::{self, CONFIG_MEDIA_TYPE, Descriptor, MANIFEST_MEDIA_TYPE, Manifest};
 
 /// What an image is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,25 +44,18 @@ pub fn image(request: &ImageRequest, store: &Store) -> Result<Image, OciError> {
     for layer in &request.layers {
         let LayerDescriptor { digest, diff_id, size, media_type } = layer.descriptor.clone();
         layout::add_blob(&mut tree, &digest, layer.blob, size)?;
-        layers.push(Descriptor { media_type, digest, size, platform: None });
+        layers.push(Descriptor::of(&media_type, &digest, size));
         config.push_layer(&diff_id);
     }
     let config_bytes = serde_json::to_vec(&config).expect("a configuration always serialises");
     let config_digest = layout::add_bytes(&mut tree, &config_bytes, store)?;
-    let config = describe(CONFIG_MEDIA_TYPE, &config_digest, config_bytes.len());
-    let manifest = Manifest { schema_version: 2, media_type: Some(MANIFEST_MEDIA_TYPE.into()), config, layers };
-    let manifest_bytes = serde_json::to_vec(&manifest).expect("a manifest always serialises");
+    let config = Descriptor::of(CONFIG_MEDIA_TYPE, &config_digest, config_bytes.len() as u64);
+    let manifest_bytes = Manifest { media_type: Some(MANIFEST_MEDIA_TYPE.into()), config, layers }.to_bytes();
     let digest = layout::add_bytes(&mut tree, &manifest_bytes, store)?;
-    let mut descriptor = describe(MANIFEST_MEDIA_TYPE, &digest, manifest_bytes.len());
-    let Platform { os, arch } = &request.platform;
-    descriptor.platform = Some(DescriptorPlatform { architecture: arch.to_string(), os: os.to_string() });
-    layout::finish(&mut tree, descriptor, store)?;
+    let descriptor = Descriptor::of(MANIFEST_MEDIA_TYPE, &digest, manifest_bytes.len() as u64);
+    layout::finish(&mut tree, descriptor, Some(&request.platform), store)?;
     let content = store.put_tree(&tree)?;
     Ok(Image { tree, content, digest })
-}
-
-fn describe(media_type: &str, digest: &Sha256, size: usize) -> Descriptor {
-    Descriptor { media_type: media_type.into(), digest: digest.clone(), size: size as u64, platform: None }
 }
 
 /// The base's configuration and layers; their blobs join the tree.

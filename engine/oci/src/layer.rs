@@ -12,7 +12,7 @@ use crate::error::OciError;
 use crate::tar;
 
 /// The media type of the layers made here.
-pub(crate) const LAYER_MEDIA_TYPE: &str = oci_client::manifest::IMAGE_LAYER_GZIP_MEDIA_TYPE;
+pub(crate) const LAYER_MEDIA_TYPE: &str = oci_distribution::manifest::IMAGE_LAYER_GZIP_MEDIA_TYPE;
 
 /// Fixed, since another level gives other bytes. 3 takes half the time of the usual 6 for a few per cent more size.
 const LEVEL: u32 = 3;

@@ -1,22 +1,25 @@
 //! Images as trees in the OCI image layout (`image-layout.md`): reading them and writing them.
+//!
+//! The JSON of manifests and of lists of them is `oci-distribution`'s business; here digests and sizes are checked first.
+
+use std::collections::BTreeMap;
 
 use model::{Digest, Platform, RelPath, Tree, TreeEntry};
+use oci_distribution::manifest::{ImageIndexEntry, OciDescriptor, OciImageIndex, OciImageManifest};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use store::Store;
 
 use crate::config::Configuration;
-use crate::digest::Sha256;
+use crate::digest::{Sha256, Sha256Error};
 use crate::error::OciError;
 
-pub(crate) const MANIFEST_MEDIA_TYPE: &str = oci_client::manifest::OCI_IMAGE_MEDIA_TYPE;
-pub(crate) const CONFIG_MEDIA_TYPE: &str = oci_client::manifest::IMAGE_CONFIG_MEDIA_TYPE;
-const INDEX_MEDIA_TYPE: &str = oci_client::manifest::OCI_IMAGE_INDEX_MEDIA_TYPE;
+pub(crate) const MANIFEST_MEDIA_TYPE: &str = oci_distribution::manifest::OCI_IMAGE_MEDIA_TYPE;
+pub(crate) const CONFIG_MEDIA_TYPE: &str = oci_distribution::manifest::IMAGE_CONFIG_MEDIA_TYPE;
+const INDEX_MEDIA_TYPE: &str = oci_distribution::manifest::OCI_IMAGE_INDEX_MEDIA_TYPE;
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// What names a blob: media type, digest and size.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Descriptor {
     /// What it is.
     pub media_type: String,
@@ -24,28 +27,14 @@ pub struct Descriptor {
     pub digest: Sha256,
     /// Bytes.
     pub size: u64,
-    /// For which platform, in an index.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub platform: Option<DescriptorPlatform>,
+    /// What others noted on it.
+    pub annotations: Option<BTreeMap<String, String>>,
 }
 
-/// The platform an index gives for a manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DescriptorPlatform {
-    /// The processor, by Go's name.
-    pub architecture: String,
-    /// The system, by Go's name.
-    pub os: String,
-}
-
-/// The manifest of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// The manifest of an image, its digests and sizes checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
-    /// Always 2.
-    pub schema_version: u32,
     /// Its own media type; older manifests leave it out.
-    #[serde(default)]
     pub media_type: Option<String>,
     /// The config blob.
     pub config: Descriptor,
@@ -53,43 +42,76 @@ pub struct Manifest {
     pub layers: Vec<Descriptor>,
 }
 
-/// `index.json`, or a list of manifests in a registry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Index {
-    pub(crate) schema_version: u32,
-    #[serde(default)]
-    pub(crate) media_type: Option<String>,
-    pub(crate) manifests: Vec<Descriptor>,
+impl Descriptor {
+    /// Something of the engine's own.
+    pub(crate) fn of(media_type: &str, digest: &Sha256, size: u64) -> Self {
+        Self { media_type: media_type.into(), digest: digest.clone(), size, annotations: None }
+    }
+
+    fn checked(descriptor: OciDescriptor) -> Result<Self, OciError> {
+        let OciDescriptor { media_type, digest, size, annotations, .. } = descriptor;
+        let size = u64::try_from(size).map_err(|_| OciError::Layout(format!("a blob has the size {size}")))?;
+        Ok(Self { media_type, digest: checked(&digest)?, size, annotations })
+    }
+
+    fn into_oci(self) -> OciDescriptor {
+        let size = i64::try_from(self.size).unwrap_or(i64::MAX);
+        let Self { media_type, digest, annotations, .. } = self;
+        OciDescriptor { media_type, digest: digest.to_string(), size, annotations, ..OciDescriptor::default() }
+    }
 }
 
-impl Index {
-    /// The only manifest, or the one for `platform`.
-    pub(crate) fn select(&self, platform: Option<&Platform>) -> Result<&Descriptor, OciError> {
-        let fits = |descriptor: &&Descriptor| match (&descriptor.platform, platform) {
-            (Some(has), Some(wanted)) => has.os == *wanted.os && has.architecture == *wanted.arch,
-            _ => true,
-        };
-        let mut candidates = self.manifests.iter().filter(fits);
-        match (candidates.next(), candidates.next()) {
-            (Some(only), None) => Ok(only),
-            (Some(first), Some(_)) if platform.is_some() => Ok(first),
-            _ => Err(OciError::Layout(format!(
-                "expected one manifest for the platform, found these: {}",
-                self.platforms()
-            ))),
-        }
+impl Manifest {
+    /// Reads a manifest; `what` names it in errors.
+    pub(crate) fn parse(bytes: &[u8], what: &str) -> Result<Self, OciError> {
+        let read: OciImageManifest = parse(bytes, what)?;
+        Ok(Self {
+            media_type: read.media_type,
+            config: Descriptor::checked(read.config)?,
+            layers: read.layers.into_iter().map(Descriptor::checked).collect::<Result<_, _>>()?,
+        })
     }
 
-    fn platforms(&self) -> String {
-        let names: Vec<String> = self
-            .manifests
-            .iter()
-            .filter_map(|manifest| manifest.platform.as_ref())
-            .map(|platform| format!("{}/{}", platform.os, platform.architecture))
-            .collect();
-        if names.is_empty() { "none".into() } else { names.join(", ") }
+    /// Its JSON.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let manifest = OciImageManifest {
+            schema_version: 2,
+            media_type: self.media_type.clone(),
+            config: self.config.clone().into_oci(),
+            layers: self.layers.iter().cloned().map(Descriptor::into_oci).collect(),
+            subject: None,
+            artifact_type: None,
+            annotations: None,
+        };
+        serde_json::to_vec(&manifest).expect("texts and numbers always serialise")
     }
+}
+
+fn checked(digest: &str) -> Result<Sha256, OciError> {
+    digest.parse().map_err(|error: Sha256Error| OciError::Layout(error.to_string()))
+}
+
+/// The digest of the only manifest of a list, or of the one for `platform`.
+pub(crate) fn select(index: &OciImageIndex, platform: Option<&Platform>) -> Result<Sha256, OciError> {
+    let fits = |entry: &&ImageIndexEntry| match (&entry.platform, platform) {
+        (Some(has), Some(wanted)) => has.os.to_string() == *wanted.os && has.architecture.to_string() == *wanted.arch,
+        _ => true,
+    };
+    let mut candidates = index.manifests.iter().filter(fits);
+    match (candidates.next(), candidates.next()) {
+        (Some(only), None) => checked(&only.digest),
+        (Some(first), Some(_)) if platform.is_some() => checked(&first.digest),
+        _ => {
+            let expected = "expected one manifest for the platform, found these";
+            Err(OciError::Layout(format!("{expected}: {}", platforms(index))))
+        }
+    }
+}
+
+fn platforms(index: &OciImageIndex) -> String {
+    let named = index.manifests.iter().filter_map(|entry| entry.platform.as_ref());
+    let names: Vec<String> = named.map(|platform| format!("{}/{}", platform.os, platform.architecture)).collect();
+    if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
 /// The path of a blob in the layout.
@@ -123,14 +145,13 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, 
 /// The digest of an image's manifest: what the image is deployed by.
 pub fn digest_of(image: &Tree, store: &Store) -> Result<Sha256, OciError> {
     let path = RelPath::new("index.json").expect("a plain name");
-    let index: Index = parse(&store.read(&file(image, &path)?.0)?, "index.json")?;
-    Ok(index.select(None)?.digest.clone())
+    select(&parse(&store.read(&file(image, &path)?.0)?, "index.json")?, None)
 }
 
 /// The manifest of an image, with its bytes.
 pub fn read_manifest(image: &Tree, store: &Store) -> Result<(Manifest, Vec<u8>), OciError> {
     let bytes = read_blob(image, &digest_of(image, store)?, store)?;
-    Ok((parse(&bytes, "the manifest")?, bytes))
+    Ok((Manifest::parse(&bytes, "the manifest")?, bytes))
 }
 
 /// The configuration of an image: entry point, environment, user.
@@ -152,8 +173,29 @@ pub(crate) fn add_bytes(tree: &mut Tree, bytes: &[u8], store: &Store) -> Result<
 }
 
 /// Adds `oci-layout` and an `index.json` that names one manifest.
-pub(crate) fn finish(tree: &mut Tree, manifest: Descriptor, store: &Store) -> Result<(), OciError> {
-    let index = Index { schema_version: 2, media_type: Some(INDEX_MEDIA_TYPE.into()), manifests: vec![manifest] };
+pub(crate) fn finish(
+    tree: &mut Tree,
+    manifest: Descriptor,
+    platform: Option<&Platform>,
+    store: &Store,
+) -> Result<(), OciError> {
+    let platform = platform.map(|platform| oci_distribution::manifest::Platform {
+        architecture: (*platform.arch).into(),
+        os: (*platform.os).into(),
+        os_version: None,
+        os_features: None,
+        variant: None,
+        features: None,
+    });
+    let OciDescriptor { media_type, digest, size, annotations, artifact_type, .. } = manifest.into_oci();
+    let entry = ImageIndexEntry { media_type, digest, size, platform, annotations, artifact_type };
+    let index = OciImageIndex {
+        schema_version: 2,
+        media_type: Some(INDEX_MEDIA_TYPE.into()),
+        manifests: vec![entry],
+        artifact_type: None,
+        annotations: None,
+    };
     let index = serde_json::to_vec(&index).expect("texts and numbers always serialise");
     for (name, bytes) in [("oci-layout", LAYOUT), ("index.json", index.as_slice())] {
         let file = TreeEntry::File { digest: store.put_bytes(bytes)?, size: bytes.len() as u64, executable: false };

@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::digest::{HashingWriter, Sha256};
 use crate::error::OciError;
 use crate::image::Image;
-use crate::layout::{self, Descriptor, Index, MANIFEST_MEDIA_TYPE, Manifest};
+use crate::layout::{self, Descriptor, MANIFEST_MEDIA_TYPE, Manifest};
 use crate::push::transfer_id;
 use crate::registry::{Registry, check_repository};
 
@@ -40,7 +40,7 @@ pub async fn pull(
     let client = Client::new(registry, &request.repository)?;
     let puller = Puller { client, request, store, reporter };
     let (digest, bytes) = puller.manifest().await?;
-    let manifest: Manifest = layout::parse(&bytes, &puller.named(&digest))?;
+    let manifest = Manifest::parse(&bytes, &puller.named(&digest))?;
 
     let mut tree = Tree::default();
     let mut blobs: Vec<&Descriptor> = manifest.layers.iter().chain([&manifest.config]).collect();
@@ -53,8 +53,7 @@ pub async fn pull(
     }
     layout::add_bytes(&mut tree, &bytes, store)?;
     let media_type = manifest.media_type.unwrap_or_else(|| MANIFEST_MEDIA_TYPE.into());
-    let descriptor = Descriptor { media_type, digest: digest.clone(), size: bytes.len() as u64, platform: None };
-    layout::finish(&mut tree, descriptor, store)?;
+    layout::finish(&mut tree, Descriptor::of(&media_type, &digest, bytes.len() as u64), None, store)?;
     let content = store.put_tree(&tree)?;
     Ok(Image { tree, content, digest })
 }
@@ -75,8 +74,7 @@ impl Puller<'_> {
         if value.get("manifests").is_none() {
             return Ok((self.request.digest.clone(), bytes));
         }
-        let list: Index = layout::parse(&bytes, &named)?;
-        let chosen = list.select(self.request.platform.as_ref())?.digest.clone();
+        let chosen = layout::select(&layout::parse(&bytes, &named)?, self.request.platform.as_ref())?;
         let bytes = self.client.manifest(&chosen).await?;
         Ok((chosen, bytes))
     }

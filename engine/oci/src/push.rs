@@ -45,6 +45,8 @@ pub struct PushReport {
     pub uploaded: usize,
     /// Blobs that were there.
     pub skipped: usize,
+    /// Blobs that the registry took over from another of its repositories.
+    pub mounted: usize,
     /// Bytes of the blobs sent.
     pub bytes: u64,
     /// Whether the manifest itself was sent.
@@ -67,16 +69,20 @@ pub async fn push(
     let mut blobs: Vec<&Descriptor> = manifest.layers.iter().chain([&manifest.config]).collect();
     blobs.sort_by(|a, b| a.digest.cmp(&b.digest));
     blobs.dedup_by(|a, b| a.digest == b.digest);
-    let mut report = PushReport { digest: digest.clone(), uploaded: 0, skipped: 0, bytes: 0, manifest_sent: false };
+    let mut report = PushReport { digest: digest.clone(), uploaded: 0, skipped: 0, mounted: 0, bytes: 0, manifest_sent: false };
     let client = &pusher.client;
     if retried(|| client.manifest_digest(digest.as_str())).await? == Some(digest.clone()) {
         report.skipped = blobs.len();
     } else {
         let ensure = |blob| retried(move || pusher.ensure_blob(blob));
-        let sent: Vec<Option<u64>> = stream::iter(blobs).map(ensure).buffer_unordered(PARALLEL).try_collect().await?;
-        report.uploaded = sent.iter().flatten().count();
-        report.skipped = sent.len() - report.uploaded;
-        report.bytes = sent.iter().flatten().sum();
+        let ensured: Vec<Ensured> = stream::iter(blobs).map(ensure).buffer_unordered(PARALLEL).try_collect().await?;
+        for ensured in ensured {
+            match ensured {
+                Ensured::Sent(bytes) => (report.uploaded, report.bytes) = (report.uploaded + 1, report.bytes + bytes),
+                Ensured::There => report.skipped += 1,
+                Ensured::Mounted => report.mounted += 1,
+            }
+        }
         retried(|| client.put_manifest(digest.as_str(), &manifest_bytes)).await?;
         report.manifest_sent = true;
     }
@@ -103,6 +109,14 @@ where
     attempt().await
 }
 
+/// How a blob came to be in a repository.
+enum Ensured {
+    There,
+    Mounted,
+    /// So many bytes were sent.
+    Sent(u64),
+}
+
 struct Pusher<'a> {
     client: Client,
     request: &'a PushRequest<'a>,
@@ -111,11 +125,29 @@ struct Pusher<'a> {
 }
 
 impl Pusher<'_> {
-    /// Sends the blob if it is missing, and says how many bytes were sent.
-    async fn ensure_blob(&self, blob: &Descriptor) -> Result<Option<u64>, OciError> {
-        if self.client.has_blob(&blob.digest).await? {
-            return Ok(None);
+    /// Brings the blob to the repository if it is missing there, and remembers that it is there.
+    async fn ensure_blob(&self, blob: &Descriptor) -> Result<Ensured, OciError> {
+        let key = self.whereabouts(&blob.digest);
+        let known = self.store.memo_get(&key)?.and_then(|bytes| String::from_utf8(bytes).ok());
+        let elsewhere = known.as_deref().filter(|known| *known != self.request.repository);
+        let ensured = match elsewhere {
+            _ if self.client.has_blob(&blob.digest).await? => Ensured::There,
+            Some(from) if self.client.mount_blob(&blob.digest, from).await? => Ensured::Mounted,
+            _ => self.send(blob).await?,
+        };
+        if known.is_none() || matches!(ensured, Ensured::Sent(_)) {
+            self.store.memo_put(&key, self.request.repository.as_bytes())?;
         }
+        Ok(ensured)
+    }
+
+    /// Under what it is kept which repository of the registry has a blob.
+    fn whereabouts(&self, digest: &Sha256) -> Digest {
+        KeyBuilder::new("oci-whereabouts", 1).text(&self.request.registry.address).text(digest.as_str()).finish()
+    }
+
+    /// Sends a blob.
+    async fn send(&self, blob: &Descriptor) -> Result<Ensured, OciError> {
         let (content, size) = layout::file(self.request.image, &layout::blob_path(&blob.digest))?;
         let id = transfer_id("push", self.request.repository, &blob.digest);
         let label = format!("{} to {}", blob.digest.short(), self.request.repository);
@@ -129,7 +161,7 @@ impl Pusher<'_> {
                 let expected = blob.digest.to_string();
                 Err(OciError::Mismatch { what: "a blob in the store".into(), expected, actual: actual.to_string() })
             }
-            (Ok(_), None) => Ok(Some(size)),
+            (Ok(()), None) => Ok(Ensured::Sent(size)),
             (Err(error), None) => Err(error),
         }
     }

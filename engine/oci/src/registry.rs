@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use oci_distribution::Reference;
+
 use crate::auth::Auth;
 use crate::error::{Attempt, OciError};
 
@@ -54,12 +56,9 @@ fn is_loopback(address: &str) -> bool {
 
 /// Checks a repository's name by the distribution specification, so that a mistake is not the registry's riddle.
 pub(crate) fn check_repository(repository: &str) -> Result<(), OciError> {
-    let component = |part: &str| {
-        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
-        let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-        part.chars().all(inner) && edge(part.chars().next()) && edge(part.chars().last())
-    };
-    if repository.len() <= 255 && repository.split('/').all(component) {
+    // Any host will do; the name must be all that is found behind it.
+    let reference = Reference::try_from(format!("registry.invalid/{repository}"));
+    if repository.len() <= 255 && reference.is_ok_and(|reference| reference.repository() == repository) {
         return Ok(());
     }
     Err(OciError::Parameter(format!(
@@ -83,8 +82,10 @@ mod tests {
 
     #[test]
     fn repositories_are_checked() {
-        assert!(check_repository("services/controller").is_ok());
-        for bad in ["", "A", "a//b", "a/", "-a", "a b", "a:b"] {
+        for good in ["services/controller", "a", "a__b/c-d", "1/2.3"] {
+            assert!(check_repository(good).is_ok(), "{good}");
+        }
+        for bad in ["", "A", "a//b", "a/", "/a", "-a", "a b", "a:b", "a..b", "a/b:tag", "a@b", &"a".repeat(256)] {
             assert!(check_repository(bad).is_err(), "{bad}");
         }
     }

@@ -26,9 +26,12 @@ pub(crate) enum Scope {
     Push,
 }
 
-/// What was granted, until when.
+/// What is asked for: what a request does in the client's repository, and another one that it reads from.
+pub(crate) type Wanted<'a> = (Scope, Option<&'a str>);
+
+/// What was granted for what, until when.
 #[derive(Default)]
-pub(crate) struct Tokens(Mutex<BTreeMap<Scope, (Option<HeaderValue>, Instant)>>);
+pub(crate) struct Tokens(Mutex<BTreeMap<(Scope, Option<String>), (Option<HeaderValue>, Instant)>>);
 
 /// What a registry asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,17 +48,18 @@ const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
 
 impl Tokens {
     /// The header for requests of a scope; none where the registry asks for none.
-    pub(crate) async fn header(&self, client: &Client, scope: Scope) -> Result<Option<HeaderValue>, OciError> {
-        if let Some(known) = self.known(scope) {
+    pub(crate) async fn header(&self, client: &Client, wanted: Wanted<'_>) -> Result<Option<HeaderValue>, OciError> {
+        let key = (wanted.0, wanted.1.map(str::to_owned));
+        if let Some(known) = self.known(&key) {
             return Ok(known);
         }
         let attempt = client.attempt("a login".to_owned());
         let (value, lifetime) = match &client.registry().auth {
             Auth::Bearer(token) => (Some(header(&format!("Bearer {token}"), &attempt)?), FOR_EVER),
-            auth => log_in(client, auth, scope, &attempt).await?,
+            auth => log_in(client, auth, wanted, &attempt).await?,
         };
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(scope, (value.clone(), Instant::now() + lifetime));
+        known.insert(key, (value.clone(), Instant::now() + lifetime));
         Ok(value)
     }
 
@@ -66,16 +70,16 @@ impl Tokens {
         values.fold(text.to_owned(), |text, token| text.replace(token, "..."))
     }
 
-    fn known(&self, scope: Scope) -> Option<Option<HeaderValue>> {
+    fn known(&self, key: &(Scope, Option<String>)) -> Option<Option<HeaderValue>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&scope).filter(|(_, until)| *until > Instant::now()).map(|(value, _)| value.clone())
+        known.get(key).filter(|(_, until)| *until > Instant::now()).map(|(value, _)| value.clone())
     }
 }
 
 async fn log_in(
     client: &Client,
     auth: &Auth,
-    scope: Scope,
+    wanted: Wanted<'_>,
     attempt: &Attempt<'_>,
 ) -> Result<(Option<HeaderValue>, Duration), OciError> {
     let basic = match auth {
@@ -98,11 +102,10 @@ async fn log_in(
         (Challenge::Bearer { realm, service }, auth) => {
             let realm = check_realm(&url, &realm, *auth != Auth::Anonymous)
                 .map_err(|reason| OciError::Realm { registry: registry(), reason })?;
-            let wanted = [("scope", Some(wanted(client.repository(), scope))), ("service", service)];
-            let wanted = wanted.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+            let scopes = scopes(client.repository(), wanted);
             let request = match auth {
-                Auth::Identity(token) => client.post(realm, &exchange(token, wanted)),
-                _ => with_password(client.get(in_query(realm, &wanted)), basic),
+                Auth::Identity(token) => client.post(realm, &exchange(token, &scopes, service.as_deref())),
+                _ => with_password(client.get(in_query(realm, &scopes, service.as_deref())), basic),
             };
             let (token, lifetime) = ask(client, request, attempt).await?;
             Ok((Some(header(&format!("Bearer {token}"), attempt)?), lifetime))
@@ -111,16 +114,20 @@ async fn log_in(
 }
 
 /// What a token is to be good for.
-fn wanted(repository: &str, scope: Scope) -> String {
+fn scopes(repository: &str, (scope, from): Wanted<'_>) -> Vec<String> {
     let actions = match scope {
         Scope::Pull => "pull",
         Scope::Push => "pull,push",
     };
-    format!("repository:{repository}:{actions}")
+    let own = format!("repository:{repository}:{actions}");
+    std::iter::once(own).chain(from.map(|from| format!("repository:{from}:pull"))).collect()
 }
 
-fn in_query(mut realm: Url, wanted: &[(&str, String)]) -> Url {
-    realm.query_pairs_mut().extend_pairs(wanted);
+fn in_query(mut realm: Url, scopes: &[String], service: Option<&str>) -> Url {
+    let mut query = realm.query_pairs_mut();
+    query.extend_pairs(scopes.iter().map(|scope| ("scope", scope)));
+    query.extend_pairs(service.map(|service| ("service", service)));
+    drop(query);
     realm
 }
 
@@ -132,18 +139,11 @@ fn with_password(request: RequestBuilder, basic: Option<HeaderValue>) -> Request
 }
 
 /// The form that exchanges an identity token (distribution's `spec/auth/oauth.md`).
-fn exchange(token: &str, wanted: Vec<(&str, String)>) -> String {
+fn exchange(token: &str, scopes: &[String], service: Option<&str>) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     form.extend_pairs([("grant_type", "refresh_token"), ("client_id", "build"), ("refresh_token", token)]);
-    form.extend_pairs(wanted).finish()
-}
-
-/// A header that no log of the client shows.
-fn header(text: &str, attempt: &Attempt<'_>) -> Result<HeaderValue, OciError> {
-    let wrong = |_| attempt.refused("the token or password has characters that cannot be sent".to_owned());
-    let mut value = HeaderValue::from_str(text).map_err(wrong)?;
-    value.set_sensitive(true);
-    Ok(value)
+    form.append_pair("scope", &scopes.join(" "));
+    form.extend_pairs(service.map(|service| ("service", service))).finish()
 }
 
 async fn ask(client: &Client, request: RequestBuilder, attempt: &Attempt<'_>) -> Result<(String, Duration), OciError> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use model::{NoReporter, Platform, RelPath, Reporter, Tree, TreeEntry};
 use oci::{
-    Auth, Image, ImageRequest, LayerContent, LayerEntry, LayerRequest, OciError, Overrides, Owner, PullRequest,
+    Auth, Direction, Image, ImageRequest, LayerContent, LayerEntry, LayerRequest, OciError, Overrides, Owner, PullRequest,
     PushReport, PushRequest, Registry, image, layer, pull, push, read_manifest,
 };
 use store::Store;
@@ -116,6 +116,18 @@ async fn only_what_is_missing_is_sent() {
     assert_eq!(counts(&again), (0, 3, false));
     assert_eq!(again.bytes, 0);
 
+    // Another repository of the registry gets them from the first, and not from here.
+    let elsewhere = PushRequest { image: &first.tree, registry: &registry, repository: "services/other", tags: &[] };
+    let mounted = push(&elsewhere, &store, &reporter()).await.unwrap();
+    assert_eq!((counts(&mounted), mounted.mounted, mounted.bytes), ((0, 0, true), 3, 0));
+    // So does one to a store that does not know of the first, by sending them.
+    let stranger_folder = tempfile::tempdir().unwrap();
+    let stranger = Store::open(stranger_folder.path()).unwrap();
+    let third = make_image(&stranger, "one");
+    let sent = PushRequest { image: &third.tree, registry: &registry, repository: "services/third", tags: &[] };
+    let sent = push(&sent, &stranger, &reporter()).await.unwrap();
+    assert_eq!((counts(&sent), sent.mounted, sent.bytes), ((3, 0, true), 0, report.bytes));
+
     let second = make_image(&store, "two");
     let changed = try_push(&second.tree, &registry, &store, &["latest".to_owned()]).await.unwrap();
     assert_eq!(counts(&changed), (2, 1, true));
@@ -133,11 +145,11 @@ async fn only_what_is_missing_is_sent() {
     assert_eq!(counts(&try_push(&pulled.tree, &registry, &other, &[]).await.unwrap()), (0, 3, false));
 }
 
-/// `oci-client` shares no code with this crate but the names of media types.
+/// The client of `oci-distribution` shares the types of manifests with this crate, but not how they are asked for.
 #[tokio::test]
 async fn another_client_reads_what_was_pushed() {
-    use oci_client::client::{ClientConfig, ClientProtocol};
-    use oci_client::secrets::RegistryAuth;
+    use oci_distribution::client::{ClientConfig, ClientProtocol};
+    use oci_distribution::secrets::RegistryAuth;
 
     let server = Server::start("");
     let folder = tempfile::tempdir().unwrap();
@@ -147,9 +159,9 @@ async fn another_client_reads_what_was_pushed() {
 
     // Somebody else may have been first to install it.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = oci_client::Client::new(ClientConfig { protocol: ClientProtocol::Http, ..ClientConfig::default() });
+    let client = oci_distribution::Client::new(ClientConfig { protocol: ClientProtocol::Http, ..ClientConfig::default() });
     let reference = format!("{}/services/app@{}", server.address, made.digest).parse().unwrap();
-    let accepted = vec![oci_client::manifest::IMAGE_LAYER_GZIP_MEDIA_TYPE];
+    let accepted = vec![oci_distribution::manifest::IMAGE_LAYER_GZIP_MEDIA_TYPE];
     let pulled = client.pull(&reference, &RegistryAuth::Anonymous, accepted).await.unwrap();
     assert_eq!(pulled.digest, Some(made.digest.to_string()));
     let (manifest, _) = read_manifest(&made.tree, &store).unwrap();
@@ -214,7 +226,7 @@ async fn what_is_not_there_is_said_so() {
     let registry = Registry { address: format!("127.0.0.1:{port}"), ..server.registry() };
     let error = try_push(&made.tree, &registry, &store, &[]).await.unwrap_err();
     assert!(error.is_environment());
-    let shown = error.to_diagnostic().to_string();
+    let shown = error.to_diagnostic(Direction::Push).to_string();
     assert!(shown.starts_with(&format!("error: cannot reach the registry 127.0.0.1:{port}: ")), "{shown}");
     assert!(shown.contains("refused"), "{shown}");
     assert!(shown.contains("hint: check that"), "{shown}");
@@ -233,7 +245,7 @@ async fn credentials_come_from_the_docker_configuration_and_are_never_shown() {
 
     let error = try_push(&made.tree, &server.registry(), &store, &[]).await.unwrap_err();
     assert!(matches!(error, OciError::Denied { .. }), "{error:?}");
-    assert!(error.hints()[0].contains(&format!("docker login {}", server.address)));
+    assert!(error.hints(Direction::Push)[0].contains(&format!("docker login {}", server.address)));
 
     // base64 of robot:hunter2-secret and robot:wrong-secret
     let login = |auth: &str| {

@@ -75,7 +75,7 @@ const NO_REGISTRY: &str = "no registry is configured to pull base images from; s
 
 /// A failure of a registry with its hints.
 fn explain(error: &oci::OciError) -> String {
-    error.hints().iter().fold(chain(error), |text, hint| format!("{text}\n  hint: {hint}"))
+    error.hints(oci::Direction::Pull).iter().fold(chain(error), |text, hint| format!("{text}\n  hint: {hint}"))
 }
 
 fn image_outputs(call: &BuiltinCall<'_>, image: &oci::Image) -> Outputs {
