@@ -199,6 +199,9 @@ pub struct RunArguments {
     /// Local deploy targets: end after the smoke tests instead of waiting for Ctrl-C
     #[arg(long = "exit_when_ready")]
     pub exit_when_ready: bool,
+    /// Local deploy targets: fail when a service ends by itself instead of starting it again, as in CI
+    #[arg(long = "norestart")]
+    pub norestart: bool,
     /// Flags of smoke tests.
     #[command(flatten)]
     pub test: TestFlags,
@@ -333,7 +336,7 @@ impl Command {
     /// Whether Ctrl-C ends the command within a second whatever it does. Not where a rollout, a system or the user's own
     /// program has to come to its end in order.
     pub fn ends_at_once(&self) -> bool {
-        !matches!(self, Self::Run(_))
+        !matches!(self, Self::Run(_) | Self::Watch(WatchArguments { run: true, .. }))
     }
 }
 

@@ -126,23 +126,30 @@ fn cannot_start(error: &std::io::Error) -> Error {
 }
 
 /// The first Ctrl-C asks everything to stop, and what has no state of its own outside is given a moment for it; the
-/// second does not wait.
+/// second has what was given time to end be killed; the third does not even wait for that. A terminal that is closed says
+/// the same as Ctrl-C.
 async fn stop_on_signal(cancel: Cancel, terminal: Arc<Terminal>, at_once: bool) {
-    let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else { return };
-    let mut asked = false;
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut hangup)) = signals else { return };
+    let mut asked = 0;
     loop {
         tokio::select! {
             Ok(()) = tokio::signal::ctrl_c() => {}
             Some(()) = terminate.recv() => {}
-            () = tokio::time::sleep(GRACE), if asked && at_once => {}
+            Some(()) = hangup.recv() => {}
+            () = tokio::time::sleep(GRACE), if asked > 0 && (at_once || asked > 1) => end_now(&terminal),
             else => return,
         }
-        if asked {
-            end_now(&terminal);
+        asked += 1;
+        match asked {
+            1 => {
+                terminal.stopping();
+                cancel.cancel();
+            }
+            2 if !at_once => cancel.insist(),
+            _ => end_now(&terminal),
         }
-        asked = true;
-        terminal.stopping();
-        cancel.cancel();
     }
 }
 

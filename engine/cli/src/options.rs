@@ -52,6 +52,7 @@ pub fn run_request(arguments: &RunArguments) -> RunRequest {
         take_over: arguments.take_over,
         logs: arguments.logs,
         exit_when_ready: arguments.exit_when_ready,
+        norestart: arguments.norestart,
     }
 }
 

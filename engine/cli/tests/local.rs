@@ -204,7 +204,7 @@ fn fails_with_a_service_that_ends_itself() {
     let good = folder.read("services/model/server.py");
     folder.write("services/model/server.py", &format!("print(\"looking\")\nraise SystemExit(\"no weights\")\n{good}"));
     let began = Instant::now();
-    let run = folder.build(&["run", "deploy:to-local"]).expect(5);
+    let run = folder.build(&["run", "deploy:to-local", "--norestart"]).expect(5);
     let run = run.says(&["model exited with 1", "looking", "no weights"]);
     assert!(!run.stderr.contains("Ctrl-C ends it"), "{}", run.stderr);
     assert!(began.elapsed() < Duration::from_secs(60), "a dead service was waited for");

@@ -18,6 +18,17 @@ fn main() {
         "variable" => serve(port, || std::env::var(argument).unwrap_or_default()),
         "relay" => serve(port, || ask(argument)),
         "count" => serve(port, || count(argument)),
+        "early" => {
+            println!("early {}", ask(argument));
+            serve(port, || argument.clone());
+        }
+        "late" => {
+            std::thread::sleep(Duration::from_millis(argument.parse().unwrap()));
+            serve(port, || "late".to_owned());
+        }
+        "flaky" => flaky(port, argument),
+        "drain" => end_late(port, Some(argument)),
+        "deaf" => end_late(port, None),
         "die" => {
             (0..50).for_each(|line| println!("line {line}"));
             std::thread::sleep(Duration::from_millis(100));
@@ -51,6 +62,41 @@ fn ask(address: &str) -> String {
 fn count(file: &str) -> String {
     let count = std::fs::read_to_string(file).ok().and_then(|text| text.parse().ok()).unwrap_or(0) + 1;
     std::fs::write(file, count.to_string()).map_or_else(|error| error.to_string(), |()| count.to_string())
+}
+
+/// Ends at its first start, and afterwards with its fourth connection; health checks are connections too.
+fn flaky(port: u16, file: &str) {
+    if count(file) == "1" {
+        std::process::exit(1);
+    }
+    for stream in TcpListener::bind(("0.0.0.0", port)).unwrap().incoming().take(4) {
+        let _ = stream.unwrap().write_all(b"flaky");
+    }
+}
+
+/// Accepts connections and says a space to each; some time after SIGTERM it says what it was given, and ends. With
+/// nothing to say it never ends.
+#[tokio::main(flavor = "current_thread")]
+async fn end_late(port: u16, text: Option<&String>) {
+    use tokio::io::AsyncWriteExt;
+    let mut asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
+    let listener = tokio::net::TcpListener::bind(("0.0.0.0", port)).await.unwrap();
+    let mut streams = Vec::new();
+    loop {
+        tokio::select! {
+            Ok((mut stream, _)) = listener.accept() => {
+                let _ = stream.write_all(b" ").await;
+                streams.push(stream);
+            }
+            _ = asked.recv() => if let Some(text) = text {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                for stream in &mut streams {
+                    let _ = stream.write_all(text.as_bytes()).await;
+                }
+                return;
+            },
+        }
+    }
 }
 
 /// Answers every request with this status.

@@ -411,6 +411,13 @@ impl Service {
     }
 }
 
+impl SecretKey {
+    /// The variable that gives it to a local system.
+    pub fn variable(&self) -> String {
+        format!("BUILD_SECRET_{}_{}", self.name, self.key).to_uppercase().replace(['-', '.'], "_")
+    }
+}
+
 impl Image {
     /// The first twelve digits of the digest, for people.
     pub fn version(&self) -> &str {

@@ -38,8 +38,8 @@ pub use cluster::{Cluster, ClusterError, Registry};
 pub use diagnosis::Diagnosis;
 pub use error::DeployError;
 pub use local::{
-    Local, LocalAddress, LocalCall, LocalError, LocalOptions, LocalRequest, LocalService, LocalState, local_services,
-    unpack,
+    Local, LocalAddress, LocalCall, LocalError, LocalOptions, LocalRequest, LocalService, LocalState, StateLock,
+    local_services, unpack,
 };
 pub use lock::LockError;
 pub use names::namespace;

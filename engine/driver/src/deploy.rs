@@ -10,9 +10,9 @@ mod target;
 
 use std::sync::Arc;
 
-use deploy::{Bundle, DeployError, LockError, Smoke};
+use deploy::{Bundle, DeployError, LocalOptions, LockError, Smoke};
 use execution::Outcome;
-use model::{Event, Tree};
+use model::{Digest, Event, Reporter, Tree};
 
 use crate::build;
 use crate::error::{Error, ErrorKind};
@@ -22,6 +22,7 @@ use crate::revision::Revision;
 use crate::run::Ran;
 use crate::session::Session;
 
+pub(crate) use local::System;
 pub(crate) use target::DeployTarget;
 
 /// A deploy target after its build.
@@ -47,6 +48,37 @@ pub(crate) async fn run(
         true => local::run(&prepared, request).await,
         false => cluster::run(&prepared, request).await,
     }
+}
+
+/// Builds a deploy target and starts it on this machine, for `build watch --run`. `None` when it is what runs already, of
+/// which `running` is the identity; `before` is called before anything is started.
+pub(crate) async fn start(
+    session: &Session,
+    plan: &Plan<'_>,
+    target: &DeployTarget,
+    running: &mut Option<Digest>,
+    reporter: Arc<dyn Reporter>,
+    before: impl AsyncFnOnce(),
+) -> Result<Option<System>, Error> {
+    if !target.local {
+        let message = format!("{} rolls out to a cluster, which is not done again at each change", target.label);
+        let error = Error::new(ErrorKind::CommandLine, message);
+        return Err(error.hint(format!("`build run {}` does it once", target.label)));
+    }
+    let prepared = prepare(session, plan, target).await?;
+    // The bundle names the images by their digests.
+    let identity = Digest::of(&prepared.bundle.to_bytes());
+    if *running == Some(identity) {
+        return Ok(None);
+    }
+    before().await;
+    let system = System::start(&prepared, LocalOptions::default(), reporter).await?;
+    if let Err(error) = system.check(&prepared).await {
+        system.shutdown().await?;
+        return Err(error);
+    }
+    *running = Some(identity);
+    Ok(Some(system))
 }
 
 /// The YAML of a deploy target's objects, with the attribute that each field comes from.

@@ -10,42 +10,65 @@ use model::{Diagnostic, Digest, Event, Severity};
 use store::{Collected, Findings, Limits};
 
 use crate::error::{Error, ErrorKind};
-use crate::outputs::FOLDER;
+use crate::outputs::{self, FOLDER};
 use crate::session::Session;
 
-/// Removes the outputs shown in the workspace; with `expunge` also the store, which other workspaces of this user share.
+/// Removes the outputs shown in the workspace, but not the state of local environments, which is no output; with `expunge`
+/// also the store, which other workspaces of this user share.
 pub fn clean(session: &Session, expunge: bool) -> Result<(), Error> {
     if expunge && session.store.is_used_by_others()? {
         let message = "other commands use the store; nothing was removed";
         return Err(Error::new(ErrorKind::Environment, message).hint("wait until they have ended, or end them"));
     }
-    remove_outputs(&session.root.join(FOLDER))?;
+    if remove_outputs(&session.root.join(FOLDER))? {
+        let kept = outputs::state_folder(Path::new(FOLDER));
+        let message = format!("the state of local environments stays; `rm -r {}` forgets it", kept.display());
+        session.reporter.report(Event::Progress { phase: "clean".into(), message: message.into() });
+    }
     if expunge {
         host::fs::remove_tree(session.store.root())?;
     }
     Ok(())
 }
 
-/// Removes a folder of outputs; of a link, only the link. What is in it is moved aside first, so that a build beside this
-/// finds each folder either as it was or gone, and then makes it anew.
-fn remove_outputs(folder: &Path) -> Result<(), FileError> {
-    let is_folder = host::fs::lstat(folder).is_ok_and(|stat| stat.kind == FileKind::Folder);
-    let entries = if is_folder { host::fs::read_dir_with_odd_names(folder)? } else { Vec::new() };
+/// Removes a folder of outputs but for the state of local environments; whether there is one. Of a link, only the link
+/// goes. What is in it is moved aside first, so that a build beside this finds each folder either as it was or gone, and
+/// then makes it anew.
+fn remove_outputs(folder: &Path) -> Result<bool, FileError> {
+    let is_folder = |path: &Path| host::fs::lstat(path).is_ok_and(|stat| stat.kind == FileKind::Folder);
+    let keeps = is_folder(folder) && is_folder(&outputs::state_folder(folder));
+    let entries = if is_folder(folder) { host::fs::read_dir_with_odd_names(folder)? } else { Vec::new() };
     let name = format!(".removed-{}", std::process::id());
     let aside = folder.join(&name);
     // What has no proper name, or is in a folder that cannot be written to, is removed where it is.
-    if !is_folder || entries.iter().any(|entry| entry.is_odd) || host::fs::create_dir_all(&aside).is_err() {
-        return host::fs::remove_tree(folder);
+    let is_odd = entries.iter().any(|entry| entry.is_odd);
+    if !is_folder(folder) || is_odd || host::fs::create_dir_all(&aside).is_err() {
+        return remove_in_place(folder, keeps);
     }
-    for entry in entries.iter().filter(|entry| entry.name != name) {
+    let stays = |entry: &str| entry == name || (keeps && entry == outputs::STATE);
+    for entry in entries.iter().filter(|entry| !stays(&entry.name)) {
         match host::fs::rename(&folder.join(&entry.name), &aside.join(&entry.name)) {
-            Err(error) if !error.is_not_found() => return host::fs::remove_tree(folder),
+            Err(error) if !error.is_not_found() => return remove_in_place(folder, keeps),
             _ => {}
         }
     }
     host::fs::remove_tree(&aside)?;
     // A build may have put something there by now.
-    host::fs::remove_if_empty(folder).map(drop)
+    host::fs::remove_if_empty(folder)?;
+    Ok(keeps)
+}
+
+fn remove_in_place(folder: &Path, keeps: bool) -> Result<bool, FileError> {
+    if !keeps {
+        host::fs::remove_tree(folder)?;
+        return Ok(false);
+    }
+    for entry in host::fs::read_dir(folder)? {
+        if entry.name != outputs::STATE {
+            host::fs::remove_tree(&folder.join(&entry.name))?;
+        }
+    }
+    Ok(true)
 }
 
 /// How many bytes of contents a store may hold before the day's first command that stores something makes room.

@@ -75,4 +75,6 @@ pub struct RunRequest {
     pub logs: bool,
     /// `--exit_when_ready`: for a local deploy target, end after the smoke tests instead of waiting for Ctrl-C.
     pub exit_when_ready: bool,
+    /// `--norestart`: for a local deploy target, end with the first service that ends by itself.
+    pub norestart: bool,
 }

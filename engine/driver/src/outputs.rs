@@ -12,6 +12,14 @@ use crate::error::{Error, ErrorKind};
 /// The folder of outputs at the top of a workspace.
 pub(crate) const FOLDER: &str = "build-out";
 
+/// Where local environments keep the state of their services, which `build clean` spares. No package has this name.
+pub(crate) const STATE: &str = ".state";
+
+/// The folder of the state of local environments below that of outputs, one folder each.
+pub(crate) fn state_folder(below: &Path) -> PathBuf {
+    below.join(STATE)
+}
+
 /// The artifacts of a depset of files.
 pub(crate) fn files(set: &Depset) -> Vec<Artifact> {
     set.to_list().iter().filter_map(|data| Data::as_file(data).cloned()).collect()

@@ -77,7 +77,7 @@ pub async fn watch(
             }
         }
     }
-    program.stop();
+    program.end().await?;
     Err(Error::reported(ErrorKind::Interrupted))
 }
 

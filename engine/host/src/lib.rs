@@ -12,5 +12,6 @@ pub mod fs;
 pub mod lock;
 pub mod memory;
 pub mod mounts;
+pub mod port;
 pub mod process;
 pub mod remedy;

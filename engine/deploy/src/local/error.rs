@@ -1,5 +1,6 @@
 //! What can go wrong with the local system.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::bundle::{BundleError, SecretKey};
@@ -59,12 +60,28 @@ pub enum LocalError {
     #[error(transparent)]
     File(#[from] host::fs::FileError),
     /// A secret has no value on this machine.
-    #[error("{service} needs the secret {}/{}, which this machine does not give", secret.name, secret.key)]
+    #[error("{service} needs the secret {}/{}, which this machine gives as {}", secret.name, secret.key, secret.variable())]
     NoSecret {
         /// The service.
         service: String,
         /// The secret.
         secret: SecretKey,
+    },
+    /// Another system writes the state of the environment.
+    #[error("{} is the state of another local system that runs{}", folder.display(), by(*holder))]
+    StateInUse {
+        /// The environment's folder of state.
+        folder: PathBuf,
+        /// The process that has it, if it can be seen.
+        holder: Option<u32>,
+    },
+    /// A quantity that cannot be read.
+    #[error("the memory_limit `{quantity}` of {service} is no quantity of bytes")]
+    Quantity {
+        /// The service.
+        service: String,
+        /// What was written.
+        quantity: String,
     },
     /// A container could not be started.
     #[error("{service} cannot be started")]
@@ -114,6 +131,25 @@ pub enum LocalError {
     /// A task of the engine panicked.
     #[error("a task of the local system failed")]
     Task(#[from] tokio::task::JoinError),
+}
+
+impl LocalError {
+    /// What to type next.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NoSecret { secret, .. } => vec![format!("type `export {}=...`", secret.variable())],
+            Self::StateInUse { holder: Some(pid), .. } => {
+                vec![format!("end it with Ctrl-C or `kill {pid}`, or use another environment for the second system")]
+            }
+            Self::StateInUse { .. } => vec!["end it, or use another environment for the second system".to_owned()],
+            Self::NothingToRun(_) => vec!["set `binary`, `entrypoint` or `cmd` of the image".to_owned()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn by(holder: Option<u32>) -> String {
+    holder.map(|pid| format!(" as process {pid}")).unwrap_or_default()
 }
 
 fn last_lines(log: &[String]) -> String {

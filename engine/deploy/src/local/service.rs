@@ -9,6 +9,7 @@ use store::Store;
 
 use super::error::LocalError;
 use super::rootfs::unpack;
+use super::unit::USER;
 use crate::bundle::{Bundle, Ports, Probe, SecretKey, Service};
 
 /// A service to be run on this machine.
@@ -32,6 +33,10 @@ pub struct LocalService {
     pub state: Option<LocalState>,
     /// How to see that it is ready.
     pub probe: Probe,
+    /// The most bytes of memory that its processes may have together.
+    pub memory_limit: Option<u64>,
+    /// What a cluster would give it and this machine does not.
+    pub remarks: Vec<String>,
 }
 
 /// A service that another one may call, with the ports that callers may use.
@@ -67,10 +72,10 @@ pub struct LocalRequest<'a> {
     pub secrets: BTreeMap<SecretKey, String>,
 }
 
-/// The services of a bundle, with their images unpacked.
+/// The services of a bundle, with their images unpacked. One that the environment wants none of is left out.
 pub fn local_services(request: &LocalRequest<'_>) -> Result<Vec<LocalService>, LocalError> {
     let services = request.bundle.release.services.iter();
-    services.map(|(name, service)| local_service(name, service, request)).collect()
+    services.filter(|(name, service)| request.bundle.replicas(name, service) > 0).map(|(name, service)| local_service(name, service, request)).collect()
 }
 
 fn local_service(name: &str, service: &Service, request: &LocalRequest<'_>) -> Result<LocalService, LocalError> {
@@ -82,6 +87,7 @@ fn local_service(name: &str, service: &Service, request: &LocalRequest<'_>) -> R
     if argv.is_empty() {
         return Err(LocalError::NothingToRun(name.to_owned()));
     }
+    let remarks = remarks(name, service, &config.user, request.bundle);
     Ok(LocalService {
         name: name.to_owned(),
         rootfs,
@@ -92,7 +98,58 @@ fn local_service(name: &str, service: &Service, request: &LocalRequest<'_>) -> R
         calls: calls(service, request.bundle),
         state: state(name, service, request)?,
         probe: service.probe.clone(),
+        memory_limit: memory_limit(name, service)?,
+        remarks,
     })
+}
+
+/// What is not as in a cluster.
+fn remarks(name: &str, service: &Service, user: &str, bundle: &Bundle) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let replicas = bundle.replicas(name, service);
+    if replicas > 1 {
+        remarks.push(format!("runs once here, and {replicas} times in a cluster"));
+    }
+    if service.internet {
+        remarks.push("reaches no address outside the system here, and the internet in a cluster".to_owned());
+    }
+    if !service.resources.cpu_limit.is_empty() {
+        remarks.push(format!("has no limit of CPU here, and {} in a cluster", service.resources.cpu_limit));
+    }
+    if !matches!(user.split(':').next(), Some("" | "65532" | "nonroot")) {
+        remarks.push(format!("runs as user {USER}, here as in a cluster; its image names `{user}`"));
+    }
+    remarks
+}
+
+fn memory_limit(name: &str, service: &Service) -> Result<Option<u64>, LocalError> {
+    let quantity = &service.resources.memory_limit;
+    let wrong = || LocalError::Quantity { service: name.to_owned(), quantity: quantity.clone() };
+    match quantity.as_str() {
+        "" => Ok(None),
+        text => bytes(text).map(Some).ok_or_else(wrong),
+    }
+}
+
+/// The bytes of a quantity as Kubernetes writes them: `256Mi`, `1.5G`, `1e9`.
+fn bytes(quantity: &str) -> Option<u64> {
+    const UNITS: [(&str, f64); 12] = [
+        ("Ki", 1024.0),
+        ("Mi", 1_048_576.0),
+        ("Gi", 1_073_741_824.0),
+        ("Ti", 1_099_511_627_776.0),
+        ("Pi", 1_125_899_906_842_624.0),
+        ("k", 1e3),
+        ("M", 1e6),
+        ("G", 1e9),
+        ("T", 1e12),
+        ("P", 1e15),
+        ("m", 1e-3),
+        ("", 1.0),
+    ];
+    let (number, factor) = UNITS.into_iter().find_map(|(unit, factor)| Some((quantity.strip_suffix(unit)?, factor)))?;
+    let number: f64 = number.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)?;
+    Some((number * factor).ceil() as u64)
 }
 
 /// As a kubelet does: `args` of the service take the place of the image's command.
@@ -137,4 +194,26 @@ fn state(name: &str, service: &Service, request: &LocalRequest<'_>) -> Result<Op
         store::make_way(root, folder)?;
     }
     Ok(Some(LocalState { path: state.path.clone(), folder }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_bytes() {
+        for (text, expected) in [
+            ("256Mi", Some(256 << 20)),
+            ("1.5Gi", Some(3 << 29)),
+            ("1e9", Some(1_000_000_000)),
+            ("64M", Some(64_000_000)),
+            ("500m", Some(1)),
+            ("12", Some(12)),
+            ("-1", None),
+            ("much", None),
+            ("inf", None),
+        ] {
+            assert_eq!(bytes(text), expected, "{text}");
+        }
+    }
 }

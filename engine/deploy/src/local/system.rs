@@ -1,29 +1,26 @@
-//! Starting all services, waiting until they are ready, and ending them.
+//! The system as a whole: starting all services, waiting until they are ready, and ending them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::try_join_all;
 use model::{Cancel, Event, Reporter};
-use sandbox::{Call, Container, ContainerSpec, Handle, Launcher, LogSink, StateFolder, Status};
+use sandbox::Launcher;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::error::LocalError;
-use super::health::Check;
-use super::logs::LastLines;
-use super::network;
+use super::network::{self, Ready};
+use super::order;
 use super::service::LocalService;
+use super::unit::{Shared, Stop, Unit};
 
-/// The user and group of containers, as in the cluster.
-const USER: u32 = 65532;
-
-/// How long a service may take to end when asked to.
-const GRACE: Duration = Duration::from_millis(600);
-
-/// How often a service that is not ready is asked again, and a running system is looked at.
+/// How often it is looked whether the command is to stop.
 const LOOK: Duration = Duration::from_millis(50);
+/// After how long it is said whom the end waits for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How the system is run.
 #[derive(Debug, Clone)]
@@ -32,13 +29,18 @@ pub struct LocalOptions {
     pub launcher: Launcher,
     /// Whether every line of a log is reported, as a `Progress` event of the phase `log`: `name | line`.
     pub logs: bool,
-    /// How long a service may take to become ready.
+    /// How long the system may take to become ready.
     pub timeout: Duration,
+    /// How long a service may take to end when asked to.
+    pub grace: Duration,
+    /// Whether a service that ends by itself is started again; else it ends the system.
+    pub restart: bool,
 }
 
 impl Default for LocalOptions {
     fn default() -> Self {
-        Self { launcher: Launcher::current(), logs: false, timeout: Duration::from_secs(120) }
+        let (timeout, grace) = (Duration::from_secs(300), Duration::from_secs(30));
+        Self { launcher: Launcher::current(), logs: false, timeout, grace, restart: true }
     }
 }
 
@@ -56,21 +58,24 @@ pub struct LocalAddress {
 }
 
 /// A running system. It ends when dropped, but [`Local::shutdown`] asks the services first.
-#[derive(Debug)]
 pub struct Local {
-    services: Vec<Running>,
     addresses: Vec<LocalAddress>,
-    /// Passes connections on; ended with the system.
+    /// The services; each tells at its end whether it had to be killed.
+    units: JoinSet<Option<String>>,
+    /// Every service, while it is ready.
+    ready: BTreeMap<String, Ready>,
+    failed: mpsc::UnboundedReceiver<LocalError>,
+    stop: watch::Sender<Stop>,
+    /// Passes connections from this machine on; ended with the system.
     wires: JoinSet<()>,
+    reporter: Arc<dyn Reporter>,
     cancel: Cancel,
 }
 
-/// A service and its container.
-#[derive(Debug)]
-struct Running {
-    service: LocalService,
-    container: Container,
-    lines: LastLines,
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
 }
 
 impl Local {
@@ -81,23 +86,68 @@ impl Local {
         reporter: Arc<dyn Reporter>,
         cancel: &Cancel,
     ) -> Result<Self, LocalError> {
-        let logs = options.logs.then(|| Arc::clone(&reporter));
-        let launcher = options.launcher.clone();
-        let services = tokio::task::spawn_blocking(move || start_all(services, &launcher, logs.as_ref())).await??;
-        let mut local = Self { services, addresses: Vec::new(), wires: JoinSet::new(), cancel: cancel.clone() };
-        let up = async {
-            local.connect_calls()?;
-            local.publish_ports().await?;
-            let ready = local.services.iter().map(|running| running.become_ready(&options, cancel, &*reporter));
-            try_join_all(ready).await
-        };
-        match up.await {
-            Ok(_) => Ok(local),
+        let mut local = Self::begin(services, options, reporter, cancel).await?;
+        match local.until_ready().await {
+            Ok(()) => Ok(local),
             Err(error) => {
                 local.shutdown().await?;
                 Err(error)
             }
         }
+    }
+
+    /// Has every service start, and opens the ports.
+    async fn begin(
+        services: Vec<LocalService>,
+        options: LocalOptions,
+        reporter: Arc<dyn Reporter>,
+        cancel: &Cancel,
+    ) -> Result<Self, LocalError> {
+        let mut senders: BTreeMap<String, watch::Sender<_>> =
+            services.iter().map(|service| (service.name.clone(), watch::channel(None).0)).collect();
+        let ready: BTreeMap<String, Ready> =
+            senders.iter().map(|(name, sender)| (name.clone(), sender.subscribe())).collect();
+        let (stop, stopped) = watch::channel(Stop::No);
+        let (failures, failed) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            launcher: options.launcher,
+            reporter: Arc::clone(&reporter),
+            logs: options.logs,
+            restart: options.restart,
+            grace: options.grace,
+            deadline: (Instant::now() + options.timeout, options.timeout),
+            stop: stopped,
+            failed: failures,
+            ready: ready.clone(),
+        });
+        let (units, wires) = (JoinSet::new(), JoinSet::new());
+        let cancel = cancel.clone();
+        let mut local = Self { addresses: Vec::new(), units, ready, failed, stop, wires, reporter, cancel };
+        local.publish_ports(&services).await?;
+        let mut before = order::before(&calls(&services));
+        for service in services {
+            let Some(sender) = senders.remove(&service.name) else { continue };
+            let after = before.remove(&service.name).unwrap_or_default();
+            service.remarks.iter().for_each(|remark| local.say(format!("{}: {remark}", service.name)));
+            local.units.spawn(Unit::new(service, after, sender, Arc::clone(&shared)).run());
+        }
+        Ok(local)
+    }
+
+    async fn until_ready(&mut self) -> Result<(), LocalError> {
+        for mut ready in self.ready.clone().into_values() {
+            loop {
+                if self.cancel.is_cancelled() {
+                    return Err(LocalError::Cancelled);
+                }
+                tokio::select! {
+                    Some(error) = self.failed.recv() => return Err(error),
+                    Ok(_) = ready.wait_for(Option::is_some) => break,
+                    () = tokio::time::sleep(LOOK) => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Every published port.
@@ -119,149 +169,82 @@ impl Local {
         env
     }
 
-    /// Waits until the command is asked to stop. A service that ends by itself is an error.
-    pub async fn wait_until_cancelled(&self) -> Result<(), LocalError> {
+    /// Waits until the command is asked to stop. What ends the system before is an error.
+    pub async fn wait_until_cancelled(&mut self) -> Result<(), LocalError> {
         while !self.cancel.is_cancelled() {
-            self.services.iter().try_for_each(Running::check_alive)?;
-            tokio::time::sleep(LOOK).await;
+            tokio::select! {
+                Some(error) = self.failed.recv() => return Err(error),
+                () = tokio::time::sleep(LOOK) => {}
+            }
         }
         Ok(())
     }
 
-    /// Asks all services to end, kills those that do not within a moment, and returns when nothing of them is left.
+    /// Asks all services to end, kills those that do not within their grace or when the command is asked to stop again,
+    /// names them, and returns when nothing of them is left. Until then their connections stay.
     pub async fn shutdown(mut self) -> Result<(), LocalError> {
-        self.wires.shutdown().await;
-        let end = move || {
-            let handles: Vec<Handle> = self.services.iter().map(|running| running.container.handle()).collect();
-            handles.iter().for_each(Handle::terminate);
-            let deadline = Instant::now() + GRACE;
-            for handle in &handles {
-                handle.wait(Some(deadline.saturating_duration_since(Instant::now())));
+        // It only fails when every service has ended.
+        let _ = self.stop.send(Stop::Asked);
+        let began = Instant::now();
+        let (mut told, mut killed) = (false, Vec::new());
+        while !self.units.is_empty() {
+            tokio::select! {
+                Some(ended) = self.units.join_next() => killed.extend(ended?),
+                () = tokio::time::sleep(LOOK) => {}
             }
-            // All are told before the first is waited for.
-            handles.iter().for_each(Handle::kill);
-            self.services.clear();
-        };
-        Ok(tokio::task::spawn_blocking(end).await?)
-    }
-
-    /// Serves the listeners inside the containers.
-    fn connect_calls(&mut self) -> Result<(), LocalError> {
-        let handles: BTreeMap<String, Handle> =
-            self.services.iter().map(|running| (running.service.name.clone(), running.container.handle())).collect();
-        for running in &mut self.services {
-            let listeners = running.container.take_listeners();
-            for (listener, (callee, port)) in listeners.into_iter().zip(targets(&running.service)) {
-                let publish = |source| LocalError::Publish { service: callee.to_owned(), port, source };
-                let listener = network::adopt(listener).map_err(publish)?;
-                if let Some(handle) = handles.get(callee) {
-                    self.wires.spawn(network::forward(listener, handle.clone(), port));
-                }
+            if self.cancel.is_insisted() {
+                let _ = self.stop.send(Stop::Now);
+            } else if !told && began.elapsed() >= PATIENCE {
+                told = true;
+                let running = self.ready.iter().filter(|(_, ready)| ready.borrow().is_some());
+                let running: Vec<&str> = running.map(|(name, _)| name.as_str()).collect();
+                self.say(format!("{} may take a while to end; Ctrl-C kills", running.join(", ")));
             }
         }
+        self.wires.shutdown().await;
+        killed.sort();
+        for name in killed {
+            self.say(format!("{name} did not end when asked to, and was killed"));
+        }
         Ok(())
+    }
+
+    fn say(&self, message: String) {
+        self.reporter.report(Event::Progress { phase: "local".into(), message: message.into() });
     }
 
     /// Opens every port on this machine's loopback.
-    async fn publish_ports(&mut self) -> Result<(), LocalError> {
-        for running in &self.services {
-            for (protocol, port) in running.service.ports.named() {
-                let service = running.service.name.clone();
-                let failed = |source| LocalError::Publish { service: service.clone(), port, source };
-                let (listener, address) = network::publish(port).await.map_err(failed)?;
-                self.wires.spawn(network::forward(listener, running.container.handle(), port));
-                self.addresses.push(LocalAddress { service, protocol, port, address });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What a service's outgoing listeners lead to, in their order.
-fn targets(service: &LocalService) -> impl Iterator<Item = (&str, u16)> {
-    service.calls.iter().flat_map(|call| call.ports.iter().map(|port| (call.name.as_str(), *port)))
-}
-
-fn start_all(
-    services: Vec<LocalService>,
-    launcher: &Launcher,
-    logs: Option<&Arc<dyn Reporter>>,
-) -> Result<Vec<Running>, LocalError> {
-    let start = |service: LocalService| {
-        let lines = LastLines::default();
-        let log = lines.sink(&service.name, logs.cloned());
-        match Container::start(launcher, container_spec(&service, log)) {
-            Ok(container) => Ok(Running { service, container, lines }),
-            Err(source) => Err(LocalError::Start { service: service.name, source }),
-        }
-    };
-    services.into_iter().map(start).collect()
-}
-
-fn container_spec(service: &LocalService, log: LogSink) -> ContainerSpec {
-    let calls = targets(service).map(|(name, port)| Call { name: name.to_owned(), port });
-    let state = service.state.iter();
-    let kept = state
-        .clone()
-        .filter_map(|state| Some(StateFolder { source: state.folder.clone()?, target: state.path.clone() }));
-    ContainerSpec {
-        name: service.name.clone(),
-        rootfs: service.rootfs.clone(),
-        argv: service.argv.clone(),
-        env: service.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        workdir: service.workdir.clone(),
-        user: USER,
-        group: USER,
-        calls: calls.collect(),
-        writable: state.filter(|state| state.folder.is_none()).map(|state| state.path.clone()).collect(),
-        state: kept.collect(),
-        log,
-    }
-}
-
-impl Running {
-    /// Asks until the service is ready, it ends, the command is stopped or time is up.
-    async fn become_ready(
-        &self,
-        options: &LocalOptions,
-        cancel: &Cancel,
-        reporter: &dyn Reporter,
-    ) -> Result<(), LocalError> {
-        let started = Instant::now();
-        let check = Check::of(&self.service.probe, &self.service.ports);
-        let handle = self.container.handle();
-        loop {
-            self.check_alive()?;
-            if cancel.is_cancelled() {
-                return Err(LocalError::Cancelled);
-            }
-            let answer = match &check {
-                Some(check) => check.ask(&handle).await,
-                None => Ok(()),
-            };
-            match answer {
-                Ok(()) => break,
-                Err(problem) if started.elapsed() >= options.timeout => {
-                    let (service, log) = (self.service.name.clone(), self.lines.get());
-                    return Err(LocalError::NotReady { service, waited: options.timeout, problem, log });
+    async fn publish_ports(&mut self, services: &[LocalService]) -> Result<(), LocalError> {
+        for service in services {
+            for (protocol, port) in service.ports.named() {
+                let name = service.name.clone();
+                let failed = |source| LocalError::Publish { service: name.clone(), port, source };
+                let seed = format!("{name} {protocol}");
+                let (listener, address) = network::publish(port, &seed).await.map_err(failed)?;
+                if address.port() != port {
+                    self.say(format!("port {port} of {name} ({protocol}) {}", self.taken(port)));
                 }
-                Err(_) => tokio::time::sleep(LOOK).await,
+                let ready = self.ready[&name].clone();
+                self.wires.spawn(network::forward(listener, ready, port));
+                self.addresses.push(LocalAddress { service: name, protocol, port, address });
             }
         }
-        let message = format!("{} is ready after {:.1} s", self.service.name, started.elapsed().as_secs_f64());
-        reporter.report(Event::Progress { phase: "local".into(), message: message.into() });
         Ok(())
     }
 
-    /// An error if the service ended by itself.
-    fn check_alive(&self) -> Result<(), LocalError> {
-        let how = match self.container.handle().status() {
-            None => return Ok(()),
-            Some(Ok(Status::Code(code))) => format!("exited with {code}"),
-            Some(Ok(Status::Signal(signal))) => format!("was ended by signal {signal}"),
-            Some(Ok(Status::TimedOut | Status::Cancelled | Status::Exceeded(_))) => "was killed".to_owned(),
-            Some(Err(error)) => format!("did not start: {error}"),
-        };
-        Err(LocalError::Died { service: self.service.name.clone(), how, log: self.lines.get() })
+    /// Who has a port.
+    fn taken(&self, port: u16) -> String {
+        if let Some(other) = self.addresses.iter().find(|other| other.address.port() == port) {
+            return format!("is the one of {} on this machine", other.service);
+        }
+        match host::port::listener(port) {
+            Some(listener) => format!("is taken by `{}` (process {})", listener.program, listener.pid),
+            None => "is taken by a process that cannot be seen from here".to_owned(),
+        }
     }
+}
+
+fn calls(services: &[LocalService]) -> BTreeMap<String, Vec<String>> {
+    let callees = |service: &LocalService| service.calls.iter().map(|call| call.name.clone()).collect();
+    services.iter().map(|service| (service.name.clone(), callees(service))).collect()
 }

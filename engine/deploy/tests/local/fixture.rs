@@ -52,6 +52,8 @@ pub fn service(name: &str, kind: &str, argument: &str, calls: &[&str]) -> LocalS
         calls: calls.iter().map(|name| LocalCall { name: (*name).to_owned(), ports: vec![8443] }).collect(),
         state: None,
         probe: Probe::Auto,
+        memory_limit: None,
+        remarks: Vec::new(),
     }
 }
 
@@ -68,11 +70,26 @@ impl Reporter for Messages {
 }
 
 pub fn options() -> LocalOptions {
-    LocalOptions { launcher: Launcher::new(PROBE), logs: true, timeout: Duration::from_secs(20) }
+    let (timeout, grace) = (Duration::from_secs(20), Duration::from_secs(10));
+    LocalOptions { launcher: Launcher::new(PROBE), logs: true, timeout, grace, restart: false }
 }
 
 pub async fn start(services: Vec<LocalService>) -> Result<Local, LocalError> {
     Local::start(services, options(), Arc::new(Messages::default()), &Cancel::default()).await
+}
+
+/// The same with what it says.
+pub async fn start_with(options: LocalOptions, services: Vec<LocalService>) -> (Local, Arc<Messages>) {
+    let messages = Arc::new(Messages::default());
+    let reporter: Arc<Messages> = Arc::clone(&messages);
+    (Local::start(services, options, reporter, &Cancel::default()).await.unwrap(), messages)
+}
+
+impl Messages {
+    /// Whether a message holds a text.
+    pub fn say(&self, text: &str) -> bool {
+        self.0.lock().unwrap().iter().any(|message| message.contains(text))
+    }
 }
 
 /// Where a service is reached.

@@ -165,7 +165,42 @@ fn secrets_must_be_given() {
     let images = BTreeMap::from([("back".to_owned(), image)]);
     let mut request = LocalRequest { bundle: &bundle, images, store: &store, state: None, secrets: BTreeMap::new() };
     let error = local_services(&request).unwrap_err().to_string();
-    assert_eq!(error, "back needs the secret db/password, which this machine does not give");
+    assert_eq!(error, "back needs the secret db/password, which this machine gives as BUILD_SECRET_DB_PASSWORD");
     request.secrets.insert(key, "hidden".to_owned());
     assert_eq!(local_services(&request).unwrap()[0].env["PASSWORD"], "hidden");
+}
+
+#[test]
+fn what_a_cluster_would_give_is_given_or_told() {
+    let (_folder, store) = store();
+    let overrides = Overrides { user: Some("1000".to_owned()), ..Overrides::default() };
+    let image = image(Vec::new(), overrides, &store);
+    let mut bundle = bundle();
+    let back = bundle.release.services.get_mut("back").unwrap();
+    (back.replicas, back.internet) = (3, true);
+    back.resources.memory_limit = "64Mi".to_owned();
+    back.resources.cpu_limit = "500m".to_owned();
+    bundle.release.services.get_mut("front").unwrap().replicas = 0;
+    let request = LocalRequest {
+        bundle: &bundle,
+        images: ["front", "back"].map(|name| (name.to_owned(), image.clone())).into(),
+        store: &store,
+        state: None,
+        secrets: BTreeMap::new(),
+    };
+    let [back] = &local_services(&request).unwrap()[..] else { panic!("front is not to run") };
+    assert_eq!(back.memory_limit, Some(64 << 20));
+    assert_eq!(
+        back.remarks,
+        [
+            "runs once here, and 3 times in a cluster",
+            "reaches no address outside the system here, and the internet in a cluster",
+            "has no limit of CPU here, and 500m in a cluster",
+            "runs as user 65532, here as in a cluster; its image names `1000`",
+        ]
+    );
+    let mut bundle = bundle.clone();
+    bundle.release.services.get_mut("back").unwrap().resources.memory_limit = "much".to_owned();
+    let error = local_services(&LocalRequest { bundle: &bundle, ..request }).unwrap_err().to_string();
+    assert_eq!(error, "the memory_limit `much` of back is no quantity of bytes");
 }

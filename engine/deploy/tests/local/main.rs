@@ -2,12 +2,13 @@
 
 mod fixture;
 mod images;
+mod life;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deploy::{Local, LocalState, Ports, Probe};
-use fixture::{Messages, address, ask, options, processes_with, service, start};
+use fixture::{Messages, address, ask, options, processes_with, service, start, start_with};
 use model::Cancel;
 
 #[tokio::test]
@@ -45,7 +46,7 @@ async fn shutdown_is_quick_and_leaves_nothing() {
 async fn cancelling_ends_the_wait() {
     let cancel = Cancel::default();
     let services = vec![service("a", "say", "x", &[])];
-    let local = Local::start(services, options(), Arc::new(Messages::default()), &cancel).await.unwrap();
+    let mut local = Local::start(services, options(), Arc::new(Messages::default()), &cancel).await.unwrap();
     let stop = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         cancel.cancel();
@@ -72,7 +73,7 @@ async fn a_service_that_dies_is_reported_with_its_code_and_last_lines() {
 async fn a_crash_later_is_reported_too() {
     let mut crashing = service("crashing", "die", "3", &[]);
     crashing.probe = Probe::None;
-    let local = start(vec![crashing]).await.unwrap();
+    let mut local = start(vec![crashing]).await.unwrap();
     let error = local.wait_until_cancelled().await.unwrap_err();
     assert!(error.to_string().starts_with("crashing exited with 3;"), "{error}");
 }
@@ -149,8 +150,15 @@ async fn a_port_that_is_taken_is_published_elsewhere() {
     let mut a = service("a", "say", "x", &[]);
     a.ports.http = Some(port);
     a.argv[2] = port.to_string();
-    let local = start(vec![a]).await.unwrap();
-    assert_ne!(address(&local, "a").port(), port);
+    let (local, messages) = start_with(options(), vec![a.clone()]).await;
+    let first = address(&local, "a");
+    assert_ne!(first.port(), port);
+    let holder = format!("port {port} of a (http) is taken by `");
+    assert!(messages.say(&holder) && messages.say(&format!("(process {})", std::process::id())), "{:?}", messages.0);
     assert_eq!(ask(&local, "a").await, "x");
+    local.shutdown().await.unwrap();
+    // It is the same the next time.
+    let local = start(vec![a]).await.unwrap();
+    assert_eq!(address(&local, "a"), first);
     local.shutdown().await.unwrap();
 }

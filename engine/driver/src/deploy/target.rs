@@ -32,6 +32,11 @@ pub(super) struct ImageOf {
 }
 
 impl DeployTarget {
+    /// The target.
+    pub(crate) fn label(&self) -> &Label {
+        &self.label
+    }
+
     /// The deploy target that a configured target is, if it is one.
     pub(crate) fn of(target: &ConfiguredTarget) -> Result<Option<Self>, Error> {
         let is_ours = |file: &Label| file.repository() == "rules" && file.package().path() == "deploy";

@@ -1,4 +1,4 @@
-//! The program of `build watch --run`: started again when what it is made of is different.
+//! The program or local system of `build watch --run`: started again when what it is made of is different.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use execution::Content;
 use host::process::Group;
-use model::{Artifact, Cancel, RelPath};
+use model::{Artifact, Cancel, Digest, Event, RelPath, Reporter};
 
 use super::Rounds;
 use crate::build;
+use crate::deploy::{self, DeployTarget, System};
 use crate::error::{Error, ErrorKind};
 use crate::options::RunRequest;
 use crate::plan::{Plan, Request};
@@ -23,13 +24,27 @@ const PATIENCE: Duration = Duration::from_millis(400);
 /// How often it is looked whether the program has ended or is to.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The program that runs, if one does.
+/// The program or local system that runs, if one does.
 pub(super) struct Program {
     rounds: Arc<dyn Rounds>,
     cancel: Cancel,
     running: Option<Running>,
     /// What it was started from.
     contents: Vec<(RelPath, Content)>,
+    system: Option<System>,
+    /// Which system it is.
+    identity: Option<Digest>,
+}
+
+/// Tells what a system says, which outlives the round that started it.
+struct Messages(Arc<dyn Rounds>);
+
+impl Reporter for Messages {
+    fn report(&self, event: Event) {
+        if let Event::Progress { phase, message } = event {
+            self.0.say(&format!("{phase}  {message}"));
+        }
+    }
 }
 
 /// The thread that looks after a program; it ends it on Ctrl-C even while a round is under way.
@@ -40,7 +55,7 @@ struct Running {
 
 impl Program {
     pub(super) fn new(rounds: Arc<dyn Rounds>, cancel: Cancel) -> Self {
-        Self { rounds, cancel, running: None, contents: Vec::new() }
+        Self { rounds, cancel, running: None, contents: Vec::new(), system: None, identity: None }
     }
 
     /// Builds the program, and starts it again if it or its files are not what runs already.
@@ -58,6 +73,13 @@ impl Program {
         let Some(target) = plan.requested(0) else {
             return Err(Error::new(ErrorKind::Internal, format!("{label} was not analysed")));
         };
+        if let Some(deploy) = DeployTarget::of(&target)? {
+            let started = self.system(session, &plan, &deploy).await;
+            return plan.end(started);
+        }
+        if target.default_info().executable.is_none() {
+            return Err(run::not_executable(&label, &target.kind));
+        }
         let files = run::runtime(&target);
         let built = plan.execute(&[], &files).await;
         let built = plan.end(built)?;
@@ -75,6 +97,43 @@ impl Program {
         self.contents = contents;
         self.running = Some(self.look_after(group, folder, label.to_string()));
         Ok(())
+    }
+
+    /// Starts a local system, again if another one runs.
+    async fn system(&mut self, session: &Session, plan: &Plan<'_>, target: &DeployTarget) -> Result<(), Error> {
+        let reporter = Arc::new(Messages(Arc::clone(&self.rounds)));
+        let (system, identity) = (&mut self.system, &mut self.identity);
+        let stop = async || {
+            if let Some(system) = system.take() {
+                // What could not be ended is said by the system itself.
+                let _ = system.shutdown().await;
+            }
+        };
+        let known = *identity;
+        let started = deploy::start(session, plan, target, identity, reporter, stop).await;
+        match started {
+            Ok(None) => Ok(()),
+            Ok(started) => {
+                self.system = started;
+                self.rounds.say(&format!("{} runs", target.label()));
+                Ok(())
+            }
+            Err(error) => {
+                // If another one still runs, it is that one that is known.
+                self.identity = known.filter(|_| self.system.is_some());
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends what runs, and gives it the time it may have.
+    pub(super) async fn end(&mut self) -> Result<(), Error> {
+        self.stop();
+        self.identity = None;
+        match self.system.take() {
+            Some(system) => system.shutdown().await,
+            None => Ok(()),
+        }
     }
 
     /// Ends the program.

@@ -22,14 +22,63 @@ impl fmt::Debug for LogSink {
     }
 }
 
+/// The most bytes of a line that are passed on. What a line has beyond is dropped: a container cannot fill memory.
+const LONGEST: usize = 16 * 1024;
+
 /// Passes lines on until every process that could write is dead.
 pub(super) fn follow(reader: PipeReader, sink: LogSink) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut reader = BufReader::new(reader);
-        let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-            (sink.0)(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']));
-            line.clear();
+        while let Some(line) = next_line(&mut reader) {
+            (sink.0)(&line);
         }
     })
+}
+
+/// The next line without its end, and without what it has beyond [`LONGEST`]; `None` at the end.
+fn next_line(reader: &mut impl BufRead) -> Option<String> {
+    let mut line = Vec::new();
+    let mut dropped = 0;
+    loop {
+        let Ok(piece) = reader.fill_buf() else { break };
+        if piece.is_empty() {
+            if line.is_empty() {
+                return None;
+            }
+            break;
+        }
+        let end = piece.iter().position(|byte| *byte == b'\n');
+        let content = &piece[..end.unwrap_or(piece.len())];
+        let kept = content.len().min(LONGEST - line.len());
+        line.extend_from_slice(&content[..kept]);
+        dropped += content.len() - kept;
+        let used = end.map_or(piece.len(), |end| end + 1);
+        reader.consume(used);
+        if end.is_some() {
+            break;
+        }
+    }
+    let mut text = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
+    if dropped > 0 {
+        text += &format!(" ... ({dropped} more bytes)");
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_without_end_is_cut() {
+        let long = "x".repeat(3 * LONGEST);
+        let text = format!("first\r\n\n{long}\nlast");
+        let mut reader = BufReader::new(text.as_bytes());
+        let mut lines = Vec::new();
+        while let Some(line) = next_line(&mut reader) {
+            lines.push(line);
+        }
+        let cut = format!("{} ... ({} more bytes)", "x".repeat(LONGEST), 2 * LONGEST);
+        assert_eq!(lines, ["first", "", &cut, "last"]);
+    }
 }

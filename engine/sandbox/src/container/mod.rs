@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 pub use log::LogSink;
 pub use spec::{Call, ContainerSpec, StateFolder};
 
+use crate::cgroup::Groups;
 use crate::channel::{Channel, Received};
-use crate::command::Status;
+use crate::command::{Status, Together};
 use crate::error::SandboxError;
 use crate::launcher::{Launcher, Session};
 use crate::spec::{ProgramStatus, Report, Request};
@@ -30,6 +31,7 @@ pub struct Container {
     shared: Arc<Shared>,
     listeners: Vec<TcpListener>,
     monitor: Option<JoinHandle<()>>,
+    memory_is_limited: bool,
 }
 
 /// Asks and waits for a container from other threads.
@@ -64,7 +66,12 @@ impl Container {
         let start = |source| SandboxError::Setup { step: format!("make a pipe for the log of {}", spec.name), source };
         let (reader, writer) = io::pipe().map_err(start)?;
         let stderr = writer.try_clone().map_err(start)?;
-        let session = launcher.start(&spec.init_spec(), vec![writer.into(), stderr.into()])?;
+        let together = Together { memory: spec.memory_limit, ..Together::default() };
+        let groups = Groups::new(&together);
+        let mut init = spec.init_spec();
+        init.groups = groups.folders();
+        let memory_is_limited = spec.memory_limit.is_none() || groups.without(together).memory.is_none();
+        let session = launcher.start(&init, vec![writer.into(), stderr.into()])?;
         let sender = session.channel.try_clone().map_err(start)?;
         let shared = Arc::new(Shared {
             name: spec.name.clone(),
@@ -76,15 +83,22 @@ impl Container {
         });
         let log = log::follow(reader, spec.log);
         let monitored = Arc::clone(&shared);
-        let monitor = std::thread::spawn(move || monitored.monitor(session, log));
-        let mut container = Self { shared, listeners: Vec::new(), monitor: Some(monitor) };
+        let monitor = std::thread::spawn(move || monitored.monitor(session, log, groups));
+        let mut container = Self { shared, listeners: Vec::new(), monitor: Some(monitor), memory_is_limited };
         container.listeners = container.shared.wait_for_start()?;
         Ok(container)
     }
 
-    /// The listeners for its calls, in the order of [`ContainerSpec::calls`]. The engine accepts on them. Given once.
+    /// Sockets for its calls, in the order of [`ContainerSpec::calls`]. They are bound and do not listen: connections are
+    /// refused until the engine lets them. Given once.
     pub fn take_listeners(&mut self) -> Vec<TcpListener> {
         std::mem::take(&mut self.listeners)
+    }
+
+    /// Whether its limit of memory holds, if it has one. A machine may give the engine no control group for it, and a limit
+    /// of each process's address space would stop programs that merely reserve much.
+    pub fn memory_is_limited(&self) -> bool {
+        self.memory_is_limited
     }
 
     /// What other threads use to connect to the container, to wait for it and to end it.
@@ -161,7 +175,7 @@ impl Handle {
 
 impl Shared {
     /// Follows a container until nothing of it is left.
-    fn monitor(&self, session: Session, log: JoinHandle<()>) {
+    fn monitor(&self, session: Session, log: JoinHandle<()>, groups: Groups) {
         while let Ok(Some(received)) = session.channel.receive::<Report>() {
             self.take(received);
         }
@@ -169,6 +183,12 @@ impl Shared {
         // A panic of the log's reader was printed by its thread already.
         let _ = log.join();
         let mut state = lock(&self.state);
+        if let (Some(Ok(status)), Some(limit)) = (&mut state.status, groups.exceeded())
+            && !status.success()
+        {
+            *status = Status::Exceeded(limit);
+        }
+        drop(groups);
         state.gone = true;
         lock(&self.connections).clear();
         self.changed.notify_all();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use model::Network;
 
@@ -32,6 +32,8 @@ pub struct ContainerSpec {
     pub user: u32,
     /// The group it runs as.
     pub group: u32,
+    /// The most bytes of memory that its processes may have together.
+    pub memory_limit: Option<u64>,
     /// What it may call. Each name gets an address of its own; the engine accepts there.
     pub calls: Vec<Call>,
     /// Empty folders in memory, besides /tmp and /dev/shm.
@@ -67,18 +69,12 @@ impl ContainerSpec {
         let hosts: Vec<_> =
             names.iter().map(|(name, address)| ((*name).to_owned(), *address)).chain([own_name]).collect();
         let listeners = self.calls.iter().map(|call| SocketAddrV4::new(names[call.name.as_str()], call.port)).collect();
-        let mut files = vec![
+        // What a container runtime brings; all else is the image's, here as anywhere.
+        let files = vec![
             ("/etc/hosts".to_owned(), etc::hosts(&hosts)),
             ("/etc/hostname".to_owned(), format!("{}\n", self.name)),
             ("/etc/resolv.conf".to_owned(), String::new()),
         ];
-        let defaults = [
-            ("/etc/passwd", etc::passwd(self.user, self.group)),
-            ("/etc/group", etc::group(self.group)),
-            ("/etc/nsswitch.conf", etc::nsswitch(false)),
-        ];
-        let missing = defaults.into_iter().filter(|(path, _)| !self.has(path));
-        files.extend(missing.map(|(path, content)| (path.to_owned(), content)));
         let memory = ["/tmp", "/dev/shm"].into_iter().map(str::to_owned).chain(self.writable.iter().cloned());
         let state = self.state.iter().map(|state| Bind {
             source: state.source.clone(),
@@ -117,10 +113,5 @@ impl ContainerSpec {
             Ipv4Addr::new(first, second, third, fourth)
         };
         names.into_iter().zip((1..).map(address)).collect()
-    }
-
-    /// Whether the image brings this file.
-    fn has(&self, path: &str) -> bool {
-        host::fs::lstat(&self.rootfs.join(Path::new(path.trim_start_matches('/')))).is_ok()
     }
 }

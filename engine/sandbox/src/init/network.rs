@@ -6,11 +6,12 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
 use super::netlink::Netlink;
 use super::step::Step;
@@ -50,7 +51,7 @@ pub(super) fn connect_wire(wire: &Wire, channel: &Channel) -> Result<(), Failure
     loopback_up()
 }
 
-/// Binds the listeners at their addresses, and hands them over.
+/// Binds the sockets of the listeners at their addresses, and hands them over.
 fn listen(wire: &Wire, channel: &Channel) -> Result<(), Failure> {
     let netlink = Netlink::new().step(|| "configure the network of the listeners")?;
     netlink.up(DEVICES.1).step(|| "bring the wire up")?;
@@ -61,10 +62,17 @@ fn listen(wire: &Wire, channel: &Channel) -> Result<(), Failure> {
             netlink.address(DEVICES.1, *listener.ip(), PREFIX).step(step)?;
             known.push(*listener.ip());
         }
-        let listener = TcpListener::bind(listener).step(|| format!("listen on {listener}"))?;
-        channel.send(&Report::Listening(index), &[listener.as_fd()]).step(|| "hand over a listener")?;
+        let socket = bound(listener).step(|| format!("bind {listener}"))?;
+        channel.send(&Report::Listening(index), &[socket.as_fd()]).step(|| "hand over a listener")?;
     }
     Ok(())
+}
+
+/// A socket at an address that does not listen yet: connections are refused until the engine lets it.
+fn bound(address: &SocketAddrV4) -> io::Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    bind(&socket, address)?;
+    Ok(socket)
 }
 
 /// Lets programs without privileges bind ports below 1024, as container engines do.

@@ -25,6 +25,7 @@ fn spec(name: &str, arguments: &[&str]) -> (ContainerSpec, Lines) {
         workdir: "/".to_owned(),
         user: 65532,
         group: 65532,
+        memory_limit: None,
         calls: Vec::new(),
         writable: Vec::new(),
         state: Vec::new(),
@@ -86,6 +87,9 @@ fn a_declared_call_works_and_nothing_else_does() {
     caller.calls = vec![Call { name: "users".to_owned(), port: 8443 }];
     let mut caller = start(caller);
     let [listener] = <[TcpListener; 1]>::try_from(caller.take_listeners()).unwrap();
+    // It is refused until somebody listens.
+    assert_eq!(read(connect(&caller.handle(), 8443)), "error ConnectionRefused");
+    rustix::net::listen(&listener, 1).unwrap();
     let users = callee.handle();
     let proxy = std::thread::spawn(move || {
         let (mut inner, _) = listener.accept().unwrap();
@@ -102,6 +106,18 @@ fn a_declared_call_works_and_nothing_else_does() {
     let target = host.local_addr().unwrap();
     let stranger = start(spec("stranger", &["relay", &format!("0.0.0.0:9000={target}")]).0);
     assert_eq!(read(connect(&stranger.handle(), 9000)), "error ConnectionRefused");
+}
+
+#[test]
+fn memory_has_a_limit_where_the_machine_gives_control_groups() {
+    let (mut spec, _) = spec("large", &["allocate", "256"]);
+    spec.memory_limit = Some(64 << 20);
+    let container = start(spec);
+    let expected = match container.memory_is_limited() {
+        true => Status::Exceeded(sandbox::Exceeded::Memory),
+        false => Status::Code(0),
+    };
+    assert_eq!(container.handle().wait(None), Some(Ok(expected)));
 }
 
 #[test]
