@@ -187,21 +187,23 @@ fn an_image_is_what_the_specification_says() {
     assert_eq!(image.config["rootfs"]["type"], "layers");
     assert!(image.config.get("created").is_none_or(|time| time == "1970-01-01T00:00:00Z"));
 
-    assert_eq!(image.layers().len(), 2);
+    assert_eq!(image.layers().len(), 3);
     let mut paths = Vec::new();
-    for layer in 0..2 {
+    for layer in 0..3 {
         let entries = image.entries(layer);
         let names: Vec<&String> = entries.iter().map(|entry| &entry.3).collect();
         assert!(names.is_sorted(), "{names:?}");
         for (mode, owner, time, path) in &entries {
             assert_eq!((owner.as_str(), time.as_str()), ("0/0", "1970-01-01 00:00:00"), "{path}");
-            assert!(!mode[4..].contains('w'), "{path} is {mode}");
+            assert!(!mode[4..].contains('w') || (path == "tmp/" && mode == "drwxrwxrwt"), "{path} is {mode}");
             if !path.ends_with('/') {
                 paths.push((path.clone(), mode.contains('x')));
             }
         }
     }
-    let expected = [("etc/hosts".to_owned(), false), ("etc/motd".to_owned(), false), (program[1..].to_owned(), true)];
+    let files = ["etc/group", "etc/nsswitch.conf", "etc/passwd", "etc/hosts", "etc/motd"];
+    let mut expected: Vec<(String, bool)> = files.map(|file| (file.to_owned(), false)).into();
+    expected.push((program[1..].to_owned(), true));
     assert_eq!(paths, expected);
 }
 
@@ -210,7 +212,7 @@ fn only_what_the_registry_lacks_is_sent() {
     let registry = Registry::start();
     let folder = Folder::of(APP).with_env("BUILD_REGISTRY_X", &registry.address);
     let first = folder.build(&["run", ":push"]).expect(0);
-    assert_eq!(pushed(&first), (3, 0), "two layers and the configuration");
+    assert_eq!(pushed(&first), (4, 0), "three layers and the configuration");
     folder.build(&["build", ":image"]).expect(0);
     let digest = folder.read("build-out/image.digest");
     assert!(first.stderr.contains(&digest), "{}", first.stderr);
@@ -218,19 +220,19 @@ fn only_what_the_registry_lacks_is_sent() {
     for reference in [digest.as_str(), "latest"] {
         let manifest: Value =
             serde_json::from_str(&registry.get(&format!("/v2/team/app/manifests/{reference}"))).unwrap();
-        assert_eq!(manifest["layers"].as_array().unwrap().len(), 2);
+        assert_eq!(manifest["layers"].as_array().unwrap().len(), 3);
     }
 
     let again = folder.build(&["run", ":push"]).expect(0);
-    assert_eq!((again.count("Ran"), pushed(&again)), (0, (0, 3)));
+    assert_eq!((again.count("Ran"), pushed(&again)), (0, (0, 4)));
 
-    // Another program is another layer and another configuration; the other layer is there.
+    // Another program is another layer and another configuration; the other layers are there.
     folder.replace("server.go", "one", "two");
-    assert_eq!(pushed(&folder.build(&["run", ":push"]).expect(0)), (2, 1));
+    assert_eq!(pushed(&folder.build(&["run", ":push"]).expect(0)), (2, 2));
 
     // Another configuration is nothing else.
     folder.replace("BUILD.star", "\"ZONE\": \"z\"", "\"ZONE\": \"y\"");
-    assert_eq!(pushed(&folder.build(&["run", ":push"]).expect(0)), (1, 2));
+    assert_eq!(pushed(&folder.build(&["run", ":push"]).expect(0)), (1, 3));
 }
 
 #[test]
@@ -239,9 +241,105 @@ fn a_registry_elsewhere_may_be_spoken_to_by_plain_http() {
     // This address leads to this machine too, but it does not look so: without a scheme, TLS is expected.
     let elsewhere = registry.address.replace("127.0.0.1", "0.0.0.0");
     let folder = Folder::of(APP).with_env("BUILD_REGISTRY_X", &format!("http://{elsewhere}"));
-    assert_eq!(pushed(&folder.build(&["run", ":push"]).expect(0)), (3, 0));
+    assert_eq!(pushed(&folder.build(&["run", ":push"]).expect(0)), (4, 0));
     let folder = Folder::of(APP).with_env("BUILD_REGISTRY_X", &elsewhere);
     folder.build(&["run", ":push"]).expect(36).says(&[&elsewhere]);
+}
+
+#[test]
+fn a_push_without_a_registry_takes_the_only_one() {
+    let registry = Registry::start();
+    let text = APP.replace("registry = \"x\", ", "");
+    let folder = Folder::of(&text).with_env("BUILD_REGISTRY_SOME", &registry.address);
+    assert_eq!(pushed(&folder.build(&["run", ":push"]).expect(0)), (4, 0));
+    let folder = Folder::of(&text).with_env("BUILD_REGISTRY_SOME", "x:1").with_env("BUILD_REGISTRY_OTHER", "y:1");
+    folder.build(&["run", ":push"]).expect(36).says(&["several registries are configured: other, some", "`registry`"]);
+    Folder::of(&text).build(&["run", ":push"]).expect(36).says(&["no registry is configured", "BUILD_REGISTRY_<NAME>"]);
+}
+
+/// A program that tells what it sees of its surroundings.
+const WHO: &str = r#"
+== BUILD.star
+go_binary(name = "who", srcs = ["who.go"])
+oci_image(name = "image", binary = ":who", cmd = ["--said", "a b"], env = {"ZONE": "z"})
+oci_image(name = "on_top", base = ":image", workdir = "/tmp")
+environment(name = "here")
+service(name = "who", image = ":image", probe = "none")
+service(name = "who-else", image = ":on_top", probe = "none")
+deploy(name = "to-here", environment = ":here", services = [":who"])
+deploy(name = "else-to-here", environment = ":here", services = [":who-else"])
+== who.go
+package main
+
+import ("fmt"; "os"; "os/user"; "strconv"; "time")
+
+func main() {
+	self, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	fmt.Println("who: user", self.Username, self.HomeDir, err)
+	group, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
+	fmt.Println("who: group", group.Name, err)
+	folder, err := os.Getwd()
+	fmt.Println("who: folder", folder, err)
+	fmt.Println("who: arguments", os.Args[1:], os.Getenv("ZONE"))
+	fmt.Println("who: tmp", os.WriteFile("/tmp/x", nil, 0o644), "root", os.WriteFile("/x", nil, 0o644) == nil)
+	_, err = time.LoadLocation("Europe/Paris")
+	_, roots := os.Stat("/etc/ssl/certs")
+	fmt.Println("who: zones", err == nil, "roots", roots == nil)
+}
+"#;
+
+/// What the program of an image says under runc, which knows nothing of the engine.
+fn under_runc(layout: &Layout) -> Vec<String> {
+    let bundle = tempfile::tempdir().unwrap();
+    let root = bundle.path().join("rootfs");
+    std::fs::create_dir(&root).unwrap();
+    for layer in layout.layers() {
+        shell(&format!("tar -xzf {} -C {}", blob(&layout.folder, &layer).display(), root.display()));
+    }
+    shell(&format!("cd {} && runc spec", bundle.path().display()));
+    let file = bundle.path().join("config.json");
+    let mut spec = json(&file);
+    let config = &layout.config["config"];
+    let list = |name: &str| config[name].as_array().cloned().unwrap_or_default();
+    let (user, group) = config["User"].as_str().unwrap().split_once(':').unwrap();
+    let number = |text: &str| text.parse::<u32>().unwrap();
+    spec["process"]["terminal"] = false.into();
+    spec["process"]["args"] = [list("Entrypoint"), list("Cmd")].concat().into();
+    spec["process"]["env"] = list("Env").into();
+    spec["process"]["cwd"] = config["WorkingDir"].clone();
+    spec["process"]["user"] = serde_json::json!({"uid": number(user), "gid": number(group)});
+    spec["root"]["readonly"] = true.into();
+    // As a pod has it, and as nothing else is given: the image's own /tmp is what it lies over.
+    let tmp = serde_json::json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=1777"]});
+    spec["mounts"].as_array_mut().unwrap().push(tmp);
+    std::fs::write(&file, spec.to_string()).unwrap();
+    let name = format!("build-test-{}-{}", std::process::id(), &layout.digest[7..19]);
+    let run = format!("runc --root {0}/state run --bundle {0} {name}", bundle.path().display());
+    shell(&run).lines().map(str::to_owned).collect()
+}
+
+/// Needs root, as runc does, and its Debian package.
+#[test]
+fn an_image_runs_alike_under_runc_and_in_the_local_system() {
+    let folder = Folder::of(WHO);
+    folder.build(&["build", "//..."]).expect(0);
+    for (image, deploy, starts_in) in [("image", ":to-here", "/app"), ("on_top", ":else-to-here", "/tmp")] {
+        let expected = under_runc(&Layout::read(&folder.path().join("build-out").join(image)));
+        assert_eq!(
+            expected,
+            [
+                "who: user nonroot /tmp <nil>".to_owned(),
+                "who: group nonroot <nil>".to_owned(),
+                format!("who: folder {starts_in} <nil>"),
+                "who: arguments [--said a b] z".to_owned(),
+                "who: tmp <nil> root false".to_owned(),
+                "who: zones false roots false".to_owned(),
+            ]
+        );
+        let local = folder.build(&["run", deploy, "--norestart"]).expect(5).stderr;
+        let said: Vec<&str> = local.lines().filter(|line| line.contains("who: ")).map(str::trim).collect();
+        assert_eq!(said, expected, "{local}");
+    }
 }
 
 #[test]
@@ -275,10 +373,10 @@ more
     folder.build(&["build", "//..."]).expect(0);
     assert_eq!(folder.read("build-out/base.digest"), base.digest);
     let derived = Layout::read(&folder.path().join("build-out/derived"));
-    assert_eq!(derived.layers()[..2], base.layers()[..]);
-    assert_eq!(derived.layers().len(), 3);
-    assert_eq!(derived.entries(2).last().unwrap().3, "etc/more");
-    for inherited in ["Entrypoint", "Labels", "ExposedPorts"] {
+    assert_eq!(derived.layers()[..3], base.layers()[..]);
+    assert_eq!(derived.layers().len(), 4);
+    assert_eq!(derived.entries(3).last().unwrap().3, "etc/more");
+    for inherited in ["Entrypoint", "Labels", "ExposedPorts", "User", "WorkingDir"] {
         assert_eq!(derived.config["config"][inherited], base.config["config"][inherited], "{inherited}");
     }
     assert_eq!(derived.config["config"]["Env"], serde_json::json!(["AREA=a", "ZONE=other"]));

@@ -247,7 +247,7 @@ pub fn info(session: &Session, wanted: Option<&str>) -> Result<Vec<(String, Stri
     let sizes = if measured { session.store.sizes()? } else { store::Sizes::default() };
     let blobs = format!("{} in {} files", size_text(sizes.blob_bytes), sizes.blobs);
     Ok(vec![
-        fact("build-out", session.root.join(FOLDER).display().to_string()),
+        fact("build-out", session.root.join(outputs::FOLDER).display().to_string()),
         fact("configuration", session.configuration.folder()),
         fact("platform", format!("{}/{}", session.exec_platform.os, session.exec_platform.arch)),
         fact("release", env!("CARGO_PKG_VERSION").to_owned()),

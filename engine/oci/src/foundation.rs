@@ -1,10 +1,10 @@
 //! The lowest layer of an image without a base: what every program may expect of a file system, so that the image runs
 //! alike wherever it is started. Runtimes add some of it, but each of them something else.
 //!
-//! It holds who the users are and an empty /tmp. It holds no certificates and no time zones: those change with the time,
+//! It holds who the users are, an empty /tmp and the folder that the image starts in. It holds no certificates and no time zones: those change with the time,
 //! and an image that needs them names their package in its base.
 
-use model::{Tree, TreeEntry};
+use model::{RelPath, Tree, TreeEntry};
 use store::Store;
 
 use crate::error::OciError;
@@ -15,8 +15,8 @@ const USERS: [(&str, u32); 3] = [("root", 0), ("nonroot", 65532), ("nobody", 655
 
 const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\n";
 
-/// The layer for an image that starts as `user`: a number or a name, and perhaps a group after `:`.
-pub(crate) fn foundation(user: &str, store: &Store) -> Result<Layer, OciError> {
+/// The layer for an image that starts as `user` (a number or a name, and perhaps a group after `:`) in a folder.
+pub(crate) fn foundation(user: &str, workdir: &str, store: &Store) -> Result<Layer, OciError> {
     let (passwd, group) = accounts(user)?;
     let mut entries = Vec::new();
     for (target, text) in [("etc/passwd", passwd), ("etc/group", group), ("etc/nsswitch.conf", NSSWITCH.to_owned())] {
@@ -25,7 +25,12 @@ pub(crate) fn foundation(user: &str, store: &Store) -> Result<Layer, OciError> {
         entries.push(LayerEntry { target: target.to_owned(), content });
     }
     let mut empty = Tree::default();
-    empty.insert(model::RelPath::new("tmp").expect("a plain name"), TreeEntry::EmptyFolder)?;
+    for folder in ["tmp", workdir.trim_matches('/')].into_iter().filter(|folder| !folder.is_empty()) {
+        let path = RelPath::new(folder).map_err(|error| {
+            OciError::Parameter(format!("the working folder `{workdir}` cannot be made: {}", error.reason))
+        })?;
+        empty.insert(path, TreeEntry::EmptyFolder)?;
+    }
     entries.push(LayerEntry { target: "/".to_owned(), content: LayerContent::Tree(store.put_tree(&empty)?) });
     layer(&LayerRequest { entries, owner: Owner::default() }, store)
 }

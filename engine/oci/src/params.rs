@@ -157,8 +157,10 @@ impl ImageParams {
         let overrides = self.config.overrides();
         let mut layers = Vec::new();
         if base.is_none() {
-            let user = overrides.user.as_ref().or(overrides.default_user.as_ref());
-            layers.push(foundation(user.map_or("", String::as_str), store)?);
+            let text = |own: &Option<String>, default: &Option<String>| own.clone().or(default.clone()).unwrap_or_default();
+            let user = text(&overrides.user, &overrides.default_user);
+            let workdir = text(&overrides.workdir, &overrides.default_workdir);
+            layers.push(foundation(&user, &workdir, store)?);
         }
         for layer in &self.layers {
             layers.push(layer.read(inputs, store)?);
