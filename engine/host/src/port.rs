@@ -52,7 +52,8 @@ mod tests {
 
     #[test]
     fn lines_of_the_kernel_are_read() {
-        let line = "   1: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100";
+        let line =
+            "   1: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100";
         assert_eq!(listening_on(line, 0x1f91), Some("4711"));
         assert_eq!(listening_on(line, 80), None);
         assert_eq!(listening_on(&line.replace(" 0A ", " 01 "), 0x1f91), None);

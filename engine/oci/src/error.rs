@@ -185,7 +185,9 @@ impl OciError {
                     format!("check that `{registry}` is up and the address is right: curl -i http(s)://{registry}/v2/"),
                     "a registry that speaks plain http must be on this machine or be marked `insecure`".into(),
                     match direction {
-                        Direction::Pull => "to build without a network later, type `build fetch //...` while there is one",
+                        Direction::Pull => {
+                            "to build without a network later, type `build fetch //...` while there is one"
+                        }
                         Direction::Push => "type the same command again to go on: what was sent is not sent again",
                     }
                     .into(),

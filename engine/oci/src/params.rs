@@ -157,7 +157,8 @@ impl ImageParams {
         let overrides = self.config.overrides();
         let mut layers = Vec::new();
         if base.is_none() {
-            let text = |own: &Option<String>, default: &Option<String>| own.clone().or(default.clone()).unwrap_or_default();
+            let text =
+                |own: &Option<String>, default: &Option<String>| own.clone().or(default.clone()).unwrap_or_default();
             let user = text(&overrides.user, &overrides.default_user);
             let workdir = text(&overrides.workdir, &overrides.default_workdir);
             layers.push(foundation(&user, &workdir, store)?);

@@ -69,7 +69,8 @@ pub async fn push(
     let mut blobs: Vec<&Descriptor> = manifest.layers.iter().chain([&manifest.config]).collect();
     blobs.sort_by(|a, b| a.digest.cmp(&b.digest));
     blobs.dedup_by(|a, b| a.digest == b.digest);
-    let mut report = PushReport { digest: digest.clone(), uploaded: 0, skipped: 0, mounted: 0, bytes: 0, manifest_sent: false };
+    let mut report =
+        PushReport { digest: digest.clone(), uploaded: 0, skipped: 0, mounted: 0, bytes: 0, manifest_sent: false };
     let client = &pusher.client;
     if retried(|| client.manifest_digest(digest.as_str())).await? == Some(digest.clone()) {
         report.skipped = blobs.len();

@@ -146,6 +146,14 @@ fn exchange(token: &str, scopes: &[String], service: Option<&str>) -> String {
     form.extend_pairs(service.map(|service| ("service", service))).finish()
 }
 
+/// A header that no log of the client shows.
+fn header(text: &str, attempt: &Attempt<'_>) -> Result<HeaderValue, OciError> {
+    let wrong = |_| attempt.refused("the token or password has characters that cannot be sent".to_owned());
+    let mut value = HeaderValue::from_str(text).map_err(wrong)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 async fn ask(client: &Client, request: RequestBuilder, attempt: &Attempt<'_>) -> Result<(String, Duration), OciError> {
     let response = client.ok(client.answer(request, attempt).await?, attempt).await?;
     let bytes = client.body(response, TOKEN_LIMIT).all().await.map_err(|error| attempt.broken(error, TOKEN_LIMIT))?;

@@ -5,8 +5,8 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use model::{Platform, RelPath, Tree, TreeEntry};
 use oci::{
-    Direction, ImageParams, ImageRequest, Layer, LayerContent, LayerEntry, LayerParams, LayerRequest, Overrides, Owner, Sha256,
-    image, layer, read_configuration, read_manifest,
+    Direction, ImageParams, ImageRequest, Layer, LayerContent, LayerEntry, LayerParams, LayerRequest, Overrides, Owner,
+    Sha256, image, layer, read_configuration, read_manifest,
 };
 use serde_json::json;
 use store::Store;
@@ -31,7 +31,10 @@ fn make(store: &Store, entries: Vec<LayerEntry>) -> Layer {
 }
 
 fn refused(store: &Store, entries: Vec<LayerEntry>) -> String {
-    layer(&LayerRequest { entries, owner: Owner::default() }, store).unwrap_err().to_diagnostic(Direction::Pull).to_string()
+    layer(&LayerRequest { entries, owner: Owner::default() }, store)
+        .unwrap_err()
+        .to_diagnostic(Direction::Pull)
+        .to_string()
 }
 
 fn linux() -> Platform {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use model::{NoReporter, Platform, RelPath, Reporter, Tree, TreeEntry};
 use oci::{
-    Auth, Direction, Image, ImageRequest, LayerContent, LayerEntry, LayerRequest, OciError, Overrides, Owner, PullRequest,
-    PushReport, PushRequest, Registry, image, layer, pull, push, read_manifest,
+    Auth, Direction, Image, ImageRequest, LayerContent, LayerEntry, LayerRequest, OciError, Overrides, Owner,
+    PullRequest, PushReport, PushRequest, Registry, image, layer, pull, push, read_manifest,
 };
 use store::Store;
 
@@ -159,7 +159,8 @@ async fn another_client_reads_what_was_pushed() {
 
     // Somebody else may have been first to install it.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = oci_distribution::Client::new(ClientConfig { protocol: ClientProtocol::Http, ..ClientConfig::default() });
+    let client =
+        oci_distribution::Client::new(ClientConfig { protocol: ClientProtocol::Http, ..ClientConfig::default() });
     let reference = format!("{}/services/app@{}", server.address, made.digest).parse().unwrap();
     let accepted = vec![oci_distribution::manifest::IMAGE_LAYER_GZIP_MEDIA_TYPE];
     let pulled = client.pull(&reference, &RegistryAuth::Anonymous, accepted).await.unwrap();

@@ -67,8 +67,8 @@ impl Stream {
 pub(crate) struct Wire {
     /// The container's own address.
     pub address: Ipv4Addr,
-    /// Listeners to be bound at the other end and handed to the engine.
-    pub listeners: Vec<SocketAddrV4>,
+    /// Sockets to be bound at the other end and handed to the engine, and whether they listen already.
+    pub listeners: Vec<(SocketAddrV4, bool)>,
 }
 
 /// The length of the network prefix that all addresses of a wire share.

@@ -65,13 +65,21 @@ pub(super) async fn connect(handle: &Handle, port: u16) -> io::Result<TcpStream>
 pub(super) async fn gate(socket: std::net::TcpListener, mut callee: Ready, port: u16) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     let mut connections = JoinSet::new();
+    // It may listen already, so that nothing is refused between the start of the caller and this.
+    let mut is_open = sockopt::socket_acceptconn(&socket)?;
+    if is_open && callee.borrow().is_none() {
+        rustix::net::shutdown(&socket, Shutdown::Read)?;
+        is_open = false;
+    }
     loop {
         let Some(handle) = next(&mut callee).await else { return Ok(()) };
-        if connect(&handle, port).await.is_err() {
-            tokio::time::sleep(LOOK).await;
-            continue;
+        if !std::mem::take(&mut is_open) {
+            if connect(&handle, port).await.is_err() {
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
+            rustix::net::listen(&socket, BACKLOG)?;
         }
-        rustix::net::listen(&socket, BACKLOG)?;
         let listener = TcpListener::from_std(socket.try_clone()?)?;
         serve(&listener, &handle, port, &mut callee, &mut connections).await;
         // Forgets the listener's events before it listens again.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// For each service the callees that it waits for: all but those that call it, be it through others.
 pub(super) fn before(calls: &BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
-    let reached: BTreeMap<&str, BTreeSet<&str>> = calls.keys().map(|name| (name.as_str(), reach(name, calls))).collect();
+    let reached: BTreeMap<&str, BTreeSet<&str>> =
+        calls.keys().map(|name| (name.as_str(), reach(name, calls))).collect();
     let waits = |name: &str, callee: &str| reached.get(callee).is_some_and(|reached| !reached.contains(name));
     let of = |(name, callees): (&String, &Vec<String>)| {
         (name.clone(), callees.iter().filter(|callee| waits(name, callee)).cloned().collect())
@@ -30,7 +31,8 @@ mod tests {
 
     #[test]
     fn callees_come_first_unless_they_call_back() {
-        let calls = [("front", "users orders"), ("orders", "users ledger"), ("ledger", "orders"), ("users", "users gone")];
+        let calls =
+            [("front", "users orders"), ("orders", "users ledger"), ("ledger", "orders"), ("users", "users gone")];
         let calls = calls.map(|(name, callees)| (name.to_owned(), callees.split(' ').map(str::to_owned).collect()));
         let before = before(&calls.into());
         assert_eq!(before["front"], ["users", "orders"]);

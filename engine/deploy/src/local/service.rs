@@ -75,7 +75,10 @@ pub struct LocalRequest<'a> {
 /// The services of a bundle, with their images unpacked. One that the environment wants none of is left out.
 pub fn local_services(request: &LocalRequest<'_>) -> Result<Vec<LocalService>, LocalError> {
     let services = request.bundle.release.services.iter();
-    services.filter(|(name, service)| request.bundle.replicas(name, service) > 0).map(|(name, service)| local_service(name, service, request)).collect()
+    services
+        .filter(|(name, service)| request.bundle.replicas(name, service) > 0)
+        .map(|(name, service)| local_service(name, service, request))
+        .collect()
 }
 
 fn local_service(name: &str, service: &Service, request: &LocalRequest<'_>) -> Result<LocalService, LocalError> {

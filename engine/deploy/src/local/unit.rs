@@ -159,11 +159,11 @@ impl Unit {
 
     async fn start(&self) -> Result<Running, LocalError> {
         let reporter = self.shared.logs.then(|| Arc::clone(&self.shared.reporter));
-        let spec = container_spec(&self.service, self.lines.sink(&self.service.name, reporter));
+        let is_ready = |callee: &str| self.shared.ready.get(callee).is_some_and(|ready| ready.borrow().is_some());
+        let spec = container_spec(&self.service, self.lines.sink(&self.service.name, reporter), is_ready);
         let launcher = self.shared.launcher.clone();
         let started = tokio::task::spawn_blocking(move || Container::start(&launcher, spec)).await?;
-        let container =
-            started.map_err(|source| LocalError::Start { service: self.service.name.clone(), source })?;
+        let container = started.map_err(|source| LocalError::Start { service: self.service.name.clone(), source })?;
         if !container.memory_is_limited() {
             let name = &self.service.name;
             self.shared.say(format!("{name} has no limit of memory here: this machine gives no control group for it"));
@@ -193,8 +193,8 @@ impl Unit {
             return Ok(end);
         }
         *was_ready = true;
-        self.ready.send_replace(Some(handle.clone()));
         self.shared.say(format!("{} is ready after {:.1} s", self.service.name, began.elapsed().as_secs_f64()));
+        self.ready.send_replace(Some(handle.clone()));
         loop {
             if let Some(how) = ended(handle) {
                 return Ok(End::Itself(how));
@@ -295,8 +295,8 @@ fn targets(service: &LocalService) -> impl Iterator<Item = (&str, u16)> {
     service.calls.iter().flat_map(|call| call.ports.iter().map(|port| (call.name.as_str(), *port)))
 }
 
-fn container_spec(service: &LocalService, log: LogSink) -> ContainerSpec {
-    let calls = targets(service).map(|(name, port)| Call { name: name.to_owned(), port });
+fn container_spec(service: &LocalService, log: LogSink, is_ready: impl Fn(&str) -> bool) -> ContainerSpec {
+    let calls = targets(service).map(|(name, port)| Call { name: name.to_owned(), port, open: is_ready(name) });
     let state = service.state.iter();
     let kept = state
         .clone()

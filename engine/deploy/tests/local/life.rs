@@ -42,11 +42,17 @@ async fn what_ends_by_itself_is_started_again() {
     again.restart = true;
     let caller = service("front", "relay", "flaky:8443", &["flaky"]);
     let (local, messages) = start_with(again.clone(), vec![flaky(folder.path()), caller]).await;
-    assert!(messages.say("flaky starts again in 1 s: flaky exited with 1; it printed last:\nflaky starts"), "{:?}", messages.0);
+    assert!(
+        messages.say("flaky starts again in 1 s: flaky exited with 1; it printed last:\nflaky starts"),
+        "{:?}",
+        messages.0
+    );
     // Each second connection ends it: calls are refused until it listens again.
     let mut answers = Vec::new();
     let end = Instant::now() + Duration::from_secs(20);
-    while !(answers.contains(&"error ConnectionRefused".to_owned()) && answers.last().is_some_and(|last| last == "relayed flaky")) {
+    while !(answers.contains(&"error ConnectionRefused".to_owned())
+        && answers.last().is_some_and(|last| last == "relayed flaky"))
+    {
         assert!(Instant::now() < end, "{answers:?}");
         answers.push(ask(&local, "front").await);
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -55,7 +61,8 @@ async fn what_ends_by_itself_is_started_again() {
 
     let dying = service("dying", "die", "7", &[]);
     let began = Instant::now();
-    let error = deploy::Local::start(vec![dying], again, std::sync::Arc::new(model::NoReporter), &Cancel::default()).await;
+    let error =
+        deploy::Local::start(vec![dying], again, std::sync::Arc::new(model::NoReporter), &Cancel::default()).await;
     assert!(matches!(error, Err(LocalError::Died { .. })), "{error:?}");
     assert!(began.elapsed() >= Duration::from_secs(7), "it is started again three times");
 }
@@ -67,7 +74,10 @@ async fn a_connection_stays_until_its_service_has_ended() {
     // It was accepted once something comes.
     connection.read_exact(&mut [0; 1]).unwrap();
     let mut text = String::new();
-    let (ended, read) = tokio::join!(local.shutdown(), tokio::task::spawn_blocking(move || connection.read_to_string(&mut text).map(|_| text)));
+    let (ended, read) = tokio::join!(
+        local.shutdown(),
+        tokio::task::spawn_blocking(move || connection.read_to_string(&mut text).map(|_| text))
+    );
     ended.unwrap();
     assert_eq!(read.unwrap().unwrap(), "last words");
 }
@@ -79,11 +89,16 @@ async fn who_does_not_end_is_killed_and_named() {
     let services = || vec![service("deaf", "deaf", "x", &[]), service("fine", "say", "x", &[])];
     let (local, messages) = start_with(short, services()).await;
     local.shutdown().await.unwrap();
-    assert!(messages.say("deaf did not end when asked to, and was killed") && !messages.say("fine did not"), "{:?}", messages.0);
+    assert!(
+        messages.say("deaf did not end when asked to, and was killed") && !messages.say("fine did not"),
+        "{:?}",
+        messages.0
+    );
 
     // Who asks twice waits for nobody.
     let cancel = Cancel::default();
-    let local = deploy::Local::start(services(), options(), std::sync::Arc::new(model::NoReporter), &cancel).await.unwrap();
+    let local =
+        deploy::Local::start(services(), options(), std::sync::Arc::new(model::NoReporter), &cancel).await.unwrap();
     let began = Instant::now();
     cancel.cancel();
     let insist = async {
@@ -92,7 +107,11 @@ async fn who_does_not_end_is_killed_and_named() {
     };
     let (ended, ()) = tokio::join!(local.shutdown(), insist);
     ended.unwrap();
-    assert!(began.elapsed() >= Duration::from_millis(200) && began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_millis(200) && began.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]

@@ -89,8 +89,8 @@ impl Container {
         Ok(container)
     }
 
-    /// Sockets for its calls, in the order of [`ContainerSpec::calls`]. They are bound and do not listen: connections are
-    /// refused until the engine lets them. Given once.
+    /// Sockets for its calls, in the order of [`ContainerSpec::calls`]. They are bound; those of calls that are not open do
+    /// not listen. Given once.
     pub fn take_listeners(&mut self) -> Vec<TcpListener> {
         std::mem::take(&mut self.listeners)
     }

@@ -51,6 +51,8 @@ pub struct Call {
     pub name: String,
     /// The port.
     pub port: u16,
+    /// Whether connections may be made from the start on; else they are refused until the engine lets them.
+    pub open: bool,
 }
 
 /// A folder of the host that a container may write to.
@@ -68,7 +70,8 @@ impl ContainerSpec {
         let own_name = (self.name.clone(), OWN_ADDRESS);
         let hosts: Vec<_> =
             names.iter().map(|(name, address)| ((*name).to_owned(), *address)).chain([own_name]).collect();
-        let listeners = self.calls.iter().map(|call| SocketAddrV4::new(names[call.name.as_str()], call.port)).collect();
+        let address = |call: &Call| SocketAddrV4::new(names[call.name.as_str()], call.port);
+        let listeners = self.calls.iter().map(|call| (address(call), call.open)).collect();
         // What a container runtime brings; all else is the image's, here as anywhere.
         let files = vec![
             ("/etc/hosts".to_owned(), etc::hosts(&hosts)),

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen as listen_on, socket_with};
 
 use super::netlink::Netlink;
 use super::step::Step;
@@ -20,6 +20,9 @@ use crate::spec::{Failure, PREFIX, Report, Wire};
 
 /// Answers wait for each other, so none may take long.
 const LONGEST_CONNECT: Duration = Duration::from_millis(500);
+
+/// How many connections may wait until the engine accepts them.
+const BACKLOG: i32 = 128;
 
 /// The device inside the container, and its other end.
 const DEVICES: (&str, &str) = ("eth0", "wire");
@@ -56,22 +59,25 @@ fn listen(wire: &Wire, channel: &Channel) -> Result<(), Failure> {
     let netlink = Netlink::new().step(|| "configure the network of the listeners")?;
     netlink.up(DEVICES.1).step(|| "bring the wire up")?;
     let mut known = Vec::new();
-    for (index, listener) in wire.listeners.iter().enumerate() {
+    for (index, (listener, open)) in wire.listeners.iter().enumerate() {
         if !known.contains(listener.ip()) {
             let step = || format!("make the address {}", listener.ip());
             netlink.address(DEVICES.1, *listener.ip(), PREFIX).step(step)?;
             known.push(*listener.ip());
         }
-        let socket = bound(listener).step(|| format!("bind {listener}"))?;
+        let socket = bound(listener, *open).step(|| format!("bind {listener}"))?;
         channel.send(&Report::Listening(index), &[socket.as_fd()]).step(|| "hand over a listener")?;
     }
     Ok(())
 }
 
-/// A socket at an address that does not listen yet: connections are refused until the engine lets it.
-fn bound(address: &SocketAddrV4) -> io::Result<OwnedFd> {
+/// A socket at an address. One that does not listen refuses connections until the engine lets it.
+fn bound(address: &SocketAddrV4, open: bool) -> io::Result<OwnedFd> {
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     bind(&socket, address)?;
+    if open {
+        listen_on(&socket, BACKLOG)?;
+    }
     Ok(socket)
 }
 

@@ -84,7 +84,7 @@ fn every_listening_address_is_reached_low_ports_too() {
 fn a_declared_call_works_and_nothing_else_does() {
     let callee = start(spec("users", &["serve", "0.0.0.0:8443=user"]).0);
     let (mut caller, _) = spec("orders", &["relay", "0.0.0.0:8443=users:8443"]);
-    caller.calls = vec![Call { name: "users".to_owned(), port: 8443 }];
+    caller.calls = vec![Call { name: "users".to_owned(), port: 8443, open: false }];
     let mut caller = start(caller);
     let [listener] = <[TcpListener; 1]>::try_from(caller.take_listeners()).unwrap();
     // It is refused until somebody listens.
