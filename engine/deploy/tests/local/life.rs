@@ -70,14 +70,18 @@ async fn what_ends_by_itself_is_started_again() {
 #[tokio::test]
 async fn a_connection_stays_until_its_service_has_ended() {
     let local = start(vec![service("drain", "drain", "last words", &[])]).await.unwrap();
-    let mut connection = TcpStream::connect(address(&local, "drain")).unwrap();
-    // It was accepted once something comes.
-    connection.read_exact(&mut [0; 1]).unwrap();
-    let mut text = String::new();
-    let (ended, read) = tokio::join!(
-        local.shutdown(),
-        tokio::task::spawn_blocking(move || connection.read_to_string(&mut text).map(|_| text))
-    );
+    let address = address(&local, "drain");
+    let (accepted, is_accepted) = tokio::sync::oneshot::channel();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut connection = TcpStream::connect(address).unwrap();
+        // It was accepted once something comes.
+        connection.read_exact(&mut [0; 1]).unwrap();
+        accepted.send(()).unwrap();
+        let mut text = String::new();
+        connection.read_to_string(&mut text).map(|_| text)
+    });
+    is_accepted.await.unwrap();
+    let (ended, read) = tokio::join!(local.shutdown(), read);
     ended.unwrap();
     assert_eq!(read.unwrap().unwrap(), "last words");
 }
