@@ -62,13 +62,13 @@ pub(super) async fn connect(handle: &Handle, port: u16) -> io::Result<TcpStream>
 
 /// Passes connections of a caller on to a port of a callee while that accepts some; else the socket, which is bound, does
 /// not listen. Until the task is dropped.
-pub(super) async fn gate(socket: std::net::TcpListener, mut callee: Ready, port: u16) -> io::Result<()> {
+pub(super) async fn gate(socket: &std::net::TcpListener, mut callee: Ready, port: u16) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     let mut connections = JoinSet::new();
     // It may listen already, so that nothing is refused between the start of the caller and this.
-    let mut is_open = sockopt::socket_acceptconn(&socket)?;
+    let mut is_open = sockopt::socket_acceptconn(socket)?;
     if is_open && callee.borrow().is_none() {
-        rustix::net::shutdown(&socket, Shutdown::Read)?;
+        rustix::net::shutdown(socket, Shutdown::Read)?;
         is_open = false;
     }
     loop {
@@ -78,13 +78,13 @@ pub(super) async fn gate(socket: std::net::TcpListener, mut callee: Ready, port:
                 tokio::time::sleep(LOOK).await;
                 continue;
             }
-            rustix::net::listen(&socket, BACKLOG)?;
+            rustix::net::listen(socket, BACKLOG)?;
         }
         let listener = TcpListener::from_std(socket.try_clone()?)?;
         serve(&listener, &handle, port, &mut callee, &mut connections).await;
         // Forgets the listener's events before it listens again.
         drop(listener);
-        rustix::net::shutdown(&socket, Shutdown::Read)?;
+        rustix::net::shutdown(socket, Shutdown::Read)?;
     }
 }
 

@@ -175,13 +175,18 @@ impl Unit {
     fn connect(&self, listeners: Vec<std::net::TcpListener>) -> JoinSet<()> {
         let mut calls = JoinSet::new();
         for (socket, (callee, port)) in listeners.into_iter().zip(targets(&self.service)) {
-            // One that does not run here refuses.
-            let Some(ready) = self.shared.ready.get(callee).cloned() else { continue };
+            let ready = self.shared.ready.get(callee).cloned();
             let (shared, name, callee) = (Arc::clone(&self.shared), self.service.name.clone(), callee.to_owned());
             calls.spawn(async move {
-                if let Err(error) = network::gate(socket, ready, port).await {
+                // One that does not run here refuses.
+                if let Some(ready) = ready
+                    && let Err(error) = network::gate(&socket, ready, port).await
+                {
                     shared.say(format!("{name} cannot call {callee} any more: {error}"));
                 }
+                // The network of the listeners is there for as long as they are.
+                std::future::pending::<()>().await;
+                drop(socket);
             });
         }
         calls

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen as listen_on, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen as listen_on, socket_with, sockopt};
 
 use super::netlink::Netlink;
 use super::step::Step;
@@ -74,6 +74,8 @@ fn listen(wire: &Wire, channel: &Channel) -> Result<(), Failure> {
 /// A socket at an address. One that does not listen refuses connections until the engine lets it.
 fn bound(address: &SocketAddrV4, open: bool) -> io::Result<OwnedFd> {
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // It may listen again while connections of before linger.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
     bind(&socket, address)?;
     if open {
         listen_on(&socket, BACKLOG)?;
