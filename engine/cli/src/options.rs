@@ -26,6 +26,8 @@ pub fn options(global: &GlobalFlags, test: &TestFlags) -> Options {
             .map(|(name, folder)| (name.trim_start_matches('@').to_owned(), PathBuf::from(folder)))
             .collect(),
         sandbox_debug: global.sandbox_debug,
+        require_sandbox: global.require_sandbox,
+        action_timeout: global.action_timeout,
         worker_max_instances: if global.noworkers { Some(0) } else { global.worker_max_instances },
         test: test_options(test),
     }

@@ -352,17 +352,100 @@ genrule(
     assert!(view.starts_with("1000\n1000\nsandbox\n/work\n0022\n") && view.ends_with("refused\n"), "{view}");
 }
 
+/// This program where the kernel makes no user namespaces.
+fn without_namespaces(folder: &Folder, arguments: &[&str]) -> std::process::Output {
+    let mut command = std::process::Command::new("unshare");
+    let refuse = "echo 0 > /proc/sys/user/max_user_namespaces; exec \"$0\" \"$@\"";
+    command.args(["--user", "--map-root-user", "sh", "-c", refuse, env!("CARGO_BIN_EXE_build-engine")]).args(arguments);
+    command.current_dir(folder.path()).env("BUILD_STORE", folder.path().with_extension("store"));
+    command.output().expect("unshare")
+}
+
+#[test]
+fn a_required_sandbox_is_no_other_and_the_setting_in_its_way_is_named() {
+    let text = "== BUILD.star\ngenrule(name = \"x\", outs = [\"x.txt\"], cmd = \"hostname > $@\")\n";
+    let folder = Folder::of(text).with_fresh_store();
+    let told = |arguments: &[&str], code: i32| {
+        let output = without_namespaces(&folder, arguments);
+        let messages = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{messages}");
+        assert!(messages.contains("user.max_user_namespaces is 0"), "{messages}");
+        assert!(messages.contains("sysctl -w user.max_user_namespaces=15000"), "{messages}");
+        messages
+    };
+    let refused = "a sandbox is required (--require_sandbox, BUILD_REQUIRE_SANDBOX), and this machine makes none";
+    assert!(told(&["build", ":x", "--require_sandbox"], 36).contains(refused));
+    assert!(!folder.path().join("build-out/x.txt").exists());
+    // What was made without one before is not shown either.
+    assert!(told(&["build", ":x"], 0).contains("without a sandbox"));
+    assert!(told(&["build", ":x", "--require_sandbox"], 36).contains(refused));
+    folder.build(&["build", ":x", "--require_sandbox"]).expect(0);
+    assert_eq!(folder.read("build-out/x.txt"), "sandbox\n");
+}
+
+#[test]
+fn without_a_sandbox_nothing_is_left_in_the_folders_of_the_machine() {
+    let text = r#"
+== rules.star
+def _impl(ctx):
+    out = ctx.actions.declare_file(ctx.label.name + ".txt")
+    ctx.actions.run_shell(
+        outputs = [out],
+        command = "echo left > /tmp/left-$$ && cp /tmp/left-* $WHERE/$1 && cat /work/$1 > /dev/null && echo $TMPDIR > /work/own",
+        arguments = [out.path],
+        env = {"WHERE": "/work"},
+    )
+    return [DefaultInfo(files = depset([out]))]
+
+r = rule(implementation = _impl)
+== BUILD.star
+load(":rules.star", "r")
+
+r(name = "x")
+"#;
+    let folder = Folder::of(text).with_fresh_store();
+    let left = || std::fs::read_dir("/tmp").expect("it is there").flatten().filter(|entry| {
+        entry.file_name().to_string_lossy().starts_with("left-")
+    }).count();
+    let before = (left(), std::path::Path::new("/work/own").exists());
+    let output = without_namespaces(&folder, &["build", ":x"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(folder.read("build-out/x.txt"), "left\n");
+    assert_eq!((left(), std::path::Path::new("/work/own").exists()), before);
+}
+
+#[test]
+fn an_action_that_is_called_test_fails_with_its_log_and_a_genrule_has_a_time_limit() {
+    let text = r#"
+== rules.star
+def _impl(ctx):
+    out = ctx.actions.declare_file(ctx.label.name + ".txt")
+    ctx.actions.run_shell(outputs = [out], command = "echo this is why; exit 1", mnemonic = "Test")
+    return [DefaultInfo(files = depset([out]))]
+
+r = rule(implementation = _impl)
+== BUILD.star
+load(":rules.star", "r")
+
+r(name = "x")
+
+genrule(name = "slow", outs = ["s.txt"], cmd = "sleep 60 > $@")
+
+genrule(name = "own", outs = ["o.txt"], cmd = "sleep 60 > $@", timeout = 1)
+"#;
+    let folder = Folder::of(text);
+    folder.build(&["build", ":x"]).expect(1).says(&["FAILED: Test //:x", "this is why"]);
+    folder.build(&["build", ":slow", "--action_timeout=1"]).expect(1).says(&["took longer than 1 seconds", "--action_timeout=SECONDS"]);
+    folder.build(&["build", ":own"]).expect(1).says(&["took longer than 1 seconds", "raise its time limit where //:own is declared"]);
+}
+
 #[test]
 fn what_was_made_without_a_sandbox_is_made_again_once_there_is_one() {
     let text = "== BUILD.star\ngenrule(name = \"x\", outs = [\"x.txt\"], cmd = \"hostname > $@\")\n";
     let folder = Folder::of(text).with_fresh_store();
     let own_host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-    let mut command = std::process::Command::new("unshare");
-    let refuse = "echo 0 > /proc/sys/user/max_user_namespaces; exec \"$0\" build :x";
-    command.args(["--user", "--map-root-user", "sh", "-c", refuse, env!("CARGO_BIN_EXE_build-engine")]);
-    command.current_dir(folder.path()).env("BUILD_STORE", folder.path().with_extension("store"));
     for _ in 0..2 {
-        let output = command.output().expect("unshare");
+        let output = without_namespaces(&folder, &["build", ":x"]);
         let messages = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{messages}");
         assert_eq!(folder.read("build-out/x.txt"), own_host);

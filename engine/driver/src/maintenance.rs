@@ -264,7 +264,7 @@ pub fn info(session: &Session, wanted: Option<&str>) -> Result<Vec<(String, Stri
 fn sandbox_support() -> String {
     match sandbox::support() {
         sandbox::Support::Available => "available".to_owned(),
-        sandbox::Support::Missing(reason) => format!("missing: {reason}"),
+        sandbox::Support::Missing(obstacle) => format!("missing: {}; {}", obstacle.reason, obstacle.hint),
     }
 }
 

@@ -31,6 +31,10 @@ pub struct Options {
     pub sandbox_debug: bool,
     /// `--worker_max_instances`: how many persistent workers a tool may have; `None` for as many as jobs, 0 for none.
     pub worker_max_instances: Option<usize>,
+    /// `--require_sandbox`, BUILD_REQUIRE_SANDBOX: fail where no sandbox can be made, instead of running actions without.
+    pub require_sandbox: bool,
+    /// `--action_timeout`, BUILD_ACTION_TIMEOUT: the time limit, in seconds, of actions that declare none; `None` for an hour.
+    pub action_timeout: Option<u64>,
     /// How tests are run.
     pub test: TestOptions,
 }

@@ -92,6 +92,10 @@ impl<'a> Plan<'a> {
             if row.damages != session.store.damages() && recheck(session, &mut state, &mut row).is_none() {
                 found = Found::Useless;
             }
+            if row.unsandboxed {
+                // What needs no action any more must not be shown either.
+                session.check_sandbox()?;
+            }
             if row.unsandboxed && sandbox::support() == &Support::Available && redo(&mut state, &mut row).is_none() {
                 found = Found::Useless;
             }

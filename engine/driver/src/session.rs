@@ -8,6 +8,7 @@ use host::mounts::View;
 use loading::{Loader, Workspace};
 use model::{Cancel, Configuration, Event, Label, PatternKind, Platform, Reporter, TargetKey, TargetPattern};
 use observation::{Observation, Question};
+use sandbox::Support;
 use store::Store;
 
 use crate::builtins;
@@ -51,6 +52,7 @@ impl Session {
     /// Finds the workspace around the working folder and opens its store. Reads no file of the workspace.
     pub fn open(options: Options, reporter: Arc<dyn Reporter>, cancel: Cancel) -> Result<Self, Error> {
         let reporter: Arc<dyn Reporter> = Arc::new(Once::new(reporter));
+        let options = with_environment(options)?;
         let directory = working_folder(&options)?;
         let root = Workspace::find(&directory).map_err(|error| Error::of(ErrorKind::CommandLine, error))?;
         let trusted = trust::is_trusted(&root, options.trust_workspace);
@@ -259,12 +261,29 @@ impl Session {
         is_meant.then(|| (folder, format!("//{}/{text}", self.package.path())))
     }
 
+    /// Fails where a sandbox is required and none can be made.
+    pub(crate) fn check_sandbox(&self) -> Result<(), Error> {
+        if !self.options.require_sandbox {
+            return Ok(());
+        }
+        match sandbox::support() {
+            Support::Missing(obstacle) => {
+                let message = "a sandbox is required (--require_sandbox, BUILD_REQUIRE_SANDBOX), and this machine makes none";
+                let mut error = Error::new(ErrorKind::Environment, message).hint(obstacle.hint.as_str());
+                error.diagnostics.iter_mut().for_each(|diagnostic| diagnostic.notes.push(obstacle.reason.clone()));
+                Err(error)
+            }
+            Support::Available => Ok(()),
+        }
+    }
+
     /// An executor of this command's actions.
     pub(crate) fn executor(
         &self,
         sources: Arc<WorkspaceSources>,
         known: Option<Arc<dyn Known>>,
     ) -> Result<Executor, Error> {
+        self.check_sandbox()?;
         Ok(Executor {
             store: self.store.clone(),
             launcher: sandbox::Launcher::current(),
@@ -275,6 +294,7 @@ impl Session {
             cancel: self.cancel.clone(),
             jobs: self.options.jobs.unwrap_or_else(processors),
             local_memory: self.options.local_memory,
+            action_timeout: self.options.action_timeout.unwrap_or(execution::ACTION_TIMEOUT),
             keep_going: self.options.keep_going,
             sandbox_debug: self.options.sandbox_debug,
             workers: PersistentWorkers::new(self.options.worker_max_instances.unwrap_or_else(|| {
@@ -290,6 +310,30 @@ fn tell(reporter: &Arc<dyn Reporter>) -> store::Tell {
     let reporter = Arc::clone(reporter);
     Arc::new(move |message| {
         reporter.report(Event::Progress { phase: Arc::from("store"), message: Arc::from(message) });
+    })
+}
+
+/// What the environment says, where the command line says nothing.
+fn with_environment(options: Options) -> Result<Options, Error> {
+    let wrong = |name: &str, value: &str, what: &str| {
+        Error::new(ErrorKind::Environment, format!("{name} is {what}, but it is set to {value:?}"))
+    };
+    let required = match host::env::var("BUILD_REQUIRE_SANDBOX").as_deref() {
+        None | Some("0" | "false") => false,
+        Some("1" | "true") => true,
+        Some(other) => return Err(wrong("BUILD_REQUIRE_SANDBOX", other, "1 or 0")),
+    };
+    let timeout = match host::env::var("BUILD_ACTION_TIMEOUT") {
+        None => None,
+        Some(text) => match text.parse() {
+            Ok(1..) => text.parse().ok(),
+            _ => return Err(wrong("BUILD_ACTION_TIMEOUT", &text, "a number of seconds, at least 1")),
+        },
+    };
+    Ok(Options {
+        require_sandbox: options.require_sandbox || required,
+        action_timeout: options.action_timeout.or(timeout),
+        ..options
     })
 }
 

@@ -18,6 +18,10 @@ use crate::worker::Worker;
 /// How often a build is tried whose outputs turn out to be damaged: the store then looks closer.
 const TRIES: usize = 3;
 
+/// The time limit, in seconds, of actions that declare none, where nobody says another: a process that waits for ever is
+/// ended, and hardly one that computes.
+pub const ACTION_TIMEOUT: u64 = 3600;
+
 /// Executes action graphs.
 #[derive(Clone)]
 pub struct Executor {
@@ -41,6 +45,8 @@ pub struct Executor {
     pub local_memory: Option<u64>,
     /// Tools that stay from one action to the next.
     pub workers: PersistentWorkers,
+    /// The time limit, in seconds, of an action that declares none.
+    pub action_timeout: u64,
     /// Whether to go on with what does not depend on a failed action.
     pub keep_going: bool,
     /// Whether to keep the folder of a failed action and to name it.

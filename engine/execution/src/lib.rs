@@ -24,10 +24,11 @@ mod process;
 mod runner;
 mod schedule;
 mod undeclared;
+mod unstarted;
 mod worker;
 
 pub use content::{Builtin, BuiltinCall, Content, Explained, Known, Made, Refused, Sources};
-pub use executor::Executor;
+pub use executor::{ACTION_TIMEOUT, Executor};
 pub use failure::{Failure, FailureKind};
 pub use key::action_key;
 pub use outcome::{ExecutionError, Outcome, Stats};

@@ -17,6 +17,7 @@ use crate::outputs;
 use crate::persistent::{self, Tool};
 use crate::places::{self, Place};
 use crate::undeclared;
+use crate::unstarted;
 use crate::worker::{Stop, Worker};
 
 /// Variables of every process, where the action does not set them itself.
@@ -134,13 +135,15 @@ fn run_once(
         let path = artifact.path();
         inputs[path].on_disk(&worker.executor.store).map_err(|error| Stop::store(action, path, error))
     };
-    let command = command(spawn, mounts, &place, &logs, &find)?;
+    let mut command = command(spawn, mounts, &place, &logs, &find)?;
+    command.timeout = Some(Duration::from_secs(time_limit(worker, spawn)));
     let given = command.mounts.iter().map(|mount| &mount.source);
     let given = given.chain(&command.root);
     used.extend(given.map(|path| Given(path.clone(), identity(path))));
     let exit = worker.runner.run(&command, &worker.executor.cancel).map_err(|error| {
         let mut failure = Failure::engine(action, &error);
-        failure.hints.extend(undeclared::program(worker, action, spawn, inputs));
+        failure.hints.extend(unstarted::hints(worker, action, spawn, inputs, &error));
+        failure.hints.extend(without_sandbox(worker));
         Stop::failure(failure)
     })?;
     let log = logs.read(spawn).map_err(engine)?;
@@ -148,8 +151,10 @@ fn run_once(
         return Err(Stop::Cancelled);
     }
     if exit.status != Status::Code(0) {
-        let mut failure = ended_badly(action, spawn, exit.status);
+        let mut failure = ended_badly(action, spawn, exit.status, time_limit(worker, spawn));
         failure.hints.extend(undeclared::hints(worker, action, inputs, &log));
+        failure.hints.extend(unstarted::of_log(worker, &log));
+        failure.hints.extend(without_sandbox(worker));
         if host::fs::is_full(place.path()) {
             failure.hints.push(host::remedy::FULL.to_owned());
         }
@@ -321,7 +326,7 @@ fn command(spawn: &Spawn, mounts: Vec<Mount>, place: &Place, logs: &Logs, find: 
         network: spawn.network,
         stdout: logs.stdout.clone(),
         stderr: logs.log.clone(),
-        timeout: spawn.timeout.map(Duration::from_secs),
+        timeout: None,
         limits: Limits { together: together(&spawn.limits), ..Limits::default() },
         mounts,
     })
@@ -333,6 +338,32 @@ fn together(limits: &model::Limits) -> Together {
         cpu_time: limits.cpu_time.map(Duration::from_secs),
         processes: limits.processes,
     }
+}
+
+/// The time limit of an action, in seconds.
+pub(crate) fn time_limit(worker: &Worker, spawn: &Spawn) -> u64 {
+    spawn.timeout.unwrap_or(worker.executor.action_timeout)
+}
+
+/// How to give an action more time.
+pub(crate) fn more_time(action: &Action, spawn: &Spawn) -> String {
+    match spawn.timeout {
+        Some(_) => format!("raise its time limit where {} is declared", action.owner.label),
+        None => format!(
+            "if it needs more: `timeout = SECONDS` where {} is declared, or for all actions that declare no limit: \
+             --action_timeout=SECONDS",
+            action.owner.label
+        ),
+    }
+}
+
+/// What a failure may have to do with the sandbox that could not be made.
+fn without_sandbox(worker: &Worker) -> Option<String> {
+    let obstacle = worker.runner.obstacle()?;
+    Some(format!(
+        "it ran without a sandbox, where files of its tools are not at the paths that they may expect ({}): {}",
+        obstacle.reason, obstacle.hint
+    ))
 }
 
 /// Which limit was reached, what it was, and what to change.
@@ -360,8 +391,7 @@ fn no_space(action: &Action) -> Failure {
     failure
 }
 
-fn ended_badly(action: &Action, spawn: &Spawn, status: Status) -> Failure {
-    let limit = spawn.timeout.unwrap_or(0);
+fn ended_badly(action: &Action, spawn: &Spawn, status: Status, limit: u64) -> Failure {
     let (kind, message) = match status {
         Status::Code(code) if spawn.test => (FailureKind::TestFailed, format!("the test failed with exit code {code}")),
         Status::Signal(signal) if spawn.test => {
@@ -380,7 +410,11 @@ fn ended_badly(action: &Action, spawn: &Spawn, status: Status) -> Failure {
             (FailureKind::TimedOut, format!("the process took longer than {limit} seconds"))
         }
     };
-    Failure::new(action, kind, message)
+    let mut failure = Failure::new(action, kind, message);
+    if kind == FailureKind::TimedOut {
+        failure.hints.push(more_time(action, spawn));
+    }
+    failure
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use model::{Cancel, Diagnostic, Event, Reporter, Severity};
-use sandbox::{Command, Exit, Launcher, SandboxError, Support};
+use sandbox::{Command, Exit, Launcher, Obstacle, SandboxError, Support};
 
 /// Runs a command to its end. Blocking.
 pub trait Runner: Send + Sync {
@@ -17,19 +17,24 @@ pub trait Runner: Send + Sync {
     fn launcher(&self) -> Option<&Launcher> {
         None
     }
+
+    /// Why a process that failed may have failed for want of a sandbox.
+    fn obstacle(&self) -> Option<&Obstacle> {
+        None
+    }
 }
 
 /// Runs commands in sandboxes; as plain processes where the machine has no namespaces, after saying so once.
 pub struct SandboxRunner {
     launcher: Launcher,
     reporter: Arc<dyn Reporter>,
-    supported: OnceLock<bool>,
+    support: OnceLock<Support>,
 }
 
 impl SandboxRunner {
     /// A runner that asks the machine when it is first needed.
     pub fn new(launcher: Launcher, reporter: Arc<dyn Reporter>) -> Self {
-        Self { launcher, reporter, supported: OnceLock::new() }
+        Self { launcher, reporter, support: OnceLock::new() }
     }
 }
 
@@ -43,18 +48,27 @@ impl Runner for SandboxRunner {
     }
 
     fn is_hermetic(&self) -> bool {
-        *self.supported.get_or_init(|| match self.launcher.support() {
-            Support::Available => true,
-            Support::Missing(reason) => {
+        let support = self.support.get_or_init(|| {
+            let support = self.launcher.support();
+            if let Support::Missing(obstacle) = &support {
                 let mut warning = Diagnostic::error("actions run without a sandbox: their results are not hermetic")
-                    .note(reason)
-                    .hint("allow user namespaces: in a container by its security options, on a machine by sysctl");
+                    .note(obstacle.reason.as_str())
+                    .hint(obstacle.hint.as_str());
                 warning.severity = Severity::Warning;
                 self.reporter.report(Event::Diagnosed(warning));
-                false
             }
-        })
+            support
+        });
+        *support == Support::Available
     }
+
+    fn obstacle(&self) -> Option<&Obstacle> {
+        match self.support.get() {
+            Some(Support::Missing(obstacle)) => Some(obstacle),
+            _ => None,
+        }
+    }
+
     fn launcher(&self) -> Option<&Launcher> {
         self.is_hermetic().then_some(&self.launcher)
     }

@@ -19,7 +19,9 @@ fn main() {
     if arguments.first().is_some_and(|program| program.ends_with("bin/tool")) {
         std::process::exit(tool(&arguments[1..]));
     }
-    let tests: [(&str, fn()); 9] = [
+    let tests: [(&str, fn()); 11] = [
+        ("an_action_has_a_time_limit_and_is_told_how_to_raise_it", time_limit),
+        ("a_program_that_cannot_be_started_is_explained", not_started),
         ("declared_inputs_are_read_and_a_second_build_runs_nothing", declared_inputs),
         ("an_undeclared_input_fails_and_the_hint_names_it", undeclared_input),
         ("a_missing_program_is_named", missing_program),
@@ -162,6 +164,53 @@ fn environment() {
         ("TZ", "UTC"),
     ];
     assert_eq!(output(&fixture, action, "out/cfg/p/x"), format!("{expected:?}"));
+}
+
+fn time_limit() {
+    let mut fixture = with_tools();
+    fixture.action_timeout = 1;
+    let own = |seconds| {
+        let mut action = spawn("sleep", &[], &["out/cfg/p/x"]);
+        change(&mut action, |spawn| spawn.timeout = seconds);
+        build(&fixture, &[action], &["out/cfg/p/x"]).0.failures.remove(0)
+    };
+    let failure = own(None);
+    let message = "the process took longer than 1 seconds";
+    assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::TimedOut, message));
+    assert!(failure.hints[0].contains("`timeout = SECONDS` where //p:x is declared"), "{:?}", failure.hints);
+    assert!(failure.hints[0].contains("--action_timeout=SECONDS"), "{:?}", failure.hints);
+    let failure = own(Some(2));
+    assert_eq!(failure.message, "the process took longer than 2 seconds");
+    assert_eq!(failure.hints, ["raise its time limit where //p:x is declared"]);
+}
+
+/// Programs that are there and cannot be run: what is said of each.
+fn not_started() {
+    let fixture = with_tools();
+    fixture.write("p/plain.sh", "#!/bin/tool\n");
+    fixture.write("p/script.sh", "#!/usr/bin/absent\n");
+    fixture.write("p/text.sh", "echo\n");
+    for name in ["script.sh", "text.sh"] {
+        let path = fixture.folder.path().join("workspace/p").join(name);
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let said = |change_it: &dyn Fn(&mut model::Spawn), inputs: &[&str]| {
+        let mut action = spawn("unused", inputs, &["out/cfg/p/x"]);
+        change(&mut action, change_it);
+        build(&fixture, &[action], &["out/cfg/p/x"]).0.failures.remove(0).report()
+    };
+    let cases = [
+        ("p/plain.sh", "p/plain.sh is a file that cannot be executed: `chmod +x` it"),
+        ("p/script.sh", "p/script.sh is there, but what it is run by is not among what the action sees"),
+        ("p/text.sh", "p/text.sh has no first line `#!...` that names what it is run by"),
+    ];
+    for (program, hint) in cases {
+        let report = said(&|spawn| spawn.argv = vec![program.to_owned()], &[program]);
+        assert!(report.contains(hint) && !report.contains("not declared"), "{report}");
+    }
+    let report = said(&|spawn| spawn.argv.push("x".repeat(200_000)), &[]);
+    assert!(report.contains("Argument list too long") && report.contains("128 KB for one"), "{report}");
+    assert!(!report.contains("is there on this machine"), "{report}");
 }
 
 fn tests_fail() {

@@ -193,6 +193,11 @@ pub fn space(path: &Path) -> Result<Space, FileError> {
     Ok(Space { total: stat.f_blocks * stat.f_frsize, free: stat.f_bavail * stat.f_frsize })
 }
 
+/// Whether nothing can be run from the file system that holds a path.
+pub fn is_without_execution(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|stat| stat.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
+}
+
 /// Whether an open file has extended attributes: capabilities, access lists, a user's notes. The label that a machine's
 /// policy gives every file does not count.
 pub fn has_attributes(file: &File) -> bool {

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::io::{self, ErrorKind};
 
 const INPUT_OUTPUT: i32 = 5;
+const TOO_LONG: i32 = 7;
 const MACHINE_FILES: i32 = 23;
 const PROCESS_FILES: i32 = 24;
 
@@ -38,6 +39,10 @@ pub fn of_system(error: &io::Error) -> Option<&'static str> {
         (ErrorKind::AlreadyExists | ErrorKind::NotADirectory, _) => {
             Some("something else is at that path, or in the place of a folder above it: move it away")
         }
+        (_, Some(TOO_LONG)) => Some(
+            "the arguments and variables are more than the kernel takes (some 2 MB in all, 128 KB for one): write the names into a \
+             file, and give the program that (`@file`, `--files-from`), or pass the folder; a long `cmd` becomes a script",
+        ),
         (_, Some(PROCESS_FILES)) => Some("raise the limit of open files, for example `ulimit -n 4096`"),
         (_, Some(MACHINE_FILES)) => {
             Some("the machine has too many files open: end other programs, or `sysctl fs.file-max=1000000`")
@@ -72,6 +77,7 @@ mod tests {
         assert!(of_errno(quota).unwrap().contains("build gc"));
         assert!(of_errno(read_only).unwrap().contains("--store"));
         assert!(of_errno(PROCESS_FILES).unwrap().contains("ulimit"));
+        assert!(of_errno(TOO_LONG).unwrap().contains("128 KB"));
         assert!(of_errno(MACHINE_FILES).unwrap().contains("sysctl"));
         assert!(of_errno(INPUT_OUTPUT).unwrap().contains("build fsck"));
         let (exists, no_folder) = (17, 20);

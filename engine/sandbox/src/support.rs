@@ -7,6 +7,7 @@ use model::Network;
 use crate::command::Limits;
 use crate::error::SandboxError;
 use crate::launcher::Launcher;
+use crate::obstacle::Obstacle;
 use crate::spec::{Report, Spec, Stream};
 
 /// Whether sandboxes can be made.
@@ -15,7 +16,7 @@ pub enum Support {
     /// They can.
     Available,
     /// They cannot, and this is why.
-    Missing(String),
+    Missing(Obstacle),
 }
 
 /// Tries once whether a sandbox can be set up on this machine by the running program.
@@ -47,10 +48,7 @@ impl Launcher {
             Ok(()) => Support::Available,
             // Nothing was found out; a command that cannot be started now fails with this, and must not run unprotected.
             Err(error) if is_passing(&error) => Support::Available,
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-                Support::Missing(format!("{error}{cause}"))
-            }
+            Err(error) => Support::Missing(Obstacle::of(&error)),
         }
     }
 

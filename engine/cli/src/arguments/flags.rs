@@ -41,6 +41,12 @@ pub struct GlobalFlags {
     /// Keep the folders of failed actions and say where they are
     #[arg(long = "sandbox_debug", global = true)]
     pub sandbox_debug: bool,
+    /// Fail where no sandbox can be made, instead of running actions without one [or BUILD_REQUIRE_SANDBOX=1]
+    #[arg(long = "require_sandbox", global = true)]
+    pub require_sandbox: bool,
+    /// The time limit of actions that declare none [default: 3600; or BUILD_ACTION_TIMEOUT]
+    #[arg(long = "action_timeout", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), global = true)]
+    pub action_timeout: Option<u64>,
     /// How many persistent workers one tool may have [default: number of jobs]
     #[arg(long = "worker_max_instances", value_name = "N", value_parser = jobs, global = true)]
     pub worker_max_instances: Option<usize>,

@@ -28,8 +28,9 @@ use crate::content::Content;
 use crate::failure::{Failure, FailureKind};
 use crate::key;
 use crate::memo::ActionResult;
+use crate::process::{more_time, time_limit};
 use crate::worker::{Stop, Worker};
-use crate::{mounts, outputs, undeclared};
+use crate::{mounts, outputs, undeclared, unstarted};
 
 /// Raised whenever a worker is started in another way; workers live shorter than that, but keys have a version.
 const VERSION: u32 = 1;
@@ -114,7 +115,7 @@ pub(crate) fn run(
     inputs: &BTreeMap<RelPath, Content>,
     tool: &Tool<'_>,
 ) -> Result<(ActionResult, Arc<str>), Stop> {
-    let deadline = spawn.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let deadline = Some(Instant::now() + Duration::from_secs(time_limit(worker, spawn)));
     let request = Request { worker, action, spawn, inputs, deadline };
     let line = protocol::request(&worker.executor.store, inputs, &tool.flag_files).map_err(|error| match error {
         RequestError::Wrong(message) => Stop::failure(Failure::new(action, FailureKind::Worker, message)),
@@ -226,12 +227,12 @@ impl Request<'_> {
     }
 
     fn unanswered(&self, process: &Process, error: Unanswered, log_start: u64) -> Stop {
-        let limit = self.spawn.timeout.unwrap_or(0);
+        let limit = time_limit(self.worker, self.spawn);
         let (kind, message) = match error {
             Unanswered::Cancelled => return Stop::Cancelled,
             Unanswered::Failed(error) => {
                 let mut failure = Failure::engine(self.action, &error);
-                failure.hints = undeclared::program(self.worker, self.action, self.spawn, self.inputs);
+                failure.hints.extend(unstarted::hints(self.worker, self.action, self.spawn, self.inputs, &error));
                 return Stop::failure(failure);
             }
             Unanswered::TimedOut => (FailureKind::TimedOut, format!("took longer than {limit} seconds and was killed")),
@@ -251,8 +252,12 @@ impl Request<'_> {
     /// A worker that did not keep to the protocol.
     fn broke(&self, kind: FailureKind, message: String, process: &Process, log_start: u64) -> Stop {
         let mut failure = Failure::new(self.action, kind, message);
+        let is_late = kind == FailureKind::TimedOut;
         failure.log = Arc::from(process.log_since(log_start));
         failure.hints = undeclared::hints(self.worker, self.action, self.inputs, &failure.log);
+        if is_late {
+            failure.hints.push(more_time(self.action, self.spawn));
+        }
         if !process.said().is_empty() {
             failure.hints.push(format!("it wrote to standard output: {}", protocol::shown(process.said())));
         }

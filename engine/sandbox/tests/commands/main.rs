@@ -17,8 +17,8 @@ fn sandboxes_can_be_made_here() {
 
 #[test]
 fn a_program_that_does_not_offer_init_is_not_started_again() {
-    let Support::Missing(reason) = Launcher::current().support() else { panic!("the tests' main is no init") };
-    assert!(reason.contains("init_if_requested"), "{reason}");
+    let Support::Missing(obstacle) = Launcher::current().support() else { panic!("the tests' main is no init") };
+    assert!(obstacle.reason.contains("init_if_requested"), "{}", obstacle.reason);
 }
 
 #[test]
@@ -486,5 +486,6 @@ fn without_a_sandbox_programs_of_the_root_come_before_those_of_the_machine() {
     let exit = sandbox::run_unsandboxed(&fixture.command, &Cancel::default()).unwrap();
     assert_eq!(exit.status, Status::Code(0));
     let expected = format!("PATH={}:/bin\n", root.join("bin").display());
+    assert!(!fixture.folder.path().join("tmp").exists(), "what is its /tmp is gone");
     assert_eq!(fs::read_to_string(&fixture.command.stdout).unwrap(), expected);
 }
