@@ -404,9 +404,13 @@ load(":rules.star", "r")
 r(name = "x")
 "#;
     let folder = Folder::of(text).with_fresh_store();
-    let left = || std::fs::read_dir("/tmp").expect("it is there").flatten().filter(|entry| {
-        entry.file_name().to_string_lossy().starts_with("left-")
-    }).count();
+    let left = || {
+        std::fs::read_dir("/tmp")
+            .expect("it is there")
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("left-"))
+            .count()
+    };
     let before = (left(), std::path::Path::new("/work/own").exists());
     let output = without_namespaces(&folder, &["build", ":x"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -435,8 +439,14 @@ genrule(name = "own", outs = ["o.txt"], cmd = "sleep 60 > $@", timeout = 1)
 "#;
     let folder = Folder::of(text);
     folder.build(&["build", ":x"]).expect(1).says(&["FAILED: Test //:x", "this is why"]);
-    folder.build(&["build", ":slow", "--action_timeout=1"]).expect(1).says(&["took longer than 1 seconds", "--action_timeout=SECONDS"]);
-    folder.build(&["build", ":own"]).expect(1).says(&["took longer than 1 seconds", "raise its time limit where //:own is declared"]);
+    folder
+        .build(&["build", ":slow", "--action_timeout=1"])
+        .expect(1)
+        .says(&["took longer than 1 seconds", "--action_timeout=SECONDS"]);
+    folder
+        .build(&["build", ":own"])
+        .expect(1)
+        .says(&["took longer than 1 seconds", "raise its time limit where //:own is declared"]);
 }
 
 #[test]

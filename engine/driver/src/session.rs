@@ -268,7 +268,8 @@ impl Session {
         }
         match sandbox::support() {
             Support::Missing(obstacle) => {
-                let message = "a sandbox is required (--require_sandbox, BUILD_REQUIRE_SANDBOX), and this machine makes none";
+                let message =
+                    "a sandbox is required (--require_sandbox, BUILD_REQUIRE_SANDBOX), and this machine makes none";
                 let mut error = Error::new(ErrorKind::Environment, message).hint(obstacle.hint.as_str());
                 error.diagnostics.iter_mut().for_each(|diagnostic| diagnostic.notes.push(obstacle.reason.clone()));
                 Err(error)

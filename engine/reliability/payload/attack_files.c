@@ -101,6 +101,11 @@ static int reopen_input(void) {
   snprintf(path, sizeof path, "/proc/self/fd/%d", input);
   return overwrite(path);
 }
+// By the descriptor that standard input is.
+static int reopen_stdin(void) {
+  if (fchmod(0, 0644)) blocked("change the mode of standard input");
+  return overwrite("/proc/self/fd/0");
+}
 static int unlink_input(void) {
   if (unlink("in/data.txt")) return blocked("unlink");
   int made = open("in/data.txt", O_CREAT | O_WRONLY, 0644);
@@ -247,7 +252,7 @@ const struct named FILES[] = {
     {"read-by-descriptor", read_by_descriptor}, {"leave-root", leave_root}, {"by-handle", by_handle},
     {"tell-handle", tell_handle}, {"write-absolute", write_absolute}, {"write-by-init", write_by_init},
     {"remove", remove_absolute}, {"rename", rename_absolute}, {"write-store", write_store},
-    {"write-input", write_input}, {"reopen-input", reopen_input}, {"unlink-input", unlink_input},
+    {"write-input", write_input}, {"reopen-input", reopen_input}, {"reopen-stdin", reopen_stdin}, {"unlink-input", unlink_input},
     {"exchange-input", exchange_input}, {"link-input", link_input}, {"move-folder", move_folder},
     {"remount-input", remount_input}, {"unmount-input", unmount_input}, {"unmount-root", unmount_root},
     {"bind-writable", bind_writable}, {"truncate-input", map_input}, {"attribute-input", attribute_input},

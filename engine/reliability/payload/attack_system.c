@@ -173,6 +173,24 @@ static int other_devices(void) {
   return blocked("devices");
 }
 
+// To the mode that it has: what is refused otherwise would harm the machine.
+static int change_device(void) {
+  struct stat null;
+  if (stat("/dev/null", &null)) return blocked("stat");
+  return worked_if(chmod("/dev/null", null.st_mode & 07777) == 0, "the mode of a device can be set");
+}
+static int is_told(const char *path) {
+  char text[4096];
+  int file = open(path, O_RDONLY);
+  return worked_if(file >= 0 && read(file, text, sizeof text) > 0, path);
+}
+static int list_mounts(void) { return is_told("/proc/self/mountinfo") || is_told("/proc/self/mounts"); }
+static int list_mounts_of_init(void) { return is_told("/proc/1/mountinfo") || is_told("/proc/1/mounts"); }
+// The program of whoever started this one.
+static int program_of_init(void) {
+  return is_told("/proc/1/exe") || worked_if(access("/proc/1/exe", X_OK) == 0, "the program of process 1 can be run");
+}
+
 static int own_child(void) {
   pid_t child = fork();
   if (child == 0) pause();
@@ -200,7 +218,8 @@ const struct named SYSTEM[] = {
     {"shared-memory", shared_memory}, {"user-keys", user_keys}, {"session-keys", session_keys},
     {"be-root", be_root}, {"be-capable", be_capable}, {"enter-mounts", enter_mounts}, 
     {"restart", restart}, {"set-clock", set_clock}, {"set-host", set_host}, {"mount-memory", mount_memory},
-    {"be-first", be_first}, {"other-devices", other_devices},
+    {"be-first", be_first}, {"other-devices", other_devices}, {"change-device", change_device},
+    {"list-mounts", list_mounts}, {"list-mounts-of-init", list_mounts_of_init}, {"program-of-init", program_of_init},
     {"own-child", own_child}, {"own-segment", own_segment}, {"own-identity", own_identity}, {"own-devices", own_devices},
     {0, 0},
 };

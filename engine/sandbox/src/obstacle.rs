@@ -69,7 +69,8 @@ impl Machine {
     fn explain(&self, step: &str, errno: i32) -> (String, String) {
         let (why, hint) = match errno {
             ENOSPC if !self.limited.is_empty() => {
-                let names: Vec<String> = self.limited.iter().map(|kind| format!("user.max_{kind}_namespaces")).collect();
+                let names: Vec<String> =
+                    self.limited.iter().map(|kind| format!("user.max_{kind}_namespaces")).collect();
                 let set: Vec<String> = names.iter().map(|name| format!("{name}=15000")).collect();
                 return (
                     format!("not a full disk, but the limit of namespaces: {} is 0", names.join(", ")),
@@ -124,7 +125,13 @@ mod tests {
         let make = "make namespaces (user, mount)";
         let limited = Machine { limited: vec!["user", "net"], ..none() };
         let cases = [
-            (make, ENOSPC, limited, "user.max_user_namespaces, user.max_net_namespaces is 0", "user.max_net_namespaces=15000"),
+            (
+                make,
+                ENOSPC,
+                limited,
+                "user.max_user_namespaces, user.max_net_namespaces is 0",
+                "user.max_net_namespaces=15000",
+            ),
             (make, ENOSPC, none(), "not a full disk", "sysctl"),
             ("mount /proc", EPERM, none(), "hides parts of its /proc", "systempaths=unconfined"),
             (make, EPERM, Machine { is_forbidden: true, ..none() }, "unprivileged_userns_clone", "sysctl"),

@@ -220,7 +220,10 @@ mod tests {
             ("-pkgdir=/work/out", "-pkgdir=/s/1/work/out"),
             ("-I/work/include", "-I/s/1/work/include"),
             ("cat '/tmp/x' >/work/y; /bin/sh", "cat '/s/1/tmp/x' >/s/1/work/y; /r/bin/sh"),
-            ("a/work/b ./tmp ../bin /workshop /usr/bin/x http://h/tmp", "a/work/b ./tmp ../bin /workshop /usr/bin/x http://h/tmp"),
+            (
+                "a/work/b ./tmp ../bin /workshop /usr/bin/x http://h/tmp",
+                "a/work/b ./tmp ../bin /workshop /usr/bin/x http://h/tmp",
+            ),
             ("/", "/"),
         ];
         for (text, expected) in cases {

@@ -88,6 +88,7 @@ pub const ALL: &[Attack] = &[
     // Inputs.
     attack("write-input", Harm::Tampered, "own-read"),
     attack("reopen-input", Harm::Tampered, "own-read"),
+    attack("reopen-stdin", Harm::Tampered, "own-read"),
     attack("unlink-input", Harm::Tampered, "own-read"),
     attack("exchange-input", Harm::Tampered, "own-write"),
     attack("link-input", Harm::Tampered, "own-write"),
@@ -158,6 +159,10 @@ pub const ALL: &[Attack] = &[
     attack("mount-memory", Harm::Granted, "own-write").at(Scene::Aside),
     attack("be-first", Harm::Granted, "own-identity"),
     attack("other-devices", Harm::Granted, "own-devices"),
+    attack("change-device", Harm::Granted, "own-devices"),
+    attack("list-mounts", Harm::Granted, "own-child"),
+    attack("list-mounts-of-init", Harm::Granted, "own-child").at(Scene::Apart),
+    attack("program-of-init", Harm::Granted, "own-child").at(Scene::Apart),
     // Using up, and staying.
     attack("forks", Harm::Granted, "own-forks"),
     attack("threads", Harm::Granted, "own-forks"),

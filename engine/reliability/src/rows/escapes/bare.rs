@@ -66,6 +66,7 @@ fn command(attack: &Attack, prey: &Prey, work: &Path, stored: &Path) -> Command 
         .arg(attack.name)
         .args(prey.coordinates());
     command.arg("out=deep/evil").arg("tree=tree").arg(format!("stored={}", stored.display()));
-    command.current_dir(work).stdin(Stdio::null());
+    let input = std::fs::File::open(work.join("in/data.txt")).map_or_else(|_| Stdio::null(), Stdio::from);
+    command.current_dir(work).stdin(input);
     command
 }

@@ -168,6 +168,7 @@ def _attack_impl(ctx):
         arguments = words,
         inputs = [ctx.file._data],
         outputs = outputs,
+        stdin = ctx.file._data,
         stdout = said,
     )
     return [DefaultInfo(files = depset(outputs))]
