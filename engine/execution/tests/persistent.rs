@@ -115,8 +115,11 @@ fn work(arguments: &[String], number: usize) -> Result<(), String> {
         ["change", to, path] => {
             let opened = fs::OpenOptions::new().write(true).open(path).map(drop);
             let mode = fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777));
-            let removed = fs::remove_file(path);
-            write(to, &format!("{} {} {}", opened.is_err(), mode.is_err(), removed.is_err()))
+            write(to, &format!("{} {}", opened.is_err(), mode.is_err()))
+        }
+        ["remove", to, path] => {
+            fs::remove_file(path).map_err(|error| format!("{path}: {error}"))?;
+            write(to, "removed")
         }
         ["link", to, target] => {
             // The output's folder goes, so that the link can stand in its place.
@@ -330,7 +333,14 @@ fn read_only() {
     let mut build = Build::new();
     build.fixture.write("p/a", "A");
     build.add("change", &["change", "out/cfg/p/change", "p/a"], &["p/a"]);
-    assert_eq!(build.texts(), ["true true true"]);
+    assert_eq!(build.texts(), ["true true"]);
+    let mut build = Build::new();
+    build.fixture.write("p/a", "A");
+    build.add("remove", &["remove", "out/cfg/p/remove", "p/a"], &["p/a"]);
+    let outcome = build.run();
+    let failure = failure(&outcome, "remove");
+    assert_eq!(failure.kind, FailureKind::Worker);
+    assert!(failure.message.contains("removed or moved an input"), "{}", failure.message);
     assert!(build.fixture.store.fsck(false, &|_, _| ()).unwrap().corrupt.is_empty());
 }
 

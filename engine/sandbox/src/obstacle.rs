@@ -61,7 +61,7 @@ impl Machine {
             is_forbidden: setting("kernel/unprivileged_userns_clone") == "0",
             is_restricted: setting("kernel/apparmor_restrict_unprivileged_userns") == "1",
             is_filtered: read("/proc/self/status".to_owned()).lines().any(|line| line == "Seccomp:\t2"),
-            is_chrooted: !mounts.is_empty() && !mounts.lines().any(|line| line.split(' ').nth(4) == Some("/")),
+            is_chrooted: is_chrooted(&mounts),
         }
     }
 
@@ -107,6 +107,14 @@ impl Machine {
         };
         (why.to_owned(), hint.to_owned())
     }
+}
+
+/// Whether the root folder is no mount, or another one than that of the first process, as far as that can be seen.
+fn is_chrooted(mounts: &str) -> bool {
+    let is_no_mount = !mounts.is_empty() && !mounts.lines().any(|line| line.split(' ').nth(4) == Some("/"));
+    let [own, first] = ["/", "/proc/1/root/"].map(|path| host::fs::stat(Path::new(path)).ok());
+    let differs = own.zip(first).is_some_and(|(own, first)| (own.device, own.inode) != (first.device, first.inode));
+    is_no_mount || differs
 }
 
 #[cfg(test)]

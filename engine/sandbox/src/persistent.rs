@@ -42,6 +42,8 @@ pub enum Unanswered {
     Cancelled,
     /// It wrote something before it was asked.
     Unasked,
+    /// What it was shown is not where it was: it removed or moved it.
+    Moved,
     /// It wrote very much without a line end.
     TooLong,
     /// Its sandbox failed.
@@ -93,9 +95,13 @@ impl Persistent {
         Ok(Bind { source: source.to_owned(), target, folder: mount.folder, writable: false })
     }
 
-    /// Takes away what was shown.
+    /// Takes away what was shown. Its namespace of mounts is another one than that in which it is shown something, so that it
+    /// can remove or move the place of a mount, to its own harm alone.
     pub fn hide(&self) -> Result<(), Unanswered> {
-        self.arrange(&Request::Hide)
+        match self.arrange(&Request::Hide) {
+            Err(Unanswered::Failed(SandboxError::Setup { .. })) => Err(Unanswered::Moved),
+            hidden => hidden,
+        }
     }
 
     /// Process 1 answers or is dead, so there is no need to look at the clock.

@@ -102,7 +102,7 @@ impl Own {
         }
         host::fs::create_dir_all(&temporary)?;
         let mut folders = vec![(WORK.to_owned(), command.workdir.clone()), ("/tmp".to_owned(), temporary.clone())];
-        for root in &command.root {
+        if let Some(root) = &command.root {
             let entries = if host::fs::exists(root) { host::fs::read_dir(root)? } else { Vec::new() };
             folders.extend(entries.into_iter().map(|entry| (format!("/{}", entry.name), root.join(&entry.name))));
         }

@@ -237,6 +237,7 @@ impl Request<'_> {
             }
             Unanswered::TimedOut => (FailureKind::TimedOut, format!("took longer than {limit} seconds and was killed")),
             Unanswered::Unasked => (FailureKind::Worker, "wrote to standard output before it was asked".to_owned()),
+            Unanswered::Moved => (FailureKind::Worker, "removed or moved an input of its request".to_owned()),
             Unanswered::TooLong => (FailureKind::Worker, "wrote very much without a line end".to_owned()),
             Unanswered::Ended(Status::Signal(signal)) => {
                 (FailureKind::Signal(signal), format!("was ended by signal {signal} without an answer"))
