@@ -103,7 +103,10 @@ impl Machine {
                 "start the container with `--security-opt seccomp=unconfined` (docker, podman) or `seccompProfile: \
                  {type: Unconfined}` (Kubernetes); on CircleCI use `machine:` instead of `docker:`",
             ),
-            _ => ("", "allow user namespaces: in a container by its security options, on a machine by sysctl"),
+            _ => (
+                "",
+                "allow user namespaces: in a container by its security options, on a machine by sysctl; a chroot has none",
+            ),
         };
         (why.to_owned(), hint.to_owned())
     }
