@@ -224,6 +224,8 @@ py_proto_library(name = "c_py", protos = [":c"])
 py_proto_library(name = "b_py", protos = [":b"], deps = [":c_py"])
 py_proto_library(name = "a_py", protos = [":a"], deps = [":b_py"])
 py_binary(name = "app", srcs = ["app.py"], deps = [":a_py"])
+py_binary(name = "protoc-gen-note", srcs = ["note.py"], deps = ["@pypi//protobuf"])
+py_proto_library(name = "noted", opts = ["note=word"], plugins = [":protoc-gen-note"], protos = [":c"])
 "#;
 
 const PLUGIN: &str = r#"
@@ -246,11 +248,26 @@ func main() {
 }
 "#;
 
+const SCRIPT: &str = r#"
+import sys
+
+from google.protobuf.compiler import plugin_pb2
+
+request = plugin_pb2.CodeGeneratorRequest.FromString(sys.stdin.buffer.read())
+response = plugin_pb2.CodeGeneratorResponse(supported_features=3, minimum_edition=998, maximum_edition=1001)
+for name in request.file_to_generate:
+    file = response.file.add()
+    file.name = name.replace(".proto", "_note.py")
+    file.content = f"NOTE = {request.parameter!r}\n"
+sys.stdout.buffer.write(response.SerializeToString())
+"#;
+
 #[test]
 fn code_is_found_at_importpath_with_what_its_protos_import_publicly() {
     let folder = Folder::sample();
     folder.write("p/BUILD.star", &LANGUAGES.replace("    opts = [\"name=module=x\"],\n", ""));
     folder.write("p/plugin.go", PLUGIN);
+    folder.write("p/note.py", SCRIPT);
     folder.write("p/c.proto", "edition = \"2023\"; package t; message C { int32 x = 1; }");
     folder.write("p/b.proto", "syntax = \"proto3\"; package t; import public \"p/c.proto\"; message B { C c = 1; }");
     folder.write(
@@ -265,6 +282,8 @@ fn code_is_found_at_importpath_with_what_its_protos_import_publicly() {
     folder.write("p/app.py", "from p import a_pb2, b_pb2\nprint(a_pb2.A(b=b_pb2.B(c=b_pb2.C(x=7))).b.c.x)\n");
     assert_eq!(folder.build(&["run", "//p:main"]).expect(0).stdout, "0 // What A says.\n\n");
     assert_eq!(folder.build(&["run", "//p:app"]).expect(0).stdout, "7\n");
+    folder.build(&["build", "//p:noted"]).expect(0);
+    assert_eq!(folder.read("build-out/p/noted.py/p/c_note.py"), "NOTE = 'word'\n");
     // The comment is in the code of A, and nowhere else.
     folder.replace("p/a.proto", "What A says", "What A said");
     assert_eq!(folder.build(&["run", "//p:main"]).expect(0).stdout, "0 // What A said.\n\n");
