@@ -103,6 +103,16 @@ pub enum FetchError {
         /// Files that are in the index.
         offered: Vec<String>,
     },
+    /// A Python package comes as its source alone.
+    #[error("{what} has no wheel at {endpoint}, only its source {file}, from which nothing is built")]
+    SourceOnly {
+        /// The package, for people.
+        what: String,
+        /// The endpoint, without credentials.
+        endpoint: String,
+        /// The source distribution.
+        file: String,
+    },
     /// An archive cannot be unpacked.
     #[error("cannot unpack {what}")]
     Archive {
@@ -177,6 +187,11 @@ impl FetchError {
                 vec![
                     "check that the endpoint is a simple index of Python packages, and that it has this version".into(),
                 ]
+            }
+            Self::SourceOnly { what, .. } => {
+                vec![format!(
+                    "lock a version that has wheels; or `pip wheel --no-deps {what}`, once, makes one: put it on an index of yours and lock its digest"
+                )]
             }
             Self::TooLarge { .. } => {
                 vec![

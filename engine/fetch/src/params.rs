@@ -12,6 +12,9 @@ use crate::error::FetchError;
 /// Raise it when the same parameters give another tree than before.
 const VERSION: u32 = 1;
 
+/// The same for wheels alone.
+const WHEEL_VERSION: u32 = 2;
+
 /// A package or a merge of packages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ecosystem", rename_all = "lowercase")]
@@ -86,7 +89,15 @@ impl Params {
     /// The key of the tree in the memo table.
     pub(crate) fn key(&self) -> Digest {
         let canonical = serde_json::to_vec(self).expect("texts and lists always serialise");
-        KeyBuilder::new("fetch", VERSION).bytes(&canonical).finish()
+        KeyBuilder::new("fetch", self.version()).bytes(&canonical).finish()
+    }
+
+    fn version(&self) -> u32 {
+        match self {
+            Self::Pypi(_) => WHEEL_VERSION,
+            Self::Merge(merge) => merge.parts.iter().map(Self::version).max().unwrap_or(VERSION),
+            Self::Go(_) | Self::Debian(_) => VERSION,
+        }
     }
 
     /// The package for people.

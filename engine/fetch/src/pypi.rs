@@ -100,8 +100,12 @@ fn choose(wheel: &Wheel, pinned: &[String], files: Vec<IndexFile>, index: &str) 
     let what = format!("{}=={}", wheel.package, wheel.version);
     let mut offered = Vec::new();
     let mut best: Option<(wheel_tags::Rank, IndexFile)> = None;
+    let mut source = None;
     for file in files {
-        let Some(tags) = wheel_tags::parse(&file.name) else { continue };
+        let Some(tags) = wheel_tags::parse(&file.name) else {
+            source.get_or_insert(file.name);
+            continue;
+        };
         if is_of(&file.name, &wheel.version) && offered.len() < 8 {
             let sum = file.sha256.as_deref().unwrap_or("without a digest");
             offered.push(format!("{} (sha256 {sum})", file.name));
@@ -117,7 +121,11 @@ fn choose(wheel: &Wheel, pinned: &[String], files: Vec<IndexFile>, index: &str) 
     }
     let pins: Vec<&str> = pinned.iter().map(AsRef::as_ref).take(8).collect();
     let wanted = format!("CPython {} on {} with sha256 {}", wheel.python, wheel.platform, pins.join(" or "));
-    best.map(|(_, file)| file).ok_or_else(|| FetchError::NoWheel { what, endpoint: index.to_owned(), wanted, offered })
+    let endpoint = index.to_owned();
+    best.map(|(_, file)| file).ok_or_else(|| match source {
+        Some(file) if offered.is_empty() => FetchError::SourceOnly { what, endpoint, file },
+        _ => FetchError::NoWheel { what, endpoint, wanted, offered },
+    })
 }
 
 #[derive(Deserialize)]
@@ -205,13 +213,17 @@ fn unescape(text: &str) -> String {
 /// Installs as pip would into `site-packages`: the parts of `<name>.data/` go where they belong.
 fn place(entry: &Entry<'_>) -> Result<Place, ArchiveError> {
     let name = entry.name;
-    let spread = name.split_once('/').filter(|(folder, _)| folder.ends_with(".data"));
-    let path = match spread.and_then(|(_, rest)| rest.split_once('/')) {
-        Some(("purelib" | "platlib", path)) => path.to_owned(),
-        Some(("scripts", path)) => return Ok((format!("bin/{path}"), true)),
-        _ => name.to_owned(),
+    let spread = name.split_once('/').and_then(|(folder, rest)| Some((folder.strip_suffix(".data")?, rest)));
+    let Some((package, (kind, path))) = spread.and_then(|(of, rest)| Some((of, rest.split_once('/')?))) else {
+        return Ok((name.to_owned(), entry.executable));
     };
-    Ok((path, entry.executable))
+    let package = package.split('-').next().unwrap_or(package);
+    Ok(match kind {
+        "purelib" | "platlib" | "data" => (path.to_owned(), entry.executable),
+        "scripts" => (format!("bin/{path}"), true),
+        "headers" => (format!("include/{package}/{path}"), entry.executable),
+        _ => (name.to_owned(), entry.executable),
+    })
 }
 
 #[cfg(test)]
@@ -294,6 +306,12 @@ mod tests {
         assert_eq!(chosen("abcde", "darwin/arm64").unwrap(), "a");
         let error = chosen("de", "linux/amd64").unwrap_err().to_string();
         assert!(error.starts_with("no wheel of x==1.0 fits CPython 3.11 on linux/amd64"), "{error}");
+        let only = vec![file("x-1.0.tar.gz", "e")];
+        let error = choose(&wheel("linux/amd64"), &pinned("e"), only, "https://i/").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "x==1.0 has no wheel at https://i/, only its source x-1.0.tar.gz, from which nothing is built"
+        );
     }
 
     #[test]
@@ -303,6 +321,8 @@ mod tests {
         let at = |name| place(&Entry { name, executable: false }).unwrap();
         assert_eq!(at("x-1.data/platlib/x/a.so").0, "x/a.so");
         assert_eq!(at("x-1.data/scripts/x"), ("bin/x".to_owned(), true));
+        assert_eq!(at("x_y-1.data/data/share/x.cfg").0, "share/x.cfg");
+        assert_eq!(at("x_y-1.data/headers/x.h").0, "include/x_y/x.h");
         assert_eq!(at("x/y.data/purelib/z").0, "x/y.data/purelib/z");
     }
 }

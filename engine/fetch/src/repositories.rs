@@ -16,14 +16,12 @@ use crate::go_package::{self, GoPackage};
 use crate::go_repository::{self, GoRepository, Module, module_target};
 use crate::go_source;
 use crate::params::{GoModule, Params};
-use crate::pip_lock::{self, LockedWheel};
+use crate::pip_lock;
+use crate::pip_repository::PipRepository;
 use crate::run::{self, Context};
-use crate::starlark::{self, Call};
+use crate::starlark::Call;
 
-const PUBLIC: &str = "package(default_visibility = [\"//visibility:public\"])\n";
-
-/// The Python that wheels are chosen for: that of the pinned toolchain.
-const PYTHON: &str = "3.11";
+pub(crate) const PUBLIC: &str = "package(default_visibility = [\"//visibility:public\"])\n";
 
 /// How many modules are downloaded at a time. They are waited for, not computed.
 const PARALLEL: usize = 8;
@@ -42,7 +40,7 @@ type Slot = Arc<Mutex<Option<Arc<Module>>>>;
 
 enum Repository {
     Go(Box<GoRepository>),
-    Pip(BTreeMap<String, LockedWheel>),
+    Pip(PipRepository),
     Debian(BTreeMap<String, LockedDeb>),
 }
 
@@ -86,9 +84,7 @@ impl Repositories {
                 )))
             }
             Some(Repository::Go(repository)) => self.go_package(package, repository),
-            Some(Repository::Pip(wheels)) => {
-                Ok(wheels.get(package.path()).map(|wheel| pip_package(package.repository(), package.path(), wheel)))
-            }
+            Some(Repository::Pip(pip)) => pip.build_file(package.path(), &self.context()),
             Some(Repository::Debian(packages)) if package.path().is_empty() => {
                 Ok(Some(archives("deb", packages.values().map(debian_archive))))
             }
@@ -101,7 +97,7 @@ impl Repositories {
         Ok(match self.repositories.get(repository) {
             None => Vec::new(),
             Some(Repository::Go(repository)) => repository.modules.requires.keys().cloned().collect(),
-            Some(Repository::Pip(wheels)) => wheels.keys().cloned().collect(),
+            Some(Repository::Pip(pip)) => pip.packages().cloned().collect(),
             Some(Repository::Debian(_)) => vec![String::new()],
         })
     }
@@ -194,6 +190,10 @@ impl Repositories {
         Ok(Some(text))
     }
 
+    fn context(&self) -> Context<'_> {
+        Context { store: &self.store, endpoints: &self.endpoints, reporter: &*self.reporter, limits: Limits::default() }
+    }
+
     fn slot(&self, params: &GoModule) -> Slot {
         let mut slots = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
         let key = [params.package.clone(), params.version.clone(), params.h1.clone()];
@@ -210,13 +210,7 @@ impl Repositories {
         if let Some(module) = &*module {
             return Ok(Arc::clone(module));
         }
-        let context = Context {
-            store: &self.store,
-            endpoints: &self.endpoints,
-            reporter: &*self.reporter,
-            limits: Limits::default(),
-        };
-        let digest = run::tree(&Params::Go(params.clone()), &context)?;
+        let digest = run::tree(&Params::Go(params.clone()), &self.context())?;
         let read = Arc::new(Module::read(params, digest, &self.store)?);
         *module = Some(Arc::clone(&read));
         Ok(read)
@@ -254,7 +248,8 @@ impl Repository {
             }
             "pip_lock" => {
                 let (path, text) = file("lock")?;
-                Self::Pip(pip_lock::parse(&path, &text)?)
+                let lock = pip_lock::parse(&path, &text)?;
+                Self::Pip(PipRepository::new(decl.name.to_string(), path, lock))
             }
             "debian_lock" => {
                 let (path, text) = file("lock")?;
@@ -304,19 +299,4 @@ fn debian_archive(package: &LockedDeb) -> String {
         .text("path", &package.filename)
         .text("sha256", &package.sha256);
     call.finish()
-}
-
-fn pip_package(repository: &str, name: &str, wheel: &LockedWheel) -> String {
-    let mut tree = Call::new("wheel");
-    tree.text("name", "tree").text("package", name).text("version", &wheel.version);
-    tree.list("sha256", &wheel.sha256).text("python", PYTHON);
-    let deps: Vec<String> = wheel.deps.iter().map(|dep| format!("@{repository}//{dep}")).collect();
-    let mut library = Call::new("py_wheel");
-    library.text("name", name).text("tree", ":tree").text("version", &wheel.version);
-    library.value("deps", starlark::list(&deps));
-    format!(
-        "load(\"@rules//fetch:defs.star\", \"wheel\")\nload(\"@rules//python:defs.star\", \"py_wheel\")\n\n{PUBLIC}\n{}\n{}",
-        tree.finish(),
-        library.finish()
-    )
 }

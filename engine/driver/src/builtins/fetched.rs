@@ -14,7 +14,7 @@ pub(super) struct Fetch {
 
 impl Builtin for Fetch {
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn run(&self, call: &BuiltinCall<'_>) -> Outputs {
