@@ -1,9 +1,10 @@
 //! The packages of a lock as BUILD.star files: what each needs, and packages that need each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{Tree, TreeEntry};
+use rayon::prelude::*;
 
 use crate::error::FetchError;
 use crate::markers;
@@ -18,6 +19,9 @@ const PYTHON: &str = "3.11";
 
 /// Where that toolchain runs, and so the platform whose wheels say what they require.
 const PLATFORM: &str = "linux/amd64";
+
+/// How many wheels are downloaded at a time.
+const PARALLEL: usize = 6;
 
 /// What pip-compile leaves out of locks, since environments used to have it.
 const LEFT_OUT: &[&str] = &["distribute", "pip", "setuptools", "wheel"];
@@ -91,8 +95,7 @@ impl PipRepository {
         let mut next = BTreeSet::from([name.to_owned()]);
         while !next.is_empty() {
             if !self.lock.annotated {
-                let wheels: Vec<Params> = next.iter().filter_map(|name| self.params(name)).collect();
-                run::prefetch(&wheels, context);
+                self.learn(next.iter(), context)?;
             }
             for name in std::mem::take(&mut next) {
                 let deps = self.deps(&name, context)?;
@@ -154,23 +157,44 @@ impl PipRepository {
     }
 
     fn requires(&self, name: &str, context: &Context<'_>) -> Result<Arc<Vec<Requirement>>, FetchError> {
-        let known = || self.requires.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(requirements) = known().get(name) {
-            return Ok(Arc::clone(requirements));
+        self.learn([&name.to_owned()].into_iter(), context)?;
+        Ok(self.known().get(name).cloned().unwrap_or_default())
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Vec<Requirement>>>> {
+        self.requires.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Downloads wheels side by side, as far as it is not known what they require.
+    ///
+    /// Packages are loaded by the threads of a pool. Whoever waits for work of that pool there may be given another
+    /// package meanwhile, which may wait for this one: so the work is done by threads of its own.
+    fn learn<'a>(&self, names: impl Iterator<Item = &'a String>, context: &Context<'_>) -> Result<(), FetchError> {
+        let unknown: Vec<&String> = {
+            let known = self.known();
+            names.filter(|name| !known.contains_key(*name)).collect()
+        };
+        if unknown.is_empty() {
+            return Ok(());
         }
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(PARALLEL);
+        let pool = threads.build().map_err(|error| FetchError::Client(error.to_string()))?;
+        let read = || unknown.par_iter().map(|name| self.read(name, context)).collect::<Result<Vec<_>, _>>();
+        let read = std::thread::scope(|scope| scope.spawn(|| pool.install(read)).join());
+        let found = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        self.known().extend(unknown.into_iter().cloned().zip(found));
+        Ok(())
+    }
+
+    fn read(&self, name: &str, context: &Context<'_>) -> Result<Arc<Vec<Requirement>>, FetchError> {
         let Some(params) = self.params(name) else { return Ok(Arc::default()) };
         let tree = context.store.tree(&run::tree(&params, context)?)?;
-        let requirements = match metadata(&tree) {
-            None => Vec::new(),
-            Some(digest) => {
-                let text = context.store.read(&digest)?;
-                requirement::of_metadata(&String::from_utf8_lossy(&text))
-                    .map_err(|reason| self.problem(name, format!("the METADATA of its wheel: {reason}"), None))?
-            }
-        };
-        let requirements = Arc::new(requirements);
-        known().insert(name.to_owned(), Arc::clone(&requirements));
-        Ok(requirements)
+        let Some(digest) = metadata(&tree) else { return Ok(Arc::default()) };
+        let text = context.store.read(&digest)?;
+        let requirements = requirement::of_metadata(&String::from_utf8_lossy(&text));
+        requirements
+            .map(Arc::new)
+            .map_err(|reason| self.problem(name, format!("the METADATA of its wheel: {reason}"), None))
     }
 
     /// The very parameters of the rule `wheel` on that platform, so that each is fetched once.

@@ -68,7 +68,7 @@ pub(crate) fn tree(params: &Params, context: &Context<'_>) -> Result<Digest, Fet
 const PARALLEL: usize = 6;
 
 /// Fetches the parts side by side. Their errors are found again, and in order, by whoever needs them.
-pub(crate) fn prefetch(parts: &[Params], context: &Context<'_>) {
+fn prefetch(parts: &[Params], context: &Context<'_>) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..PARALLEL.min(parts.len()) {
