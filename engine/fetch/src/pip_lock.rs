@@ -204,7 +204,7 @@ impl Reader {
 
     fn finish(self, file: &str) -> Result<PipLock, FetchError> {
         let mut lock = self.lock;
-        for (name, package) in lock.packages.iter().filter(|(_, package)| package.sha256.is_empty()) {
+        if let Some((name, package)) = lock.packages.iter().find(|(_, package)| package.sha256.is_empty()) {
             let reason = match package.other_hashes {
                 true => format!("`{name}` has no sha256 hash, only others"),
                 false => format!(

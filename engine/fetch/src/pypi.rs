@@ -122,7 +122,7 @@ fn choose(wheel: &Wheel, pinned: &[String], files: Vec<IndexFile>, index: &str) 
     let pins: Vec<&str> = pinned.iter().map(AsRef::as_ref).take(8).collect();
     let wanted = format!("CPython {} on {} with sha256 {}", wheel.python, wheel.platform, pins.join(" or "));
     let endpoint = index.to_owned();
-    best.map(|(_, file)| file).ok_or_else(|| match source {
+    best.map(|(_, file)| file).ok_or(match source {
         Some(file) if offered.is_empty() => FetchError::SourceOnly { what, endpoint, file },
         _ => FetchError::NoWheel { what, endpoint, wanted, offered },
     })
