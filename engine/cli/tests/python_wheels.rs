@@ -65,10 +65,11 @@ fn needed(folder: &Folder, name: &str) -> Vec<String> {
     let said = folder.build(&["query", &format!("kind(py_wheel, deps(@pypi//{name}))")]).expect(0).stdout;
     let mut names: Vec<String> = said
         .lines()
-        .filter(|label| label.starts_with("@pypi//") && !label.contains(".alone"))
+        .filter(|label| label.starts_with("@pypi//"))
         .map(|label| label.trim_start_matches("@pypi//").split(':').next().unwrap_or_default().to_owned())
         .collect();
     names.sort();
+    names.dedup();
     names
 }
 
