@@ -3,7 +3,7 @@
 //!
 //! Package clients are asked when an ecosystem is first needed, since starting them takes longer than most builds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -133,16 +133,27 @@ impl Ecosystem {
     }
 
     pub(crate) fn how_to_configure(self) -> Vec<String> {
-        let (own, client) = match self {
-            Self::Go => ("a Go module proxy", "set GOPROXY, or install `go`, whose own setting is then used"),
-            Self::Pypi => ("a simple index", "set PIP_INDEX_URL, or install `pip`, whose own setting is then used"),
-            Self::Debian => {
-                ("the folder that holds `pool/`", "on Debian, the addresses in /etc/apt/sources.list.d are used")
-            }
+        // The form that an address must have, and what it is the address of.
+        let (form, own, client) = match self {
+            Self::Go => (
+                "https://HOST",
+                "a Go module proxy, as in GOPROXY",
+                "set GOPROXY, or install `go`, whose own setting is then used",
+            ),
+            Self::Pypi => (
+                "https://HOST/simple/",
+                "a simple index of Python packages, as in PIP_INDEX_URL",
+                "set PIP_INDEX_URL, or install `pip`, whose own setting is then used",
+            ),
+            Self::Debian => (
+                "https://HOST/debian",
+                "a mirror of Debian: the folder that holds `pool/`",
+                "where apt is the machine's packager and its sources are Debian's, they are used; elsewhere name a mirror",
+            ),
         };
         vec![
-            format!("type `export {}=<url>`: {own}", self.variable()),
-            format!("or put `{} = \"<url>\"` below `[endpoints]` in {}", self.key(), user_file_for_people()),
+            format!("type `export {}={form}`: {own}", self.variable()),
+            format!("or put `{} = \"{form}\"` below `[endpoints]` in {}", self.key(), user_file_for_people()),
             format!("or {client}"),
         ]
     }
@@ -216,7 +227,13 @@ impl Endpoints {
         let index = Ecosystem::ALL.iter().position(|each| *each == ecosystem).unwrap_or(0);
         let urls =
             if self.ask_clients { self.asked[index].get_or_init(|| clients::ask(ecosystem)).as_slice() } else { &[] };
-        if urls.is_empty() { Err(FetchError::NoEndpoint(ecosystem)) } else { Ok(urls) }
+        if urls.is_empty() { Err(FetchError::NoEndpoint(vec![ecosystem])) } else { Ok(urls) }
+    }
+
+    /// Whether each of these ecosystems has an endpoint; else all that lack one, in one error.
+    pub fn check(&self, ecosystems: &BTreeSet<Ecosystem>) -> Result<(), FetchError> {
+        let missing: Vec<_> = ecosystems.iter().copied().filter(|each| self.of(*each).is_err()).collect();
+        if missing.is_empty() { Ok(()) } else { Err(FetchError::NoEndpoint(missing)) }
     }
 
     /// The HTTP client, made on first use.
@@ -435,10 +452,20 @@ mod tests {
         assert_eq!(error.to_string(), "no endpoint is configured for Go modules");
         insta::assert_snapshot!(error.explain(), @r#"
         no endpoint is configured for Go modules
-          hint: type `export BUILD_GO_ENDPOINT=<url>`: a Go module proxy
-          hint: or put `go = "<url>"` below `[endpoints]` in `~/.config/build/config.toml`
+          hint: type `export BUILD_GO_ENDPOINT=https://HOST`: a Go module proxy, as in GOPROXY
+          hint: or put `go = "https://HOST"` below `[endpoints]` in `~/.config/build/config.toml`
           hint: or set GOPROXY, or install `go`, whose own setting is then used
         "#);
+    }
+
+    #[test]
+    fn all_missing_endpoints_are_told_at_once() {
+        let endpoints = Endpoints::empty().with(Ecosystem::Debian, &["http://localhost:1/"]).unwrap();
+        assert!(endpoints.check(&BTreeSet::from([Ecosystem::Debian])).is_ok());
+        let error = endpoints.check(&BTreeSet::from(Ecosystem::ALL)).unwrap_err();
+        assert_eq!(error.to_string(), "no endpoint is configured for Go modules and Python packages");
+        let hints = error.hints().join("\n");
+        assert!(hints.contains("BUILD_GO_ENDPOINT=https://") && hints.contains("BUILD_PYPI_ENDPOINT=https://"));
     }
 
     #[test]

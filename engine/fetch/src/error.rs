@@ -9,8 +9,8 @@ use crate::endpoints::Ecosystem;
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// Nothing on this machine says where packages of an ecosystem come from.
-    #[error("no endpoint is configured for {0}")]
-    NoEndpoint(Ecosystem),
+    #[error("no endpoint is configured for {}", list(&.0.iter().map(ToString::to_string).collect::<Vec<_>>()))]
+    NoEndpoint(Vec<Ecosystem>),
     /// A configuration file or variable cannot be read.
     #[error("cannot use {origin}: {reason}")]
     Configuration {
@@ -179,7 +179,7 @@ impl FetchError {
     /// What to type next.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            Self::NoEndpoint(ecosystem) => ecosystem.how_to_configure(),
+            Self::NoEndpoint(missing) => missing.iter().flat_map(|each| each.how_to_configure()).collect(),
             Self::WrongDigest { .. } => {
                 vec!["if the package was published anew, update the lockfile; else do not trust that endpoint".into()]
             }

@@ -37,5 +37,5 @@ pub use self::archive::ArchiveError;
 pub use endpoints::{Ecosystem, Endpoints, Network, Registry, Scheme};
 pub use error::FetchError;
 pub use repositories::Repositories;
-pub use run::{Fetched, run};
+pub use run::{Fetched, ecosystems, run};
 pub use unpack::{PackageKind, unpack};

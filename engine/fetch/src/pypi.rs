@@ -69,7 +69,7 @@ pub(crate) fn fetch(wheel: &Wheel, context: &Context<'_>) -> Result<Tree, FetchE
             Err(error) => _ = first_error.get_or_insert(error),
         }
     }
-    Err(first_error.unwrap_or(FetchError::NoEndpoint(Ecosystem::Pypi)))
+    Err(first_error.unwrap_or(FetchError::NoEndpoint(vec![Ecosystem::Pypi])))
 }
 
 /// Unpacks a wheel.

@@ -1,12 +1,13 @@
 //! The built-in action `fetch`: from parameters to a tree of the store, downloaded once and then found by its key.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model::{Digest, RelPath, Reporter, Tree, TreeEntry};
 use store::Store;
 
 use crate::archive::{ArchiveError, Exclude, Limits, check, relative_target};
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Ecosystem, Endpoints};
 use crate::error::FetchError;
 use crate::params::{Merge, Params};
 use crate::{debian, go_module, pypi};
@@ -44,13 +45,37 @@ pub fn run(
     tree(&Params::parse(params)?, &context).map(Fetched::Tree)
 }
 
-/// The digest of the tree. What the store has needs no endpoint.
+/// Which kinds of packages a fetch has to ask for. What the store has needs no endpoint.
+pub fn ecosystems(params: &serde_json::Value, store: &Store) -> Result<BTreeSet<Ecosystem>, FetchError> {
+    let mut needed = BTreeSet::new();
+    let mut open = vec![Params::parse(params)?];
+    while let Some(params) = open.pop() {
+        if kept(&params, store)?.is_some() {
+            continue;
+        }
+        match params {
+            Params::Go(_) => drop(needed.insert(Ecosystem::Go)),
+            Params::Pypi(_) => drop(needed.insert(Ecosystem::Pypi)),
+            Params::Debian(_) => drop(needed.insert(Ecosystem::Debian)),
+            Params::Merge(merge) => open.extend(merge.parts),
+        }
+    }
+    Ok(needed)
+}
+
+/// The tree that the store has for these parameters.
+fn kept(params: &Params, store: &Store) -> Result<Option<Digest>, FetchError> {
+    let known = store.memo_get(&params.key())?.and_then(|bytes| Some(Digest::from_bytes(bytes.try_into().ok()?)));
+    Ok(match known {
+        Some(digest) if store.contains_tree(&digest)? => Some(digest),
+        _ => None,
+    })
+}
+
+/// The digest of the tree.
 pub(crate) fn tree(params: &Params, context: &Context<'_>) -> Result<Digest, FetchError> {
     let key = params.key();
-    let known = context.store.memo_get(&key)?.and_then(|bytes| Some(Digest::from_bytes(bytes.try_into().ok()?)));
-    if let Some(digest) = known
-        && context.store.contains_tree(&digest)?
-    {
+    if let Some(digest) = kept(params, context.store)? {
         return Ok(digest);
     }
     let made = match params {

@@ -1,14 +1,15 @@
 //! Runs the actions whose outputs may differ from what the state has, and notes what they made.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use execution::{Content, Known, Outcome};
-use model::{Action, Artifact, ArtifactRoot, Event, RelPath};
+use model::{Action, ActionKind, Artifact, ArtifactRoot, Event, RelPath};
 use snapshot::{ActionGraph, Table, Validity};
 
 use super::{Kept, Plan};
 use crate::error::{Error, ErrorKind};
+use crate::external;
 
 /// How often actions are taken in whose outputs have left the store.
 const TRIES: usize = 100;
@@ -91,6 +92,7 @@ impl Plan<'_> {
         if batch.actions.is_empty() && extra.is_empty() && wanted.iter().all(|one| one.root() == ArtifactRoot::Output) {
             return Ok(Outcome::default());
         }
+        self.check_endpoints(batch)?;
         let actions: Vec<Arc<Action>> = batch.actions.iter().chain(extra).cloned().collect();
         let mut all = batch.outputs.clone();
         let own: HashSet<&RelPath> = extra.iter().flat_map(|action| &action.outputs).map(Artifact::path).collect();
@@ -106,6 +108,24 @@ impl Plan<'_> {
         let outcome = outcome.map_err(|error| Error::caused(ErrorKind::Build, &error))?;
         self.note(batch, &outcome);
         Ok(outcome)
+    }
+
+    /// Before anything is downloaded: whether this machine knows where all of it comes from. With `--keep_going` what can
+    /// be built is built.
+    fn check_endpoints(&self, batch: &Batch) -> Result<(), Error> {
+        if self.session.options.keep_going {
+            return Ok(());
+        }
+        let fetched = |error: fetch::FetchError| external::failed(ErrorKind::Environment, &error);
+        let mut needed = BTreeSet::new();
+        for action in &batch.actions {
+            if let ActionKind::Builtin { name, params } = &action.kind
+                && &**name == "fetch"
+            {
+                needed.extend(fetch::ecosystems(params, &self.session.store).map_err(fetched)?);
+            }
+        }
+        if needed.is_empty() { Ok(()) } else { self.session.endpoints()?.check(&needed).map_err(fetched) }
     }
 
     /// What the state has of the inputs of actions that others make.
