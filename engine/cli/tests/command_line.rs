@@ -63,3 +63,38 @@ fn version_completions_and_facts_are_data() {
     assert_eq!(out(&["info", "workspace"]), format!("{}\n", top.display()));
     assert!(out(&["info"]).contains("\nstore: "));
 }
+
+#[test]
+fn a_machine_that_knows_no_endpoint_is_told_of_all_of_them_at_once() {
+    let folder = Folder::of(
+        r#"
+== WORKSPACE.star
+workspace(name = "t")
+go_modules(name = "go", mod = "//:go.mod", sum = "//:go.sum")
+pip_lock(name = "pypi", lock = "//:requirements.lock")
+== go.mod
+module t
+go 1.24
+require example.com/a v1.0.0
+== go.sum
+example.com/a v1.0.0 h1:ogZGgioUbILcJZb6JCPiHx+oAK/UZkw8SOIRLbGYtx4=
+== requirements.lock
+six==1.16.0 --hash=sha256:0000000000000000000000000000000000000000000000000000000000000001
+== BUILD.star
+"#,
+    )
+    .with_fresh_store();
+    // Neither `go` nor `pip` is on the PATH, and nobody has configured anything.
+    let folder = folder.with_env("PATH", "/nonexistent").with_env("HOME", "/nonexistent").with_env("GOPROXY", "");
+    let folder =
+        folder.with_env("PIP_INDEX_URL", "").with_env("BUILD_GO_ENDPOINT", "").with_env("BUILD_PYPI_ENDPOINT", "");
+    // A Go package is known only once its module is there: that is told as an error of loading, and with all that the
+    // workspace uses. What is known to be fetched asks for no more than it needs.
+    for (target, code, missing) in
+        [("@go//example.com/a", 1, "Go modules and Python packages"), ("@pypi//six", 36, "Python packages")]
+    {
+        let run = folder.build(&["build", target]).expect(code);
+        assert_eq!(run.stderr.matches("no endpoint is configured for").count(), 1, "{}", run.stderr);
+        run.says(&[&format!("configured for {missing}\n"), "BUILD_PYPI_ENDPOINT=https://HOST/simple/"]);
+    }
+}

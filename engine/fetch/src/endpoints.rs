@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -63,6 +63,8 @@ pub struct Endpoints {
     configured: BTreeMap<Ecosystem, Vec<Url>>,
     registries: BTreeMap<String, Registry>,
     ask_clients: bool,
+    /// What the workspace uses, as far as that is known.
+    expected: Mutex<BTreeSet<Ecosystem>>,
     asked: [OnceLock<Vec<Url>>; 3],
     transport: OnceLock<Transport>,
 }
@@ -219,20 +221,38 @@ impl Endpoints {
         self.registries.values()
     }
 
+    /// Notes that a workspace uses an ecosystem, so that an error about a missing endpoint tells of all that are missing.
+    pub(crate) fn expect(&self, ecosystem: Ecosystem) {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner).insert(ecosystem);
+    }
+
     /// The base addresses of an ecosystem, in the order to be tried; never empty.
     pub(crate) fn of(&self, ecosystem: Ecosystem) -> Result<&[Url], FetchError> {
+        match self.known(ecosystem) {
+            [] => {
+                let mut wanted = self.expected.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                wanted.insert(ecosystem);
+                Err(FetchError::NoEndpoint(self.missing(&wanted)))
+            }
+            urls => Ok(urls),
+        }
+    }
+
+    fn known(&self, ecosystem: Ecosystem) -> &[Url] {
         if let Some(urls) = self.configured.get(&ecosystem) {
-            return Ok(urls);
+            return urls;
         }
         let index = Ecosystem::ALL.iter().position(|each| *each == ecosystem).unwrap_or(0);
-        let urls =
-            if self.ask_clients { self.asked[index].get_or_init(|| clients::ask(ecosystem)).as_slice() } else { &[] };
-        if urls.is_empty() { Err(FetchError::NoEndpoint(vec![ecosystem])) } else { Ok(urls) }
+        if self.ask_clients { self.asked[index].get_or_init(|| clients::ask(ecosystem)) } else { &[] }
+    }
+
+    fn missing(&self, ecosystems: &BTreeSet<Ecosystem>) -> Vec<Ecosystem> {
+        ecosystems.iter().copied().filter(|each| self.known(*each).is_empty()).collect()
     }
 
     /// Whether each of these ecosystems has an endpoint; else all that lack one, in one error.
     pub fn check(&self, ecosystems: &BTreeSet<Ecosystem>) -> Result<(), FetchError> {
-        let missing: Vec<_> = ecosystems.iter().copied().filter(|each| self.of(*each).is_err()).collect();
+        let missing = self.missing(ecosystems);
         if missing.is_empty() { Ok(()) } else { Err(FetchError::NoEndpoint(missing)) }
     }
 
@@ -464,6 +484,9 @@ mod tests {
         assert!(endpoints.check(&BTreeSet::from([Ecosystem::Debian])).is_ok());
         let error = endpoints.check(&BTreeSet::from(Ecosystem::ALL)).unwrap_err();
         assert_eq!(error.to_string(), "no endpoint is configured for Go modules and Python packages");
+        endpoints.expect(Ecosystem::Debian);
+        endpoints.expect(Ecosystem::Pypi);
+        assert_eq!(endpoints.of(Ecosystem::Go).unwrap_err().to_string(), error.to_string());
         let hints = error.hints().join("\n");
         assert!(hints.contains("BUILD_GO_ENDPOINT=https://") && hints.contains("BUILD_PYPI_ENDPOINT=https://"));
     }

@@ -9,7 +9,7 @@ use store::Store;
 
 use crate::archive::Limits;
 use crate::debian_lock::{self, LockedDeb};
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Ecosystem, Endpoints};
 use crate::error::FetchError;
 use crate::go_mod::{self, Whose};
 use crate::go_package::{self, GoPackage};
@@ -56,6 +56,7 @@ impl Repositories {
         let mut repositories = BTreeMap::new();
         for decl in declared {
             if let Some(repository) = Repository::read(decl, read)? {
+                endpoints.expect(repository.ecosystem());
                 repositories.insert(decl.name.to_string(), repository);
             }
         }
@@ -218,6 +219,14 @@ impl Repositories {
 }
 
 impl Repository {
+    fn ecosystem(&self) -> Ecosystem {
+        match self {
+            Self::Go(_) => Ecosystem::Go,
+            Self::Pip(_) => Ecosystem::Pypi,
+            Self::Debian(_) => Ecosystem::Debian,
+        }
+    }
+
     fn read(
         decl: &RepositoryDecl,
         read: &dyn Fn(&Label) -> Result<String, String>,
