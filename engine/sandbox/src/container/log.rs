@@ -39,8 +39,7 @@ pub(super) fn follow(reader: PipeReader, sink: LogSink) -> JoinHandle<()> {
 fn next_line(reader: &mut impl BufRead) -> Option<String> {
     let mut line = Vec::new();
     let mut dropped = 0;
-    loop {
-        let Ok(piece) = reader.fill_buf() else { break };
+    while let Ok(piece) = reader.fill_buf() {
         if piece.is_empty() {
             if line.is_empty() {
                 return None;

@@ -468,7 +468,8 @@ fn without_a_sandbox_the_layout_is_the_same() {
     let mut fixture = Fixture::new(&["read", "a/in.txt", "write", "out.txt", "env", "", "exit", "3"]);
     fixture.input("a/in.txt", "content");
     fixture.command.root = None;
-    fixture.command.argv[0] = PROBE.to_owned();
+    fixture.mount(PROBE.into(), "probe", false);
+    fixture.command.argv[0] = "probe".to_owned();
     fixture.command.env = vec![("A".to_owned(), "1".to_owned())];
     let exit = sandbox::run_unsandboxed(&fixture.command, &Cancel::default()).unwrap();
     assert_eq!(exit.status, Status::Code(3));
@@ -481,7 +482,8 @@ fn without_a_sandbox_programs_of_the_root_come_before_those_of_the_machine() {
     let mut fixture = Fixture::new(&["env", ""]);
     let root = fixture.command.workdir.join("root");
     fixture.command.root = Some(root.clone());
-    fixture.command.argv[0] = PROBE.to_owned();
+    fixture.mount(PROBE.into(), "probe", false);
+    fixture.command.argv[0] = "probe".to_owned();
     fixture.command.env = vec![("PATH".to_owned(), "/bin".to_owned())];
     let exit = sandbox::run_unsandboxed(&fixture.command, &Cancel::default()).unwrap();
     assert_eq!(exit.status, Status::Code(0));
