@@ -288,6 +288,10 @@ func main() {
 }
 "#;
 
+fn json(file: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
 /// What the program of an image says under runc, which knows nothing of the engine.
 fn under_runc(layout: &Layout) -> Vec<String> {
     let bundle = tempfile::tempdir().unwrap();
