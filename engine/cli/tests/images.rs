@@ -281,10 +281,10 @@ func main() {
 	folder, err := os.Getwd()
 	fmt.Println("who: folder", folder, err)
 	fmt.Println("who: arguments", os.Args[1:], os.Getenv("ZONE"))
-	fmt.Println("who: tmp", os.WriteFile("/tmp/x", nil, 0o644), "root", os.WriteFile("/x", nil, 0o644) == nil)
+	fmt.Println("who: tmp", os.WriteFile("/tmp/x", nil, 0o644), "root refused", os.WriteFile("/x", nil, 0o644) != nil)
 	_, err = time.LoadLocation("Europe/Paris")
 	_, roots := os.Stat("/etc/ssl/certs")
-	fmt.Println("who: zones", err == nil, "roots", roots == nil)
+	fmt.Println("who: no zones", err != nil, "no roots", roots != nil)
 }
 "#;
 
@@ -336,8 +336,8 @@ fn an_image_runs_alike_under_runc_and_in_the_local_system() {
                 "who: group nonroot <nil>".to_owned(),
                 format!("who: folder {starts_in} <nil>"),
                 "who: arguments [--said a b] z".to_owned(),
-                "who: tmp <nil> root false".to_owned(),
-                "who: zones false roots false".to_owned(),
+                "who: tmp <nil> root refused true".to_owned(),
+                "who: no zones true no roots true".to_owned(),
             ]
         );
         let local = folder.build(&["run", deploy, "--norestart"]).expect(5).stderr;
