@@ -260,8 +260,8 @@ fn a_push_without_a_registry_takes_the_only_one() {
 /// A program that tells what it sees of its surroundings.
 const WHO: &str = r#"
 == BUILD.star
-go_binary(name = "who", srcs = ["who.go"])
-oci_image(name = "image", binary = ":who", cmd = ["--said", "a b"], env = {"ZONE": "z"})
+go_binary(name = "program", srcs = ["who.go"])
+oci_image(name = "image", binary = ":program", cmd = ["--said", "a b"], env = {"ZONE": "z"})
 oci_image(name = "on_top", base = ":image", workdir = "/tmp")
 environment(name = "here")
 service(name = "who", image = ":image", probe = "none")
