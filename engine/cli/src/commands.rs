@@ -15,7 +15,7 @@ pub enum Ending {
     /// With an exit code: one of ours, or that of a shell in a sandbox.
     Exit(u8),
     /// By becoming the program that `build run` made ready.
-    Become(Program),
+    Become(Box<Program>),
 }
 
 impl From<ExitCode> for Ending {

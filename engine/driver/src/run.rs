@@ -19,7 +19,7 @@ pub enum Ran {
     /// It is done: a rollout, a push. Text for standard output, such as the plan that was asked for.
     Done(String),
     /// The program is ready; the command's process is to become it.
-    Program(Program),
+    Program(Box<Program>),
 }
 
 /// A program with its files in a folder of its own.
@@ -34,7 +34,7 @@ pub struct Program {
 impl Program {
     /// Becomes the program: signals reach it, its exit code is the command's, and nothing is left beside it. Comes back
     /// only with the reason why it cannot be started.
-    pub fn replace_process(mut self) -> Error {
+    pub fn replace_process(mut self: Box<Self>) -> Error {
         let error = host::process::replace(&mut self.command, &self.folder);
         cannot_start(&self.label, &error)
     }
@@ -70,7 +70,7 @@ async fn run_planned(session: &Session, plan: &Plan<'_>, label: &Label, request:
     build::fail_if_failed(&built)?;
     // The command ends with the program.
     plan.save()?;
-    program(session, label, &target, &built, request).map(Ran::Program)
+    program(session, label, &target, &built, request).map(|program| Ran::Program(Box::new(program)))
 }
 
 pub(crate) fn runtime(target: &ConfiguredTarget) -> Vec<Artifact> {

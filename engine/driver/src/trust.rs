@@ -4,7 +4,7 @@
 //! A workspace can declare programs that `build run` starts, and where outputs go. A folder that everybody may write to,
 //! as /tmp, can hold one for all who work below it; a clone can bring a link where outputs belong.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::{Error, ErrorKind};
 
@@ -43,7 +43,7 @@ fn check_owner_among(root: &Path, users: &[u32]) -> Result<(), Error> {
     }
 }
 
-fn foreign(root: &Path, path: &PathBuf, owner: u32) -> Error {
+fn foreign(root: &Path, path: &Path, owner: u32) -> Error {
     let message =
         format!("{} belongs to another user (number {owner}); nothing of this workspace is read", path.display());
     allow(Error::new(ErrorKind::Environment, message), root)

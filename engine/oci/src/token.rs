@@ -29,9 +29,15 @@ pub(crate) enum Scope {
 /// What is asked for: what a request does in the client's repository, and another one that it reads from.
 pub(crate) type Wanted<'a> = (Scope, Option<&'a str>);
 
-/// What was granted for what, until when.
+/// What a token is for: a scope, and another repository that is read from.
+type Purpose = (Scope, Option<String>);
+
+/// The header that was granted, and until when it is good.
+type Granted = (Option<HeaderValue>, Instant);
+
+/// What was granted for what.
 #[derive(Default)]
-pub(crate) struct Tokens(Mutex<BTreeMap<(Scope, Option<String>), (Option<HeaderValue>, Instant)>>);
+pub(crate) struct Tokens(Mutex<BTreeMap<Purpose, Granted>>);
 
 /// What a registry asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,7 +76,7 @@ impl Tokens {
         values.fold(text.to_owned(), |text, token| text.replace(token, "..."))
     }
 
-    fn known(&self, key: &(Scope, Option<String>)) -> Option<Option<HeaderValue>> {
+    fn known(&self, key: &Purpose) -> Option<Option<HeaderValue>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(key).filter(|(_, until)| *until > Instant::now()).map(|(value, _)| value.clone())
     }
