@@ -92,10 +92,13 @@ struct Layout {
     config: Value,
 }
 
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
 impl Layout {
     /// Reads an image as the specification says, and checks every digest and size on the way.
     fn read(folder: &Path) -> Self {
-        let json = |path: &Path| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
         assert_eq!(json(&folder.join("oci-layout"))["imageLayoutVersion"], "1.0.0");
         let index = json(&folder.join("index.json"));
         assert_eq!(index["schemaVersion"], 2);
