@@ -38,14 +38,11 @@ pub(super) fn follow(reader: PipeReader, sink: LogSink) -> JoinHandle<()> {
 /// The next line without its end, and without what it has beyond [`LONGEST`]; `None` at the end.
 fn next_line(reader: &mut impl BufRead) -> Option<String> {
     let mut line = Vec::new();
-    let mut dropped = 0;
-    while let Ok(piece) = reader.fill_buf() {
-        if piece.is_empty() {
-            if line.is_empty() {
-                return None;
-            }
-            break;
-        }
+    let (mut dropped, mut ended) = (0, false);
+    // What cannot be read any more has ended.
+    while let Ok(piece) = reader.fill_buf()
+        && !piece.is_empty()
+    {
         let end = piece.iter().position(|byte| *byte == b'\n');
         let content = &piece[..end.unwrap_or(piece.len())];
         let kept = content.len().min(LONGEST - line.len());
@@ -54,8 +51,12 @@ fn next_line(reader: &mut impl BufRead) -> Option<String> {
         let used = end.map_or(piece.len(), |end| end + 1);
         reader.consume(used);
         if end.is_some() {
+            ended = true;
             break;
         }
+    }
+    if !ended && line.is_empty() {
+        return None;
     }
     let mut text = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
     if dropped > 0 {
