@@ -10,7 +10,7 @@ use model::{
 };
 
 use crate::conflict::check_outputs;
-use crate::discover::Discovery;
+use crate::discover::{Discovery, distinct};
 use crate::evaluate::{Evaluation, Results};
 use crate::record::UnitRecord;
 
@@ -19,6 +19,8 @@ use crate::record::UnitRecord;
 pub struct Options {
     /// Where actions run; attributes with `cfg = "exec"` are built for it.
     pub exec_platform: Platform,
+    /// Whether to go on with what is good, whatever fails beside it.
+    pub keep_going: bool,
     /// The target whose only file is the tree with `/bin/sh`, for actions that need a shell: `@toolchains//:shell`.
     pub shell: Label,
 }
@@ -39,6 +41,8 @@ pub struct Analysis {
     pub shell: Option<Artifact>,
     /// How everything came about, dependencies first.
     pub units: Vec<UnitRecord>,
+    /// What went wrong, when it was asked to go on with what is good.
+    pub wrong: Vec<Diagnostic>,
 }
 
 impl Options {
@@ -82,18 +86,43 @@ fn run(
 ) -> Result<Analysis, Diagnostics> {
     let mut discovery = Discovery::new(loader, options.exec_configuration());
     let mut evaluation = Evaluation::new(loader, options, reporter);
-    let requested = discovery.request(targets)?;
-    evaluation.advance(&discovery)?;
+    let mut failures = Failures { keep_going: options.keep_going, wrong: Vec::new() };
+    let mut requested = discovery.request(targets, &mut failures)?;
+    evaluation.advance(&discovery, &mut failures)?;
     let mut shell_tree = None;
     if evaluation.needs_shell() {
         let key = TargetKey { label: options.shell.clone(), configuration: Some(options.exec_configuration()) };
-        let shell = discovery.request(&[key])?.remove(0);
-        evaluation.advance(&discovery)?;
+        // Nothing goes on without a shell.
+        let mut fatal = Failures { keep_going: false, wrong: Vec::new() };
+        let shell = discovery.request(&[key], &mut fatal)?.remove(0);
+        evaluation.advance(&discovery, &mut Failures { wrong: Vec::new(), ..failures })?;
+        if !evaluation.done.contains_key(&shell) {
+            evaluation.advance(&discovery, &mut fatal)?;
+        }
         shell_tree = Some(evaluation.give_shell(&shell)?);
     }
     let Results { targets, attributes, actions, units } = evaluation.finish(&discovery)?;
     check_outputs(loader, &actions)?;
-    Ok(Analysis { targets, actions, attributes, requested, shell: shell_tree, units })
+    requested.retain(|key| targets.contains_key(key));
+    let wrong = distinct(failures.wrong).0;
+    Ok(Analysis { targets, actions, attributes, requested, shell: shell_tree, units, wrong })
+}
+
+/// What failed so far, and whether that is the end.
+pub(crate) struct Failures {
+    keep_going: bool,
+    wrong: Vec<Diagnostic>,
+}
+
+impl Failures {
+    /// Takes errors; they are the end unless it is to go on.
+    pub(crate) fn add(&mut self, errors: Vec<Diagnostic>) -> Result<(), Diagnostics> {
+        if errors.is_empty() {
+            return Ok(());
+        }
+        self.wrong.extend(errors);
+        if self.keep_going { Ok(()) } else { Err(distinct(std::mem::take(&mut self.wrong))) }
+    }
 }
 
 /// The action with the shell's tree as its root and among its inputs.

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use loading::{Loader, Node};
 use model::{
-    Artifact, AttributeSchema, ConfiguredTarget, Data, Diagnostic, Diagnostics, Label, RuleSchema, Target, Visibility,
+    Artifact, AttributeSchema, Configurable, ConfiguredTarget, Data, Diagnostic, Diagnostics, Label, RuleSchema,
+    Target, Visibility,
 };
 
 use crate::discover::Edge;
+use crate::select::core_rule;
 
 /// Whether `target` may depend on `to`, which its attribute names as `written`.
 pub(crate) fn check_visibility(
@@ -18,7 +20,11 @@ pub(crate) fn check_visibility(
     to: &Label,
 ) -> Result<(), Diagnostics> {
     // WORKSPACE.star speaks for the whole workspace: what it names as a toolchain may be used by all.
-    if written != to {
+    if written.repository() == "toolchains" && written != to {
+        return Ok(());
+    }
+    // As in Bazel, a suite may name tests that nobody else may depend on.
+    if core_rule(target) == Some("test_suite") && &**attribute == "tests" {
         return Ok(());
     }
     let (owner, visibility, location) = match loader.node(to)? {
@@ -56,6 +62,38 @@ pub(crate) fn check_visibility(
             .hint(format!("add \"{entry}\" to `visibility` of {owner}"))
     };
     Err(loader.locate(diagnostic, loader.place_of(target, written).as_ref()).into())
+}
+
+/// Whether `target` may depend on `to` although only tests may: only if it is for tests itself.
+pub(crate) fn check_testonly(
+    loader: &Loader,
+    target: &Target,
+    (name, attribute): (&Arc<str>, &AttributeSchema),
+    written: &Label,
+    to: &Label,
+) -> Result<(), Diagnostics> {
+    if attribute.allow_testonly || is_testonly(target) {
+        return Ok(());
+    }
+    let dependency = match loader.node(to)? {
+        Node::Target(dependency, _) => dependency,
+        Node::OutputFile { generator, .. } => match loader.node(&generator)? {
+            Node::Target(dependency, _) => dependency,
+            _ => return Ok(()),
+        },
+        Node::SourceFile(_) => return Ok(()),
+    };
+    if !is_testonly(&dependency) {
+        return Ok(());
+    }
+    let diagnostic = Diagnostic::error(format!("{to} is for tests only, and {} is not", target.label))
+        .note(format!("`{name}` of {} names it; {} has `testonly = True`", target.label, dependency.label))
+        .hint(format!("set `testonly = True` on {}, or depend on something else", target.label));
+    Err(loader.locate(diagnostic, loader.place_of(target, written).as_ref()).into())
+}
+
+fn is_testonly(target: &Target) -> bool {
+    target.attributes.get("testonly").and_then(Configurable::plain).and_then(Data::as_bool) == Some(true)
 }
 
 fn describe(visibility: &Visibility) -> String {

@@ -9,7 +9,8 @@ use loading::{Loader, Node};
 use model::{Artifact, Configuration, Data, Diagnostic, Diagnostics, Label, RuleSchema, Target, TargetKey};
 use rayon::prelude::*;
 
-use crate::check::check_visibility;
+use crate::analysis::Failures;
+use crate::check::{check_testonly, check_visibility};
 use crate::select::{Selector, core_rule};
 
 /// A configured target before its rule ran.
@@ -61,13 +62,21 @@ impl<'a> Discovery<'a> {
         Self { loader, exec, units: Vec::new(), index: HashMap::new() }
     }
 
-    /// Adds targets and all they depend on; gives their keys as the graph has them.
-    pub(crate) fn request(&mut self, targets: &[TargetKey]) -> Result<Vec<TargetKey>, Diagnostics> {
-        let keys: Result<Vec<TargetKey>, Diagnostics> =
-            targets.iter().map(|key| self.key_of(&key.label, key.configuration.as_ref())).collect();
-        let requested = keys?;
-        let mut frontier = requested.clone();
+    /// Adds targets and all they depend on; gives their keys as the graph has them. What fails has no unit.
+    pub(crate) fn request(
+        &mut self,
+        targets: &[TargetKey],
+        failures: &mut Failures,
+    ) -> Result<Vec<TargetKey>, Diagnostics> {
+        let mut requested = Vec::with_capacity(targets.len());
         let mut wrong = Vec::new();
+        for key in targets {
+            match self.key_of(&key.label, key.configuration.as_ref()) {
+                Ok(key) => requested.push(key),
+                Err(errors) => wrong.extend(errors.0),
+            }
+        }
+        let mut frontier = requested.clone();
         while !frontier.is_empty() {
             frontier.retain(|key| !self.index.contains_key(key));
             let mut unique = std::collections::HashSet::new();
@@ -86,7 +95,8 @@ impl<'a> Discovery<'a> {
             }
             frontier = next;
         }
-        if wrong.is_empty() { Ok(requested) } else { Err(distinct(wrong)) }
+        failures.add(wrong)?;
+        Ok(requested)
     }
 
     pub(crate) fn key_of(
@@ -168,7 +178,10 @@ impl<'a> Discovery<'a> {
                 let checked = self
                     .key_of(&label, Some(configuration))
                     .map_err(|errors| self.loader.named_by(errors, Some(&target.label), &label))
-                    .and_then(|to| check_visibility(self.loader, target, name, &label, &to.label).map(|()| to));
+                    .and_then(|to| check_visibility(self.loader, target, name, &label, &to.label).map(|()| to))
+                    .and_then(|to| {
+                        check_testonly(self.loader, target, (name, attribute), &label, &to.label).map(|()| to)
+                    });
                 match checked {
                     Ok(to) => edges.push(Edge { attribute: Arc::clone(name), label, to }),
                     Err(errors) => wrong.extend(errors.0),

@@ -12,11 +12,11 @@ use model::{
 use rayon::prelude::*;
 use script::RuleContext;
 
-use crate::analysis::{Options, with_shell};
+use crate::analysis::{Failures, Options, with_shell};
 use crate::check::check_dependency;
-use crate::discover::{Discovery, Unit, UnitKind, distinct};
+use crate::discover::{Discovery, Unit, UnitKind};
 use crate::expand::{Dependencies, expand};
-use crate::order::levels;
+use crate::order::{Levels, levels};
 use crate::record::UnitRecord;
 
 pub(crate) type Attributes = Arc<BTreeMap<Arc<str>, Data>>;
@@ -55,9 +55,11 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Runs the rules of all units that were discovered and did not run yet. Units above a failed one are left out.
-    pub(crate) fn advance(&mut self, discovery: &Discovery<'_>) -> Result<(), Diagnostics> {
+    pub(crate) fn advance(&mut self, discovery: &Discovery<'_>, failures: &mut Failures) -> Result<(), Diagnostics> {
+        let Levels { levels, cycles } = levels(self.loader, discovery);
+        failures.add(cycles)?;
         let mut wrong = Vec::new();
-        for level in levels(self.loader, discovery)? {
+        for level in levels {
             let units: Vec<&Unit> = level
                 .into_iter()
                 .map(|unit| &discovery.units[unit])
@@ -75,7 +77,7 @@ impl<'a> Evaluation<'a> {
                 }
             }
         }
-        if wrong.is_empty() { Ok(()) } else { Err(distinct(wrong)) }
+        failures.add(wrong)
     }
 
     /// Whether an action waits for the shell's tree.

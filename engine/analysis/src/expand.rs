@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{ConfiguredTarget, Data, Diagnostic, Label, Target};
+use model::{Artifact, ConfiguredTarget, Data, Diagnostic, Label, Target};
 
 /// The dependencies of a target by attribute and label.
 pub(crate) type Dependencies = BTreeMap<(Arc<str>, Label), Arc<ConfiguredTarget>>;
@@ -52,8 +52,8 @@ fn expand_call(call: &str, target: &Target, dependencies: &Dependencies) -> Resu
     };
     let info = dependency.default_info();
     let paths: Vec<String> = match (&info.executable, several) {
-        (Some(executable), false) => vec![executable.path().to_string()],
-        _ => info.files.to_list().iter().filter_map(Data::as_file).map(|file| file.path().to_string()).collect(),
+        (Some(executable), false) => vec![executable.callable_path()],
+        _ => info.files.to_list().iter().filter_map(Data::as_file).map(Artifact::callable_path).collect(),
     };
     if !several && paths.len() != 1 {
         let message = format!("`$({call})`: {label} has {} files", paths.len());

@@ -181,7 +181,7 @@ fn demands_of(target: &Target) -> Demands {
         let text = |data: &Data| data.as_str().map(str::to_owned);
         pairs.iter().filter_map(|(key, value)| Some((text(key)?, text(value)?))).collect()
     };
-    for (name, value) in texts("define") {
+    for (name, value) in texts("define").into_iter().chain(texts("define_values")) {
         demands.insert(format!("define {name}"), value);
     }
     for (name, value) in texts("values") {

@@ -19,7 +19,7 @@ fn analyse_for(fixture: &Fixture, targets: &str, configuration: Configuration) -
     let configuration = Arc::new(configuration);
     let key = |text| TargetKey { label: label(text), configuration: Some(Arc::clone(&configuration)) };
     let keys: Vec<TargetKey> = targets.split(' ').map(key).collect();
-    let options = Options { exec_platform: platform("amd64"), shell: label("@toolchains//:shell") };
+    let options = Options { exec_platform: platform("amd64"), keep_going: false, shell: label("@toolchains//:shell") };
     analyse(&loader, &keys, &options, &NoReporter)
 }
 

@@ -16,17 +16,23 @@ pub struct BuildReport {
     pub targets: Vec<(Label, Vec<PathBuf>)>,
     /// How many actions ran, were cached, failed.
     pub stats: Stats,
+    /// Whether something failed beside what was made; it was reported when it happened.
+    pub failed: bool,
 }
 
 /// Builds all targets that the patterns match. Says where the outputs are if there are at most `listed` targets.
 pub async fn build(session: &Session, patterns: &[String], listed: usize) -> Result<BuildReport, Error> {
     let plan = Plan::open(session, &Request::targets(patterns))?;
-    plan.end(plan.build(listed).await)
+    let mut report = plan.end(plan.build(listed).await)?;
+    report.failed |= plan.is_part();
+    Ok(report)
 }
 
 /// Loads and analyses what the patterns match, and runs nothing.
 pub fn analyse(session: &Session, patterns: &[String]) -> Result<(), Error> {
-    Plan::open(session, &Request::targets(patterns))?.save()
+    let plan = Plan::open(session, &Request::targets(patterns))?;
+    plan.save()?;
+    if plan.is_part() { Err(Error::reported(ErrorKind::Build)) } else { Ok(()) }
 }
 
 /// An error without text when an action failed: its log was reported when it happened.

@@ -40,6 +40,8 @@ pub(crate) struct Plan<'a> {
     /// Set when packages were loaded by another loader than the session's.
     loader: OnceLock<Arc<Loader>>,
     sources: OnceLock<Arc<WorkspaceSources>>,
+    /// Whether a part of what was requested cannot be analysed, which was said already.
+    is_part: bool,
 }
 
 /// The state and what this command found out about it.
@@ -112,13 +114,17 @@ impl<'a> Plan<'a> {
                 Found::Useless => {}
             }
         }
-        let (state, mut row) = fresh::analyse(session, request, &identity, &mut work)?;
+        let (state, mut row, wrong) = fresh::analyse(session, request, &identity, &mut work)?;
         row.damages = session.store.damages();
-        Ok(Self::new(session, path, watched, Kept::of(state, row, HashSet::new(), work)))
+        let plan = Self::new(session, path, watched, Kept::of(state, row, HashSet::new(), work));
+        // It may take long until the end tells them.
+        wrong.iter().for_each(|error| session.reporter.report(Event::Diagnosed(error.clone())));
+        Ok(Self { is_part: !wrong.is_empty(), ..plan })
     }
 
     fn new(session: &'a Session, path: PathBuf, watched: Watched, kept: Kept) -> Self {
-        Self { session, path, watched, kept: Mutex::new(kept), loader: OnceLock::new(), sources: OnceLock::new() }
+        let (loader, sources) = Default::default();
+        Self { session, path, watched, kept: Mutex::new(kept), loader, sources, is_part: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -174,6 +180,11 @@ impl<'a> Plan<'a> {
         self.requested(self.count())
     }
 
+    /// Whether a part of what was requested cannot be analysed.
+    pub(crate) fn is_part(&self) -> bool {
+        self.is_part
+    }
+
     /// Keeps the state at the end of a command. An error of the command comes before one of that.
     pub(crate) fn end<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         let saved = self.save();
@@ -183,6 +194,10 @@ impl<'a> Plan<'a> {
 
     /// Keeps the state for the next command. Whatever the command came to, what it found out is true.
     pub(crate) fn save(&self) -> Result<(), Error> {
+        if self.is_part {
+            // The next command must find out again what is wrong.
+            return Ok(());
+        }
         let mut kept = self.lock();
         self.keep_sources(&mut kept);
         let row = kept.row.encode();

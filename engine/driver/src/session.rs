@@ -182,7 +182,7 @@ impl Session {
         let alias = Label::absolute("@toolchains//:shell").expect("the label is well formed");
         // The analysis lists targets by the labels that toolchains stand for.
         let shell = loader.workspace().toolchain("shell").unwrap_or(alias);
-        analysis::Options { exec_platform: self.exec_platform.clone(), shell }
+        analysis::Options { exec_platform: self.exec_platform.clone(), keep_going: self.options.keep_going, shell }
     }
 
     /// The tree with the shell that scripts are run by.
@@ -225,7 +225,11 @@ impl Session {
     /// Parses a label as typed by the user.
     pub(crate) fn label(&self, text: &str) -> Result<Label, Error> {
         match self.pattern(text)?.kind {
-            PatternKind::Target(label) => Ok(label),
+            PatternKind::Target(label) if label.repository().is_empty() => Ok(label),
+            PatternKind::Target(label) => Ok(self.loader()?.own(&label)),
+            PatternKind::Path(path) => {
+                self.loader()?.at_path(&path).map_err(|errors| Error::of(ErrorKind::CommandLine, errors))
+            }
             _ => {
                 let message = format!("`{text}` stands for several targets; one label is expected");
                 Err(Error::new(ErrorKind::CommandLine, message))
@@ -383,14 +387,31 @@ fn store_folder(options: &Options) -> Result<PathBuf, Error> {
     }
 }
 
+/// Operating systems and processors by Go's names.
+const SYSTEMS: &[&str] =
+    &["android", "darwin", "freebsd", "ios", "js", "linux", "netbsd", "openbsd", "wasip1", "windows"];
+const PROCESSORS: &[&str] = &[
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64",
+    "s390x", "wasm",
+];
+
 fn parse_platform(text: &str) -> Result<Platform, Error> {
-    match text.split_once('/') {
-        Some((os, arch)) if !os.is_empty() && !arch.is_empty() && !text.starts_with("//") => {
-            Ok(Platform { os: Arc::from(os), arch: Arc::from(arch) })
-        }
-        _ => {
-            let message = format!("`{text}` is not a platform; expected `os/arch`");
-            Err(Error::new(ErrorKind::CommandLine, message).hint("for example `--platforms=linux/arm64`"))
+    // `@rules//platforms:linux_arm64` names the same as `linux/arm64`.
+    let named = text.strip_prefix("@rules//platforms:").and_then(|name| name.split_once('_'));
+    let Some((os, arch)) = named.or_else(|| text.split_once('/').filter(|_| !text.contains("//"))) else {
+        let error = Error::new(ErrorKind::CommandLine, format!("`{text}` is not a platform; expected `os/arch`"));
+        return Err(error.hint("for example `--platforms=linux/arm64`"));
+    };
+    for (name, what, known) in [(os, "operating system", SYSTEMS), (arch, "processor", PROCESSORS)] {
+        if !known.contains(&name) {
+            let message = format!("`{text}` is not a platform: there is no {what} `{name}`");
+            let mut error = Error::new(ErrorKind::CommandLine, message);
+            let near = model::nearest(name, known.iter().copied());
+            if let Some(near) = near.first() {
+                error = error.hint(format!("did you mean `{near}`?"));
+            }
+            return Err(error.hint(format!("it is one of {}", known.join(", "))));
         }
     }
+    Ok(Platform { os: Arc::from(os), arch: Arc::from(arch) })
 }

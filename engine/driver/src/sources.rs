@@ -64,7 +64,7 @@ impl Sources for WorkspaceSources {
     }
 
     fn content(&self, artifact: &Artifact) -> Result<Content, String> {
-        match self.loader.source(artifact).map_err(|error| error.to_string())? {
+        match self.loader.source(artifact).map_err(|errors| errors.messages())? {
             SourceContent::Path(path) => self.file(&path),
             SourceContent::Bytes(bytes) => {
                 let digest = self.store.put_bytes(bytes).map_err(|error| chain(&error))?;

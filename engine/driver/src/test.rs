@@ -94,7 +94,7 @@ pub(crate) async fn run_tests(
 pub(crate) fn runtime_inputs(info: &DefaultInfo, executable: &Artifact, shell: Option<&Artifact>) -> Depset {
     let mut direct = vec![Data::File(executable.clone())];
     direct.extend(shell.map(|shell| Data::File(shell.clone())));
-    Depset { direct, transitive: vec![Arc::clone(&info.runfiles)], ..Depset::default() }
+    Depset { order: Order::Default, direct, transitive: vec![Arc::clone(&info.runfiles)] }
 }
 
 fn result_of(session: &Session, outcome: &Outcome, label: &Label, log: &Artifact) -> Result<TestResult, Error> {

@@ -2,12 +2,39 @@
 
 use std::collections::BTreeMap;
 
-use model::{Absolute, Action, Artifact, RelPath, Tree, TreeEntry};
+use model::{Absolute, Action, Artifact, Expansion, RelPath, Tree, TreeEntry};
 use store::{Store, StoreError};
 
 use crate::content::Content;
 use crate::failure::{Failure, FailureKind};
 use crate::worker::Stop;
+
+/// The words of expansions, now that the directories are made: each with its place.
+pub(crate) fn expand(
+    store: &Store,
+    action: &Action,
+    expansions: &[Expansion],
+    inputs: &BTreeMap<RelPath, Content>,
+) -> Result<Vec<(usize, Vec<String>)>, Stop> {
+    let files = |directory: &Artifact| {
+        let path = directory.path();
+        let Content::Tree(digest) = &inputs[path] else { return Ok(vec![path.to_string()]) };
+        let tree = store.tree(digest).map_err(|error| Stop::store(action, path, error))?;
+        let files = tree.entries.iter().filter(|(_, entry)| !matches!(entry, TreeEntry::EmptyFolder));
+        Ok(files.map(|(below, _)| path.join_path(below).to_string()).collect())
+    };
+    expansions.iter().map(|expansion| Ok((expansion.at, expansion.words(files)?))).collect()
+}
+
+/// A text with words inserted into it, a line each.
+pub(crate) fn inserted(text: &str, words: &[(usize, Vec<String>)]) -> String {
+    let mut whole = text.to_owned();
+    for (at, words) in words.iter().rev() {
+        let lines: String = words.iter().map(|word| format!("{word}\n")).collect();
+        whole.insert_str(*at, &lines);
+    }
+    whole
+}
 
 /// Writes a text.
 pub(crate) fn write(store: &Store, content: &str, executable: bool) -> Result<Content, StoreError> {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use model::{Action, ActionKind, Artifact, ArtifactRoot, Data, Depset, RelPath};
+use model::{Action, Artifact, ArtifactRoot, Data, Depset, RelPath};
 use petgraph::Direction;
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -178,12 +178,7 @@ fn do_the_same(a: &Arc<Action>, b: &Arc<Action>) -> bool {
 pub(crate) fn inputs(action: &Action) -> Vec<Artifact> {
     let mut inputs = Vec::new();
     flatten(&action.inputs, &mut HashSet::new(), &mut inputs);
-    match &action.kind {
-        ActionKind::Spawn(spawn) => inputs.extend(spawn.root.iter().chain(&spawn.stdin).cloned()),
-        ActionKind::Copy { source } => inputs.push(source.clone()),
-        ActionKind::Tree { entries } => inputs.extend(entries.iter().map(|(_, artifact)| artifact.clone())),
-        ActionKind::Write { .. } | ActionKind::Builtin { .. } => {}
-    }
+    inputs.extend(action.other_inputs().cloned());
     inputs.sort_by(|a, b| a.path().cmp(b.path()));
     inputs.dedup_by(|a, b| a.path() == b.path());
     inputs

@@ -13,16 +13,23 @@
 //!
 //! 1. the text `action`, the number `SEMANTICS`
 //! 2. by kind:
-//!    - the text `spawn`; the sequence of arguments (text); the sequence of variables by name (text name, text value), where
+//!    - the text `spawn`; the sequence of arguments (text); the sequence of expansions; the sequence of variables by name (text
+//!      name, text value), where
 //!      `process::FIXED` are those that the action does not set; the root: the text `root` and its content, or the text `no
 //!      root`; the number 0 for loopback or 1 for the machine's network; the option of standard input's path (text); the same
-//!      for standard output; the truth whether it is a test; the options of its limits (number) of memory, of processor time and
-//!      of processes, in this order: a process can ask for them, and go on after it met one
-//!    - the text `write`; the text; the truth whether it can be executed
+//!      for standard output; the truths whether it is a test and whether its outputs can be executed in any case; the options of
+//!      its limits (number) of memory, of processor time and of processes, in this order: a process can ask for them, and go on
+//!      after it met one
+//!    - the text `write`; the text; the sequence of expansions; the truth whether it can be executed
 //!    - the text `copy`; the source's path (text)
 //!    - the text `tree`; the sequence of entries (text place in the tree, text path of the artifact)
 //!    - the text `builtin`; the text name; the number of the function's version; the parameters as JSON without spaces, members
 //!      sorted by name (text)
+//!
+//!    An *expansion* is the number of its place; the sequence of its values (the number 0 and a word as text, or the number 1 and
+//!    the path of a directory as text); the options (text) of the word before all, the format of each, the word before each and
+//!    the word after all; a sequence of at most one for what joins them (text, and the option of the format of the whole); the
+//!    truths whether equal words count once and whether nothing stands for nothing
 //! 3. the sequence of all inputs by path, each once (text path, content)
 //! 4. the sequence of outputs as declared (text path, truth whether it is a tree)
 //!
@@ -31,7 +38,9 @@
 
 use std::collections::BTreeMap;
 
-use model::{Action, ActionKind, Artifact, Digest, KeyBuilder, Limits, Network, RelPath, Spawn};
+use model::{
+    Action, ActionKind, ArgumentValue, Artifact, Digest, Expansion, KeyBuilder, Layout, Limits, Network, RelPath, Spawn,
+};
 
 use crate::content::Content;
 use crate::graph;
@@ -56,8 +65,9 @@ pub(crate) fn of(action: &Action, inputs: &BTreeMap<RelPath, Content>, version: 
             key.text("spawn");
             add_spawn(&mut key, spawn, inputs);
         }
-        ActionKind::Write { content, executable } => {
-            key.text("write").text(content).number(u64::from(*executable));
+        ActionKind::Write { content, expansions, executable } => {
+            add_expansions(key.text("write").text(content), expansions);
+            key.number(u64::from(*executable));
         }
         ActionKind::Copy { source } => {
             key.text("copy").text(source.path().as_str());
@@ -89,6 +99,7 @@ fn add_spawn(key: &mut KeyBuilder, spawn: &Spawn, inputs: &BTreeMap<RelPath, Con
     for argument in &spawn.argv {
         key.text(argument);
     }
+    add_expansions(key, &spawn.expansions);
     let env = process::environment(spawn);
     key.sequence(env.len());
     for (name, value) in env {
@@ -106,11 +117,35 @@ fn add_spawn(key: &mut KeyBuilder, spawn: &Spawn, inputs: &BTreeMap<RelPath, Con
     });
     add_artifact(key, spawn.stdin.as_ref());
     add_artifact(key, spawn.stdout.as_ref());
-    key.number(u64::from(spawn.test));
+    key.number(u64::from(spawn.test)).number(u64::from(spawn.executable_outputs));
     let Limits { memory, cpu_time, processes } = spawn.limits;
     for limit in [memory, cpu_time, processes] {
         key.sequence(usize::from(limit.is_some()));
         limit.into_iter().for_each(|limit| _ = key.number(limit));
+    }
+}
+
+fn add_expansions(key: &mut KeyBuilder, expansions: &[Expansion]) {
+    let option = |key: &mut KeyBuilder, text: &Option<String>| {
+        key.sequence(usize::from(text.is_some()));
+        text.iter().for_each(|text| _ = key.text(text));
+    };
+    key.sequence(expansions.len());
+    for Expansion { at, values, layout } in expansions {
+        key.number(*at as u64).sequence(values.len());
+        for value in values {
+            match value {
+                ArgumentValue::Word(word) => key.number(0).text(word),
+                ArgumentValue::Files(directory) => key.number(1).text(directory.path().as_str()),
+            };
+        }
+        let Layout { name, format_each, before_each, joined, uniquify, omit_if_empty, terminate_with } = layout;
+        [name, format_each, before_each, terminate_with].into_iter().for_each(|text| option(key, text));
+        key.sequence(usize::from(joined.is_some()));
+        if let Some((separator, format)) = joined {
+            option(key.text(separator), format);
+        }
+        key.number(u64::from(*uniquify)).number(u64::from(*omit_if_empty));
     }
 }
 

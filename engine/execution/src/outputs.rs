@@ -53,6 +53,9 @@ pub(crate) fn collect(
     let mut missing = Vec::new();
     for (output, found) in &found {
         match taker.content(output, found)? {
+            Some(Content::File { digest, size, .. }) if spawn.executable_outputs => {
+                outputs.push((output.path().clone(), Content::File { digest, size, executable: true }));
+            }
             Some(content) => outputs.push((output.path().clone(), content)),
             None => missing.push(output.path().clone()),
         }

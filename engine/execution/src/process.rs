@@ -9,6 +9,7 @@ use model::{Action, Artifact, RelPath, Spawn};
 use sandbox::{Command, Exceeded, Limits, Mount, Status, Together};
 use store::{Store, StoreError};
 
+use crate::compose;
 use crate::content::{Content, Explained};
 use crate::failure::{Failure, FailureKind};
 use crate::memo::ActionResult;
@@ -136,6 +137,7 @@ fn run_once(
         inputs[path].on_disk(&worker.executor.store).map_err(|error| Stop::store(action, path, error))
     };
     let mut command = command(spawn, mounts, &place, &logs, &find)?;
+    command.argv = argv(worker, action, spawn, inputs)?;
     command.timeout = Some(Duration::from_secs(time_limit(worker, spawn)));
     let given = command.mounts.iter().map(|mount| &mount.source);
     let given = given.chain(&command.root);
@@ -315,10 +317,24 @@ fn is_lost(content: &Content, store: &Store) -> bool {
     content.on_disk(store).is_err_and(|error| error.is_missing())
 }
 
+/// Its arguments, with those that stand for files in directories.
+fn argv(
+    worker: &Worker,
+    action: &Action,
+    spawn: &Spawn,
+    inputs: &BTreeMap<RelPath, Content>,
+) -> Result<Vec<String>, Stop> {
+    let mut argv = spawn.argv.clone();
+    for (at, words) in compose::expand(&worker.executor.store, action, &spawn.expansions, inputs)?.into_iter().rev() {
+        argv.splice(at..at, words);
+    }
+    Ok(argv)
+}
+
 /// What the process gets of its folder, its logs and the contents that are no mere mounts.
 fn command(spawn: &Spawn, mounts: Vec<Mount>, place: &Place, logs: &Logs, find: &Find<'_>) -> Result<Command, Stop> {
     Ok(Command {
-        argv: spawn.argv.clone(),
+        argv: Vec::new(),
         env: environment(spawn).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         workdir: place.work(),
         root: spawn.root.as_ref().map(find).transpose()?,

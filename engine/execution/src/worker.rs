@@ -261,8 +261,11 @@ impl Worker {
                     Made::By(process) => process::run_explained(self, action, &process, inputs),
                 };
             }
-            ActionKind::Write { content, executable } => compose::write(store, content, *executable)
-                .map_err(|error| Stop::failure(Failure::engine(action, &error)))?,
+            ActionKind::Write { content, expansions, executable } => {
+                let words = compose::expand(store, action, expansions, inputs)?;
+                compose::write(store, &compose::inserted(content, &words), *executable)
+                    .map_err(|error| Stop::failure(Failure::engine(action, &error)))?
+            }
             ActionKind::Copy { source } => inputs[source.path()].clone(),
             ActionKind::Tree { entries } => {
                 self.check_inputs(action, inputs)?;

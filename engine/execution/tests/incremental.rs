@@ -258,7 +258,7 @@ fn a_source_edited_while_its_action_runs_poisons_nothing() {
 #[test]
 fn write_copy_and_tree_need_no_process() {
     let fixture = with_sources();
-    let write = ActionKind::Write { content: Arc::from("text"), executable: true };
+    let write = ActionKind::Write { content: Arc::from("text"), expansions: Vec::new(), executable: true };
     let copy = |path| ActionKind::Copy { source: artifact(path) };
     let entries = |list: &[(&str, &str)]| ActionKind::Tree {
         entries: list.iter().map(|(place, path)| ((*place).to_owned(), artifact(path))).collect(),

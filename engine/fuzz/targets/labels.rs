@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use model::{Label, PackageId, PatternKind, RelPath, TargetPattern};
+use model::{Label, PackageId, Members, PatternKind, RelPath, TargetPattern};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -20,9 +20,14 @@ fuzz_target!(|data: &[u8]| {
         }
         let printed = match &pattern.kind {
             PatternKind::Target(label) => format!("{sign}{label}"),
-            PatternKind::Package(package) => format!("{sign}{package}:all"),
-            PatternKind::Below(package) if package.path().is_empty() => format!("{sign}{package}..."),
-            PatternKind::Below(package) => format!("{sign}{package}/..."),
+            PatternKind::Path(label) => format!("{sign}{}", label.package().path()),
+            PatternKind::Package(package, Members::Targets) => format!("{sign}{package}:all"),
+            PatternKind::Package(package, Members::Files) => format!("{sign}{package}:*"),
+            PatternKind::Below(package, members) => {
+                let slash = if package.path().is_empty() { "" } else { "/" };
+                let files = if *members == Members::Files { ":*" } else { "" };
+                format!("{sign}{package}{slash}...{files}")
+            }
         };
         assert_eq!(TargetPattern::parse(&printed, &PackageId::root()), Ok(pattern), "{text:?} as {printed:?}");
     }

@@ -1,17 +1,24 @@
 //! `glob()`: Bazel's meanings. `*` matches within a segment, `**` any number of whole segments; folders that are
-//! packages of their own are never entered; results are sorted.
+//! packages of their own are never entered; results are sorted. Links to folders of the repository are entered, unless they
+//! lead to a folder that they lie in.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use model::{Diagnostics, PackageId};
+use observation::Entry;
 use script::PackageContext;
 
 use crate::packages::{BUILD_FILE, PackageFilter};
 use crate::source_tree::SourceTree;
 
-/// A parsed pattern.
-struct Pattern(Vec<String>);
+/// A parsed pattern: how it matches folders, and files. A `**` at its end stands for what is in a folder, never for a file
+/// that has the folder's place.
+struct Pattern {
+    folders: Vec<String>,
+    files: Vec<String>,
+}
 
 /// Answers the globs of one package.
 pub(crate) struct Globber<'a> {
@@ -63,14 +70,14 @@ impl Globber<'_> {
     fn walk(&self, include: Vec<Pattern>) -> Result<Walk<'_>, String> {
         let (files, folders, subpackages, odd) = Default::default();
         let mut walk = Walk { globber: self, include, files, folders, subpackages, odd };
-        walk.folder("").map_err(|diagnostics: Diagnostics| diagnostics.to_string())?;
+        walk.folder("", &mut Vec::new()).map_err(|errors: Diagnostics| errors.messages())?;
         Ok(walk)
     }
 }
 
 impl Walk<'_> {
-    /// Visits a folder, named relative to the package.
-    fn folder(&mut self, folder: &str) -> Result<(), Diagnostics> {
+    /// Visits a folder, named relative to the package; `above` are the real paths of the folders that lead to it.
+    fn folder(&mut self, folder: &str, above: &mut Vec<PathBuf>) -> Result<(), Diagnostics> {
         let whole = join(self.globber.package.path(), folder);
         let entries = self.globber.tree.list(&whole)?;
         self.globber.listed.borrow_mut().insert(whole.clone());
@@ -89,23 +96,43 @@ impl Walk<'_> {
             if entry.odd {
                 let matches = |pattern: &Pattern| match entry.folder {
                     true => pattern.may_match_below(&path),
-                    false => pattern.matches(&path),
+                    false => pattern.matches_file(&path),
                 };
                 if self.include.iter().any(matches) {
                     self.odd.insert(path);
                 }
             } else if !entry.folder {
-                if self.include.iter().any(|pattern| pattern.matches(&path)) {
+                if self.include.iter().any(|pattern| pattern.matches_file(&path)) {
                     self.files.insert(path);
                 }
-            } else if !entry.symlink
-                && !self.globber.filter.skips(&join(&whole, &entry.name))
+            } else if !self.globber.filter.skips(&join(&whole, &entry.name))
                 && self.include.iter().any(|pattern| pattern.may_match_below(&path))
             {
-                self.folder(&path)?;
+                self.enter(&path, &entry, above)?;
             }
         }
         Ok(())
+    }
+}
+
+impl Walk<'_> {
+    /// Visits a folder below one that was visited, unless a link to it would lead out of the repository or around for ever.
+    fn enter(&mut self, folder: &str, entry: &Entry, above: &mut Vec<PathBuf>) -> Result<(), Diagnostics> {
+        let place = join(self.globber.package.path(), folder);
+        if !entry.symlink && above.is_empty() {
+            return self.folder(folder, above);
+        }
+        let Some(real) = self.globber.tree.real(&place) else { return Ok(()) };
+        let from = place.rsplit_once('/').map_or("", |(parent, _)| parent);
+        let is_around =
+            self.globber.tree.real(from).is_none_or(|from| from.starts_with(&real)) || above.contains(&real);
+        if entry.symlink && is_around {
+            return Ok(());
+        }
+        above.push(real);
+        let visited = self.folder(folder, above);
+        above.pop();
+        visited
     }
 }
 
@@ -141,17 +168,27 @@ impl Pattern {
                 _ => {}
             }
         }
-        Ok(Self(text.split('/').map(str::to_owned).collect()))
+        let folders: Vec<String> = text.split('/').map(str::to_owned).collect();
+        let mut files = folders.clone();
+        if text.ends_with("**") {
+            files.push("*".to_owned());
+        }
+        Ok(Self { folders, files })
     }
 
     fn matches(&self, path: &str) -> bool {
         let segments: Vec<&str> = path.split('/').collect();
-        matches_segments(&self.0, &segments)
+        matches_segments(&self.folders, &segments)
+    }
+
+    fn matches_file(&self, path: &str) -> bool {
+        let segments: Vec<&str> = path.split('/').collect();
+        matches_segments(&self.files, &segments)
     }
 
     /// Whether something in this folder, or the folder itself, could match.
     fn may_match_below(&self, folder: &str) -> bool {
-        let mut pattern = self.0.iter();
+        let mut pattern = self.folders.iter();
         for segment in folder.split('/') {
             match pattern.next() {
                 Some(next) if next == "**" => return true,
@@ -235,6 +272,18 @@ mod tests {
         {
             assert!(!matches(pattern, path), "{pattern} {path}");
         }
+    }
+
+    #[test]
+    fn a_file_is_not_what_is_in_a_folder_of_its_name() {
+        let files = |pattern: &str, path: &str| Pattern::parse(pattern).unwrap().matches_file(path);
+        for (pattern, path) in [("**", "a"), ("*/**", "d/a"), ("d/**", "d/e/.a"), ("d/**/**", "d/a"), ("**/a", "a")] {
+            assert!(files(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in [("*/**", "a"), ("a/**", "a"), ("d/**", "d"), ("d/*/**", "d/a"), ("a/**/**", "a")] {
+            assert!(!files(pattern, path), "{pattern} {path}");
+        }
+        assert!(matches("d/**", "d"), "the folder itself, where folders are asked for");
     }
 
     /// What a pattern means, without regard to time.

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::loader::Loader;
 use crate::node::Node;
-use crate::patterns::distinct;
+use crate::patterns::{distinct, is_core};
 
 /// Labels and their dependencies, as far as it was asked to grow.
 #[derive(Default)]
@@ -65,7 +65,7 @@ impl TargetGraph {
     ) -> Result<(), Diagnostics> {
         let from = self.node_index(&label);
         if with_edges {
-            for dependency in dependencies(&node) {
+            for dependency in dependencies(loader, &node)? {
                 let dependency = loader.resolve(&dependency)?;
                 let to = self.node_index(&dependency);
                 self.graph.update_edge(from, to, ());
@@ -140,10 +140,11 @@ fn attribute_naming(target: &Target, label: &Label) -> Option<String> {
 }
 
 /// All labels that a node names, in the order of its attributes.
-pub(crate) fn dependencies(node: &Node) -> Vec<Label> {
-    match node {
+pub(crate) fn dependencies(loader: &Loader, node: &Node) -> Result<Vec<Label>, Diagnostics> {
+    Ok(match node {
         Node::SourceFile(_) => Vec::new(),
         Node::OutputFile { generator, .. } => vec![generator.clone()],
+        Node::Target(target, _) if is_core(target, "test_suite") => loader.members_of_suite(target)?,
         Node::Target(target, schema) => {
             let mut labels = Vec::new();
             let outputs: HashSet<&str> = target.outputs.iter().map(|name| &**name).collect();
@@ -159,7 +160,7 @@ pub(crate) fn dependencies(node: &Node) -> Vec<Label> {
             }
             labels
         }
-    }
+    })
 }
 
 fn has_select(value: &Configurable) -> bool {

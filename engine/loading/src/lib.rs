@@ -26,6 +26,6 @@ pub use graph::{TargetGraph, cycle_diagnostic};
 pub use loader::{KnownPackages, Loader, Reads, SourceContent};
 pub use node::Node;
 pub use packages::MARKS;
-pub use patterns::Wildcards;
+pub use patterns::{Matched, Wildcards};
 pub use query::{QueryFormat, QueryResult, query};
 pub use workspace::{WORKSPACE_FILE, Workspace, package_at};

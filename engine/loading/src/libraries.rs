@@ -14,6 +14,7 @@ use script::{Library, Source};
 
 use crate::glob::join;
 use crate::loader::Loader;
+use crate::packages::BUILD_FILE;
 
 /// A .star file that was read, with what its `load` statements name.
 pub(crate) struct LibraryFile {
@@ -45,6 +46,17 @@ impl Loader {
     pub(crate) fn load_all(&self, source: &Source) -> Result<BTreeMap<String, Library>, Diagnostics> {
         let loads = self.resolve_loads(source)?;
         self.libraries_of(&loads, |file| self.library(file))
+    }
+
+    /// The .star files that the BUILD.star of packages load, and those that these load.
+    pub(crate) fn load_files(&self, packages: &[PackageId]) -> Result<Vec<Label>, Diagnostics> {
+        let mut files = Vec::new();
+        for id in packages {
+            let (Some(text), Ok(label)) = (self.build_file(id)?, id.label(BUILD_FILE)) else { continue };
+            let loaded = self.load_all(&self.remember(label, text))?;
+            files.extend(loaded.values().flat_map(|library| library.closure()));
+        }
+        Ok(files)
     }
 
     fn libraries_of(
@@ -113,7 +125,7 @@ impl Loader {
             if wrong.len() >= MOST_ERRORS {
                 break;
             }
-            match resolve(&written, source.label.package()) {
+            match resolve(&written, source.label.package()).map(|file| self.own(&file)) {
                 Ok(file) => loads.push(Load { written, file, location }),
                 Err(diagnostic) => wrong.push(self.locate(diagnostic, Some(&location))),
             }

@@ -283,9 +283,53 @@ impl Loader {
         let build_file = self.tree(id.repository()).map(|tree| (tree, join(id.path(), BUILD_FILE)));
         reads.extend(build_file.and_then(|(tree, path)| tree.question(Question::Content, &path)));
         reads.extend(loaded.values().chain(&prelude).flat_map(|library| self.library_reads(library)));
+        reads.extend(self.check_subpackages(&evaluated)?);
+        let evaluated = self.with_own_labels(evaluated);
         reads.sort();
         reads.dedup();
         Ok((evaluated, reads))
+    }
+
+    /// Checks that no target and no output lies in a package below; gives what was asked of the file system for that.
+    fn check_subpackages(&self, package: &Package) -> Result<Reads, Diagnostics> {
+        let Some(tree) = self.tree(package.id.repository()) else { return Ok(Vec::new()) };
+        let (mut reads, mut wrong) = (Vec::new(), Vec::new());
+        let mut looked: BTreeMap<&str, bool> = BTreeMap::new();
+        for target in package.targets.values() {
+            for name in std::iter::once(target.label.name()).chain(target.outputs.iter().map(|name| &**name)) {
+                let folders: Vec<&str> = name.match_indices('/').map(|(at, _)| &name[..at]).collect();
+                let inner = folders.into_iter().rev().find(|folder| {
+                    *looked.entry(folder).or_insert_with(|| {
+                        let path = join(&join(package.id.path(), folder), BUILD_FILE);
+                        reads.extend(tree.question(Question::Kind, &path));
+                        tree.kind(&path) == Some(host::fs::FileKind::File)
+                    })
+                });
+                if let Some(folder) = inner {
+                    let (below, rest) = (join(package.id.path(), folder), &name[folder.len() + 1..]);
+                    let message = format!("`{name}` cannot be a name in {}: `{below}` is a package", package.id);
+                    let hint = format!("declare it there, as //{below}:{rest}, or name it without the folder");
+                    wrong.push(self.locate(Diagnostic::error(message).hint(hint), target.location.as_ref()));
+                }
+            }
+        }
+        if wrong.is_empty() { Ok(reads) } else { Err(Diagnostics(wrong)) }
+    }
+
+    /// The package with all labels in one form: `@name//a:b` is `//a:b` in the workspace of this name.
+    fn with_own_labels(&self, mut package: Package) -> Package {
+        let name = Arc::clone(&self.workspace.decl().name);
+        if name.is_empty() || !self.is_own_name(&name) {
+            return package;
+        }
+        let renamed = |label: &Label| (*label.repository() == *name).then(|| self.own(label));
+        for target in package.targets.values_mut() {
+            if let Some(with_own) = target.with_labels(&renamed) {
+                *target = Arc::new(with_own);
+            }
+        }
+        package.exported_files.values_mut().for_each(|visibility| visibility.rename(&renamed));
+        package
     }
 
     /// What evaluating a .star file and all it loads asked of the file system.

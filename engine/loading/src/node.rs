@@ -33,7 +33,26 @@ impl Loader {
         if label.repository() == "toolchains" && label.package().path().is_empty() {
             return self.workspace().toolchain(label.name());
         }
-        Ok(label.clone())
+        Ok(self.own(label))
+    }
+
+    /// The label without the workspace's own name: `@name//a:b` is `//a:b` in the workspace of this name.
+    pub fn own(&self, label: &Label) -> Label {
+        let package = self.own_package(label.package());
+        package.label(label.name()).unwrap_or_else(|_| label.clone())
+    }
+
+    /// The package without the workspace's own name.
+    pub(crate) fn own_package(&self, id: &PackageId) -> PackageId {
+        if id.repository().is_empty() || !self.is_own_name(id.repository()) {
+            return id.clone();
+        }
+        PackageId::new("", id.path()).unwrap_or_else(|_| id.clone())
+    }
+
+    /// Whether this is the name of the workspace itself, and of no other repository.
+    pub(crate) fn is_own_name(&self, repository: &str) -> bool {
+        *self.workspace().decl().name == *repository && !self.repositories().iter().any(|name| name == repository)
     }
 
     /// What the label stands for. The errors of a label that names nothing have no place; the caller knows who named
@@ -69,6 +88,16 @@ impl Loader {
     pub fn file_visibility(&self, label: &Label) -> Result<Visibility, Diagnostics> {
         let loaded = self.loaded_package(label.package())?;
         Ok(loaded.package.exported_files.get(label.name()).cloned().unwrap_or(Visibility::Private))
+    }
+
+    /// Who may depend on what the label stands for, and the package it belongs to. An output is as visible as its target.
+    pub(crate) fn visibility(&self, label: &Label) -> Result<(PackageId, Visibility), Diagnostics> {
+        let visibility = match self.node(label)? {
+            Node::SourceFile(_) => self.file_visibility(label)?,
+            Node::Target(target, _) => target.visibility.clone(),
+            Node::OutputFile { generator, .. } => return self.visibility(&generator),
+        };
+        Ok((label.package().clone(), visibility))
     }
 
     /// What is asked of the file system to know that a label is a source file: what is at its path, and whether a package

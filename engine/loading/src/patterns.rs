@@ -1,13 +1,18 @@
 //! From target patterns to labels.
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, PoisonError};
 
-use model::{Configurable, Data, Diagnostic, Diagnostics, Label, PackageId, PatternKind, Target, TargetPattern};
+use model::{
+    Configurable, Data, Diagnostic, Diagnostics, Label, Members, PackageId, PatternKind, Target, TargetPattern,
+};
+use observation::Question;
 use rayon::prelude::*;
 
+use crate::graph::dependencies;
 use crate::loader::Loader;
 use crate::node::Node;
+use crate::packages::BUILD_FILE;
 
 /// Which targets the wildcards `...` and `:all` match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +21,31 @@ pub enum Wildcards {
     All,
     /// All but those tagged `manual`: what `build` and `test` take.
     NotManual,
+}
+
+/// What patterns match, and why not more.
+#[derive(Debug, Default)]
+pub struct Matched {
+    /// The labels.
+    pub labels: Vec<Label>,
+    /// What is wrong with packages and patterns.
+    pub wrong: Vec<Diagnostic>,
+}
+
+impl Matched {
+    /// The labels, if nothing is wrong.
+    pub fn whole(self) -> Result<Vec<Label>, Diagnostics> {
+        if self.wrong.is_empty() { Ok(self.labels) } else { Err(Diagnostics(self.wrong)) }
+    }
+}
+
+impl From<Result<Vec<Label>, Diagnostics>> for Matched {
+    fn from(result: Result<Vec<Label>, Diagnostics>) -> Self {
+        match result {
+            Ok(labels) => Self { labels, wrong: Vec::new() },
+            Err(errors) => Self { labels: Vec::new(), wrong: errors.0 },
+        }
+    }
 }
 
 impl Loader {
@@ -27,38 +57,66 @@ impl Loader {
 
     /// The labels that the patterns match. A pattern that names one target must name something.
     pub fn expand_with(&self, patterns: &[TargetPattern], wildcards: Wildcards) -> Result<Vec<Label>, Diagnostics> {
+        self.expand_what_can_be(patterns, wildcards).whole()
+    }
+
+    /// The labels that the patterns match as far as there is no error, for those who go on with what is good.
+    pub fn expand_what_can_be(&self, patterns: &[TargetPattern], wildcards: Wildcards) -> Matched {
         let mut labels: Vec<Label> = Vec::new();
         let mut wrong = Vec::new();
         for pattern in patterns {
-            match self.expand_one(&pattern.kind, wildcards) {
-                Ok(matched) if pattern.exclude => {
-                    let matched: HashSet<Label> = matched.into_iter().collect();
-                    labels.retain(|label| !matched.contains(label));
-                }
-                Ok(matched) => labels.extend(matched),
-                Err(errors) => wrong.extend(errors.0),
+            let matched = self.expand_one(&pattern.kind, wildcards);
+            wrong.extend(matched.wrong);
+            if pattern.exclude {
+                let matched: HashSet<Label> = matched.labels.into_iter().collect();
+                labels.retain(|label| !matched.contains(label));
+            } else {
+                labels.extend(matched.labels);
             }
-        }
-        if !wrong.is_empty() {
-            return Err(distinct(wrong));
         }
         let mut seen = HashSet::new();
         labels.retain(|label| seen.insert(label.clone()));
-        Ok(labels)
+        Matched { labels, wrong: distinct(wrong).0 }
     }
 
-    fn expand_one(&self, kind: &PatternKind, wildcards: Wildcards) -> Result<Vec<Label>, Diagnostics> {
+    /// The tests that the patterns match. What is taken away is so from suites as well, as in Bazel.
+    pub fn expand_tests(&self, patterns: &[TargetPattern]) -> Matched {
+        let mut tests: BTreeSet<Label> = BTreeSet::new();
+        let mut wrong = Vec::new();
+        for pattern in patterns {
+            let matched = self.expand_one(&pattern.kind, Wildcards::NotManual);
+            wrong.extend(matched.wrong);
+            for label in matched.labels {
+                match self.tests(&[label]) {
+                    Ok(matched) if pattern.exclude => tests.retain(|test| !matched.contains(test)),
+                    Ok(matched) => tests.extend(matched),
+                    Err(errors) => wrong.extend(errors.0),
+                }
+            }
+        }
+        Matched { labels: tests.into_iter().collect(), wrong: distinct(wrong).0 }
+    }
+
+    fn expand_one(&self, kind: &PatternKind, wildcards: Wildcards) -> Matched {
         match kind {
-            PatternKind::Target(label) => self.node(label).map(|_| vec![label.clone()]),
-            PatternKind::Package(id) => self.targets_of(id, wildcards),
-            PatternKind::Below(id) => {
-                let packages = self.packages_below(id)?;
+            PatternKind::Target(label) => self.node(label).map(|_| vec![self.own(label)]).into(),
+            PatternKind::Path(path) => {
+                let label = self.at_path(path).and_then(|label| self.node(&label).map(|_| vec![label]));
+                label.into()
+            }
+            PatternKind::Package(id, members) => self.members_of(&self.own_package(id), wildcards, *members).into(),
+            PatternKind::Below(id, members) => {
+                let id = &self.own_package(id);
+                let packages = match self.packages_below(id) {
+                    Ok(packages) => packages,
+                    Err(errors) => return Err(errors).into(),
+                };
                 if packages.is_empty() {
                     let slash = if id.path().is_empty() { "" } else { "/" };
                     let message = format!("no targets match `{id}{slash}...`: no folder there has a BUILD.star");
-                    return Err(self.hint_packages(Diagnostic::error(message), id).into());
+                    return Err(self.hint_packages(Diagnostic::error(message), id).into()).into();
                 }
-                self.targets_of_all(&packages, wildcards)
+                self.members_of_all(&packages, wildcards, *members)
             }
         }
     }
@@ -73,17 +131,62 @@ impl Loader {
         }
     }
 
-    fn targets_of_all(&self, packages: &[PackageId], wildcards: Wildcards) -> Result<Vec<Label>, Diagnostics> {
-        let found: Vec<_> = packages.par_iter().map(|id| self.targets_of(id, wildcards)).collect();
-        let mut labels = Vec::new();
-        let mut wrong = Vec::new();
-        for result in found {
-            match result {
-                Ok(found) => labels.extend(found),
-                Err(errors) => wrong.extend(errors.0),
+    /// The label that a path stands for: the package with a target of its name, or a target of the nearest package above.
+    pub fn at_path(&self, path: &Label) -> Result<Label, Diagnostics> {
+        let whole = path.package();
+        // Should there be a package one day, the pattern means that.
+        if let Some(tree) = self.tree(whole.repository()) {
+            let _ = tree.folders(whole.path());
+            let question = tree.question(Question::Folders, whole.path());
+            let mut searched = self.searched.lock().unwrap_or_else(PoisonError::into_inner);
+            searched.extend(question.map(|(_, folder)| folder));
+        }
+        if self.build_file(whole)?.is_some() {
+            return Ok(path.clone());
+        }
+        let mut folder = whole.path();
+        while !folder.is_empty() {
+            folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
+            let package = PackageId::new(whole.repository(), folder).map_err(|e| Diagnostic::error(e.to_string()))?;
+            if self.build_file(&package)?.is_some() {
+                let below = whole.path()[folder.len()..].trim_start_matches('/');
+                let label = package.label(below).map_err(|error| Diagnostic::error(error.to_string()))?;
+                // A slip in the name of a package is more likely than one in that of a target of the root.
+                return if self.node(&label).is_ok() { Ok(label) } else { Err(self.unknown_package(whole)) };
             }
         }
-        if wrong.is_empty() { Ok(labels) } else { Err(distinct(wrong)) }
+        Err(self.unknown_package(whole))
+    }
+
+    fn members_of_all(&self, packages: &[PackageId], wildcards: Wildcards, members: Members) -> Matched {
+        let found: Vec<_> = packages.par_iter().map(|id| self.members_of(id, wildcards, members)).collect();
+        let mut matched = Matched::default();
+        for result in found {
+            match result {
+                Ok(found) => matched.labels.extend(found),
+                Err(errors) => matched.wrong.extend(errors.0),
+            }
+        }
+        matched
+    }
+
+    fn members_of(&self, id: &PackageId, wildcards: Wildcards, members: Members) -> Result<Vec<Label>, Diagnostics> {
+        let mut labels = self.targets_of(id, wildcards)?;
+        if members == Members::Targets {
+            return Ok(labels);
+        }
+        let package = self.package(id)?;
+        let mut files: BTreeSet<Label> = BTreeSet::new();
+        files.extend(id.label(BUILD_FILE).ok().filter(|label| self.node(label).is_ok()));
+        files.extend(package.exported_files.keys().filter_map(|name| id.label(name).ok()));
+        for target in package.targets.values() {
+            files.extend(target.outputs.iter().filter_map(|name| target.label.sibling(name).ok()));
+            let named = dependencies(self, &self.node(&target.label)?)?;
+            files.extend(named.into_iter().filter(|label| label.package() == id));
+        }
+        files.retain(|label| !package.targets.contains_key(label.name()) && self.node(label).is_ok());
+        labels.extend(files);
+        Ok(labels)
     }
 
     fn targets_of(&self, id: &PackageId, wildcards: Wildcards) -> Result<Vec<Label>, Diagnostics> {
@@ -94,57 +197,70 @@ impl Loader {
 
     /// The tests among the labels: tests themselves, and those of test suites, which are looked into. Sorted.
     pub fn tests(&self, labels: &[Label]) -> Result<Vec<Label>, Diagnostics> {
+        let mut suites = HashMap::new();
         let mut tests = BTreeSet::new();
-        let mut seen = HashSet::new();
         for label in labels {
-            self.collect_tests(label, &mut tests, &mut seen)?;
+            tests.extend(self.tests_of(label, &mut suites)?.iter().cloned());
         }
         Ok(tests.into_iter().collect())
     }
 
-    fn collect_tests(
+    /// The tests of a label. Suites may name each other a million ways: each is looked into once. One that names itself has
+    /// its tests all the same.
+    fn tests_of(
         &self,
         label: &Label,
-        tests: &mut BTreeSet<Label>,
-        seen: &mut HashSet<Label>,
-    ) -> Result<(), Diagnostics> {
-        if !seen.insert(label.clone()) {
-            return Ok(());
+        suites: &mut HashMap<Label, Arc<BTreeSet<Label>>>,
+    ) -> Result<Arc<BTreeSet<Label>>, Diagnostics> {
+        let mut open = vec![self.resolve(label)?];
+        while let Some(label) = open.last().cloned() {
+            if suites.get(&label).is_some_and(|known| !known.is_empty()) {
+                open.pop();
+                continue;
+            }
+            let Node::Target(target, schema) = self.node(&label)? else {
+                suites.insert(label, Arc::default());
+                open.pop();
+                continue;
+            };
+            let members = if is_core(&target, "test_suite") { self.members_of_suite(&target)? } else { Vec::new() };
+            let unknown: Vec<Label> = members.iter().filter(|member| !suites.contains_key(*member)).cloned().collect();
+            if !unknown.is_empty() {
+                // Until its members are known it has none, which ends circles.
+                suites.insert(label, Arc::default());
+                open.extend(unknown);
+                continue;
+            }
+            let filter = tags(&target);
+            let mut tests = BTreeSet::from_iter(schema.test.then(|| target.label.clone()));
+            for test in members.iter().flat_map(|member| suites[member].iter()) {
+                if let Node::Target(test_target, _) = self.node(test)?
+                    && selected_by(&filter, &test_target)
+                {
+                    tests.insert(test.clone());
+                }
+            }
+            suites.insert(label, Arc::new(tests));
+            open.pop();
         }
-        let Node::Target(target, schema) = self.node(label)? else { return Ok(()) };
-        if schema.test {
-            tests.insert(target.label.clone());
-            return Ok(());
-        }
-        if !is_core(&target, "test_suite") {
-            return Ok(());
-        }
+        Ok(Arc::clone(&suites[&self.resolve(label)?]))
+    }
+
+    /// What a suite names; as in Bazel, one that names nothing stands for all tests of its package.
+    pub(crate) fn members_of_suite(&self, suite: &Target) -> Result<Vec<Label>, Diagnostics> {
         let mut members = Vec::new();
-        if let Some(attribute) = target.attributes.get("tests") {
+        if let Some(attribute) = suite.attributes.get("tests") {
             attribute.for_each_label(&mut |label| members.push(label.clone()));
         }
         if members.is_empty() {
-            // As in Bazel: a suite that names no tests stands for all tests of its package.
-            let all = self.targets_of(target.label.package(), Wildcards::NotManual)?;
-            for label in all {
-                if matches!(self.node(&label)?, Node::Target(_, schema) if schema.test) {
-                    members.push(label);
+            let package = self.package(suite.label.package())?;
+            for target in package.targets.values().filter(|target| !has_tag(target, "manual")) {
+                if self.schema(&target.rule)?.test {
+                    members.push(target.label.clone());
                 }
             }
         }
-        let filter = tags(&target);
-        for member in members {
-            let mut found = BTreeSet::new();
-            self.collect_tests(&member, &mut found, &mut seen.clone())?;
-            for test in found {
-                if let Node::Target(test_target, _) = self.node(&test)?
-                    && selected_by(&filter, &test_target)
-                {
-                    tests.insert(test);
-                }
-            }
-        }
-        Ok(())
+        members.iter().map(|label| self.resolve(label)).collect()
     }
 }
 

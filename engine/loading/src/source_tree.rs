@@ -47,6 +47,17 @@ impl SourceTree {
         }
     }
 
+    /// Where a folder really is, links resolved; `None` for one that is not in the repository.
+    pub(crate) fn real(&self, folder: &str) -> Option<PathBuf> {
+        match self {
+            Self::Disk(root, _) => {
+                let root = host::fs::canonicalize(root).ok()?;
+                host::fs::canonicalize(&root.join(folder)).ok().filter(|real| real.starts_with(&root))
+            }
+            Self::Embedded => Some(PathBuf::from(folder)),
+        }
+    }
+
     /// The entries of a folder that the search for packages looks at.
     pub(crate) fn folders(&self, folder: &str) -> Result<Vec<Entry>, Diagnostics> {
         match self {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::Artifact;
 use crate::configured::TargetKey;
 use crate::depset::Depset;
+use crate::expansion::Expansion;
 
 /// One step from declared inputs to declared outputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub enum ActionKind {
     Write {
         /// The content.
         content: Arc<str>,
+        /// Words that are inserted into it, a line each.
+        expansions: Vec<Expansion>,
         /// Whether the output is executable.
         executable: bool,
     },
@@ -62,6 +65,8 @@ pub enum ActionKind {
 pub struct Spawn {
     /// Program and arguments. The program is a path in the action's tree, or absolute inside `root`.
     pub argv: Vec<String>,
+    /// Words that are inserted among the arguments.
+    pub expansions: Vec<Expansion>,
     /// The whole environment, but for the fixed variables of the sandbox.
     pub env: BTreeMap<String, String>,
     /// A tree whose top-level folders are mounted at `/` (shell, coreutils).
@@ -81,6 +86,8 @@ pub struct Spawn {
     pub limits: Limits,
     /// Whether this runs a test: a failure is a result, its log is kept.
     pub test: bool,
+    /// Whether all files that it makes can be executed, whatever mode it gave them.
+    pub executable_outputs: bool,
     /// What it takes of the machine. Not part of its key: it changes when a process runs, not what it makes.
     #[serde(default)]
     pub resources: Resources,
@@ -129,14 +136,16 @@ pub enum Network {
 impl Action {
     /// The inputs that its kind names beside `inputs`.
     pub fn other_inputs(&self) -> impl Iterator<Item = &Artifact> {
-        let (spawn, source, entries) = match &self.kind {
-            ActionKind::Spawn(spawn) => (Some(spawn), None, &[][..]),
-            ActionKind::Copy { source } => (None, Some(source), &[][..]),
-            ActionKind::Tree { entries } => (None, None, &entries[..]),
-            ActionKind::Write { .. } | ActionKind::Builtin { .. } => (None, None, &[][..]),
+        let (spawn, source, entries, expansions) = match &self.kind {
+            ActionKind::Spawn(spawn) => (Some(spawn), None, &[][..], &spawn.expansions[..]),
+            ActionKind::Write { expansions, .. } => (None, None, &[][..], &expansions[..]),
+            ActionKind::Copy { source } => (None, Some(source), &[][..], &[][..]),
+            ActionKind::Tree { entries } => (None, None, &entries[..], &[][..]),
+            ActionKind::Builtin { .. } => (None, None, &[][..], &[][..]),
         };
         let of_spawn = spawn.into_iter().flat_map(|spawn| spawn.root.iter().chain(&spawn.stdin));
-        of_spawn.chain(source).chain(entries.iter().map(|(_, artifact)| artifact))
+        let directories = expansions.iter().flat_map(Expansion::directories);
+        of_spawn.chain(source).chain(entries.iter().map(|(_, artifact)| artifact)).chain(directories)
     }
 }
 

@@ -49,6 +49,12 @@ impl Artifact {
         &self.0.path
     }
 
+    /// The path as a shell can call it: a file of the root folder is `./x`, which is not looked for among programs.
+    pub fn callable_path(&self) -> String {
+        let path = self.0.path.as_str();
+        if path.contains('/') { path.to_owned() } else { format!("./{path}") }
+    }
+
     /// The path without `out/<configuration>/`.
     pub fn short_path(&self) -> &str {
         let path = self.0.path.as_str();

@@ -51,6 +51,8 @@ pub struct DefaultInfo {
     pub executable: Option<Artifact>,
     /// What the executable needs beside it.
     pub runfiles: Arc<Depset>,
+    /// Whether the executable is, or may be, a script that needs a shell.
+    pub script: bool,
 }
 
 impl ConfiguredTarget {
@@ -88,6 +90,7 @@ impl DefaultInfo {
             files: set(provider.get("files")),
             executable: provider.get("executable").and_then(Data::as_file).cloned(),
             runfiles: runfiles.map(|runfiles| set(runfiles.get("files"))).unwrap_or_default(),
+            script: provider.get("script").and_then(Data::as_bool).unwrap_or(false),
         }
     }
 
@@ -98,11 +101,12 @@ impl DefaultInfo {
             id: RUNFILES.clone(),
             fields: BTreeMap::from([(Arc::from("files"), Data::Depset(Arc::clone(&self.runfiles)))]),
         };
-        let fields = BTreeMap::from([
+        let script = self.script.then(|| (Arc::from("script"), Data::Bool(true)));
+        let fields = script.into_iter().chain([
             (Arc::from("files"), Data::Depset(Arc::clone(&self.files))),
             (Arc::from("executable"), executable),
             (Arc::from("runfiles"), Data::Provider(Arc::new(runfiles))),
         ]);
-        ProviderInstance { id: DEFAULT_INFO.clone(), fields }
+        ProviderInstance { id: DEFAULT_INFO.clone(), fields: fields.collect() }
     }
 }

@@ -196,6 +196,22 @@ impl Data {
         }
     }
 
+    /// The same with other labels.
+    #[must_use]
+    pub fn with_labels(&self, rename: &dyn Fn(&Label) -> Option<Label>) -> Self {
+        let inner = |data: &Self| data.with_labels(rename);
+        match self {
+            Self::Label(label) => Self::Label(rename(label).unwrap_or_else(|| label.clone())),
+            Self::List(list) => Self::List(list.iter().map(inner).collect()),
+            Self::Dict(pairs) => Self::Dict(pairs.iter().map(|(key, value)| (inner(key), inner(value))).collect()),
+            Self::Struct(fields) => {
+                let fields = fields.iter().map(|(name, data)| (Arc::clone(name), inner(data)));
+                Self::Struct(Arc::new(fields.collect()))
+            }
+            other => other.clone(),
+        }
+    }
+
     /// Calls `visit` for every label inside, in order.
     pub fn for_each_label(&self, visit: &mut dyn FnMut(&Label)) {
         match self {
@@ -217,6 +233,27 @@ impl Configurable {
         match self {
             Self::Plain(data) => Some(data),
             Self::Sum(_) => None,
+        }
+    }
+
+    /// The same with other labels, those of conditions too.
+    #[must_use]
+    pub fn with_labels(&self, rename: &dyn Fn(&Label) -> Option<Label>) -> Self {
+        let part = |part: &Part| match part {
+            Part::Plain(data) => Part::Plain(data.with_labels(rename)),
+            Part::Select(select) => {
+                let label = |label: &Label| rename(label).unwrap_or_else(|| label.clone());
+                let branch = |(condition, data): &(Label, Data)| (label(condition), data.with_labels(rename));
+                Part::Select(Select {
+                    branches: select.branches.iter().map(branch).collect(),
+                    default: select.default.as_ref().map(|data| data.with_labels(rename)),
+                    no_match_error: select.no_match_error.clone(),
+                })
+            }
+        };
+        match self {
+            Self::Plain(data) => Self::Plain(data.with_labels(rename)),
+            Self::Sum(parts) => Self::Sum(parts.iter().map(part).collect()),
         }
     }
 

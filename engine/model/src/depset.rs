@@ -1,6 +1,9 @@
 //! Sets shared along the dependency graph: a node holds its own elements and refers to its dependencies' sets.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -22,7 +25,9 @@ pub enum Order {
 }
 
 /// An immutable set of data elements with shared structure.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// A rule may chain hundreds of thousands of them, deeper than a stack is: nothing here recurses over sets.
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Depset {
     /// The order of the flattened list.
     pub order: Order,
@@ -40,22 +45,114 @@ impl Depset {
 
     /// Whether the set has no element at all.
     pub fn is_empty(&self) -> bool {
-        self.direct.is_empty() && self.transitive.iter().all(|set| set.is_empty())
+        let mut seen = HashSet::new();
+        let mut open = vec![self];
+        while let Some(set) = open.pop() {
+            if !set.direct.is_empty() {
+                return false;
+            }
+            open.extend(set.transitive.iter().map(|set| &**set).filter(|set| seen.insert(std::ptr::from_ref(*set))));
+        }
+        true
     }
 
     /// The elements without repetition, in the set's order. Linear in the nodes and elements reached.
     pub fn to_list(&self) -> Vec<Data> {
         let mut walk = Walk { nodes: HashSet::new(), elements: HashSet::new(), list: Vec::new() };
         match self.order {
-            Order::Default | Order::Postorder => walk.postorder(self),
-            Order::Preorder => walk.preorder(self),
+            Order::Default | Order::Postorder => walk.run(self, |set, open| {
+                open.push(Step::Elements(set));
+                open.extend(set.transitive.iter().rev().map(|set| Step::Set(set)));
+            }),
+            Order::Preorder => walk.run(self, |set, open| {
+                open.extend(set.transitive.iter().rev().map(|set| Step::Set(set)));
+                open.push(Step::Elements(set));
+            }),
             Order::Topological => {
-                walk.reversed(self);
+                walk.run(self, |set, open| {
+                    open.push(Step::Reversed(set));
+                    open.extend(set.transitive.iter().map(|set| Step::Set(set)));
+                });
                 walk.list.reverse();
             }
         }
         walk.list
     }
+
+    /// Compares two sets node by node, each pair once; nodes that are shared are equal.
+    fn compare(&self, other: &Self) -> Ordering {
+        let mut seen = HashSet::new();
+        let mut open = vec![(self, other)];
+        while let Some((a, b)) = open.pop() {
+            if std::ptr::eq(a, b) || !seen.insert((std::ptr::from_ref(a), std::ptr::from_ref(b))) {
+                continue;
+            }
+            let own = a.order.cmp(&b.order).then_with(|| a.direct.cmp(&b.direct));
+            let own = own.then_with(|| a.transitive.len().cmp(&b.transitive.len()));
+            if own != Ordering::Equal {
+                return own;
+            }
+            open.extend(a.transitive.iter().zip(&b.transitive).rev().map(|(a, b)| (&**a, &**b)));
+        }
+        Ordering::Equal
+    }
+}
+
+impl PartialEq for Depset {
+    fn eq(&self, other: &Self) -> bool {
+        self.compare(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Depset {}
+
+impl PartialOrd for Depset {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Depset {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.compare(other)
+    }
+}
+
+impl Hash for Depset {
+    /// The node's own elements tell most sets apart.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.order.hash(state);
+        self.direct.hash(state);
+        self.transitive.len().hash(state);
+    }
+}
+
+impl fmt::Debug for Depset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.to_list()).finish()
+    }
+}
+
+impl Drop for Depset {
+    /// A chain is taken apart link by link.
+    fn drop(&mut self) {
+        let mut open = std::mem::take(&mut self.transitive);
+        while let Some(set) = open.pop() {
+            if let Ok(mut last) = Arc::try_unwrap(set) {
+                open.append(&mut last.transitive);
+            }
+        }
+    }
+}
+
+/// What a walk still has to do.
+enum Step<'a> {
+    /// Looks into a set.
+    Set(&'a Depset),
+    /// Takes its own elements.
+    Elements(&'a Depset),
+    /// The same, last one first.
+    Reversed(&'a Depset),
 }
 
 struct Walk {
@@ -65,24 +162,16 @@ struct Walk {
 }
 
 impl Walk {
-    fn postorder(&mut self, set: &Depset) {
-        if self.nodes.insert(std::ptr::from_ref(set)) {
-            set.transitive.iter().for_each(|set| self.postorder(set));
-            set.direct.iter().for_each(|element| self.push(element));
-        }
-    }
-
-    fn preorder(&mut self, set: &Depset) {
-        if self.nodes.insert(std::ptr::from_ref(set)) {
-            set.direct.iter().for_each(|element| self.push(element));
-            set.transitive.iter().for_each(|set| self.preorder(set));
-        }
-    }
-
-    fn reversed(&mut self, set: &Depset) {
-        if self.nodes.insert(std::ptr::from_ref(set)) {
-            set.transitive.iter().rev().for_each(|set| self.reversed(set));
-            set.direct.iter().rev().for_each(|element| self.push(element));
+    /// Visits each set once; `plan` pushes what is to be done about it, the first thing last.
+    fn run<'a>(&mut self, set: &'a Depset, plan: impl Fn(&'a Depset, &mut Vec<Step<'a>>)) {
+        let mut open = vec![Step::Set(set)];
+        while let Some(step) = open.pop() {
+            match step {
+                Step::Set(set) if self.nodes.insert(std::ptr::from_ref(set)) => plan(set, &mut open),
+                Step::Set(_) => {}
+                Step::Elements(set) => set.direct.iter().for_each(|element| self.push(element)),
+                Step::Reversed(set) => set.direct.iter().rev().for_each(|element| self.push(element)),
+            }
         }
     }
 
@@ -105,6 +194,16 @@ mod tests {
     fn list(set: &Depset) -> String {
         let texts: Vec<String> = set.to_list().iter().map(|data| data.as_str().unwrap().to_owned()).collect();
         texts.join(" ")
+    }
+
+    #[test]
+    fn a_chain_deeper_than_a_stack() {
+        let chain = |order: Order| (0..300_000).fold(set(order, &["x"], &[]), |below, _| set(order, &["x"], &[&below]));
+        for order in [Order::Postorder, Order::Preorder, Order::Topological] {
+            let (one, other) = (chain(order), chain(order));
+            assert_eq!(list(&one), "x");
+            assert!(!one.is_empty() && one == other && format!("{one:?}") == format!("{other:?}"));
+        }
     }
 
     #[test]

@@ -185,6 +185,14 @@ impl fmt::Display for Diagnostic {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
+impl Diagnostics {
+    /// The messages alone, for an error that says itself that it is one.
+    pub fn messages(&self) -> String {
+        let place = |error: &Diagnostic| error.location.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+        self.0.iter().map(|error| format!("{}{}", place(error), error.message)).collect::<Vec<_>>().join("; ")
+    }
+}
+
 impl From<Diagnostic> for Diagnostics {
     fn from(diagnostic: Diagnostic) -> Self {
         Self(vec![diagnostic])

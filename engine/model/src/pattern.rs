@@ -16,10 +16,22 @@ pub struct TargetPattern {
 pub enum PatternKind {
     /// One target.
     Target(Label),
-    /// All targets of one package: `//a:all`, `//a:*`.
-    Package(PackageId),
-    /// All targets of all packages at and below a folder: `//a/...`.
-    Below(PackageId),
+    /// A path without `//` and `:`, as the label `//a/b:b`: the package of this path and its target of that name, or, as
+    /// long as there is no such package, a target `b` of the package `//a`.
+    Path(Label),
+    /// Targets of one package.
+    Package(PackageId, Members),
+    /// Targets of all packages at and below a folder: `//a/...`.
+    Below(PackageId, Members),
+}
+
+/// Which members of a package a wildcard means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Members {
+    /// Its targets: `//a:all`.
+    Targets,
+    /// Its targets, their outputs and the source files that they name: `//a:*`, `//a:all-targets`.
+    Files,
 }
 
 impl TargetPattern {
@@ -35,23 +47,32 @@ impl TargetPattern {
     }
 
     fn parse_kind(text: &str, package: &PackageId) -> Result<PatternKind, LabelError> {
-        let absolute = if text.starts_with("//") || text.starts_with('@') || text.starts_with(':') {
-            text.to_owned()
-        } else {
-            format!("//{text}")
+        let is_path = !(text.starts_with("//") || text.starts_with('@') || text.starts_with(':'));
+        let absolute = if is_path { format!("//{text}") } else { text.to_owned() };
+        let (folder, members) = match absolute.strip_suffix(":*").or_else(|| absolute.strip_suffix(":all-targets")) {
+            Some(folder) => (folder, Members::Files),
+            None => (absolute.strip_suffix(":all").unwrap_or(&absolute), Members::Targets),
         };
-        let folder = absolute.strip_suffix(":all").or_else(|| absolute.strip_suffix(":*")).unwrap_or(&absolute);
         if let Some(below) = folder.strip_suffix("...") {
-            let below = if below.ends_with("//") { below } else { below.strip_suffix('/').unwrap_or(below) };
-            return Ok(PatternKind::Below(Self::parse_package(below, package, text)?));
+            let below = match below.strip_suffix('/') {
+                Some(above) if above.ends_with('/') => below,
+                Some(above) => above,
+                None => {
+                    let reason = format!("`...` stands alone between slashes; expected `{below}/...`");
+                    return Err(LabelError { label: text.to_owned(), reason });
+                }
+            };
+            return Ok(PatternKind::Below(Self::parse_package(below, package, text)?, members));
         }
         if folder.len() != absolute.len() {
-            return Ok(PatternKind::Package(Self::parse_package(folder, package, text)?));
+            return Ok(PatternKind::Package(Self::parse_package(folder, package, text)?, members));
         }
         let label = Label::parse(&absolute, package)?;
         // `//all` is short for `//all:all`.
         Ok(if label.name() == "all" {
-            PatternKind::Package(label.package().clone())
+            PatternKind::Package(label.package().clone(), Members::Targets)
+        } else if is_path && !text.contains(':') {
+            PatternKind::Path(label)
         } else {
             PatternKind::Target(label)
         })
@@ -74,8 +95,11 @@ mod tests {
         let package = PackageId::new("", "here").unwrap();
         match TargetPattern::parse(text, &package).map(|p| p.kind) {
             Ok(PatternKind::Target(l)) => format!("target {l}"),
-            Ok(PatternKind::Package(p)) => format!("package {p}"),
-            Ok(PatternKind::Below(p)) => format!("below {p}"),
+            Ok(PatternKind::Path(l)) => format!("path {l}"),
+            Ok(PatternKind::Package(p, Members::Targets)) => format!("package {p}"),
+            Ok(PatternKind::Package(p, Members::Files)) => format!("files of {p}"),
+            Ok(PatternKind::Below(p, Members::Targets)) => format!("below {p}"),
+            Ok(PatternKind::Below(p, Members::Files)) => format!("files below {p}"),
             Err(e) => format!("error {e}"),
         }
     }
@@ -86,7 +110,13 @@ mod tests {
         assert_eq!(kind("..."), "below //");
         assert_eq!(kind("a/b/..."), "below //a/b");
         assert_eq!(kind("//a:all"), "package //a");
-        assert_eq!(kind("//a:*"), "package //a");
+        assert_eq!(kind("//a:*"), "files of //a");
+        assert_eq!(kind("//a:all-targets"), "files of //a");
+        assert_eq!(kind("//a/...:*"), "files below //a");
+        assert_eq!(kind("//...:all"), "below //");
+        assert_eq!(kind("@r//...:*"), "files below @r//");
+        assert_eq!(kind("p/g"), "path //p/g:g");
+        assert_eq!(kind("g"), "path //g:g");
         assert_eq!(kind("//:all"), "package //");
         assert_eq!(kind(":all"), "package //here");
         assert_eq!(kind("//all"), "package //all");
@@ -96,6 +126,8 @@ mod tests {
         assert_eq!(kind("deploy:to-local"), "target //deploy:to-local");
         assert_eq!(kind("@rules//go/..."), "below @rules//go");
         assert!(TargetPattern::parse("-//a/...", &PackageId::root()).unwrap().exclude);
-        assert!(kind("a//b").starts_with("error"));
+        for bad in ["a//b", "//p...", "p...", "//p/q...", "@r...", "//p/...x", "//p....", ":..."] {
+            assert!(kind(bad).starts_with("error"), "{bad} {}", kind(bad));
+        }
     }
 }

@@ -62,6 +62,8 @@ pub struct AttributeSchema {
     pub executable: bool,
     /// For strings and ints: the values allowed; empty for any.
     pub values: Vec<crate::data::Data>,
+    /// For labels: whether what is not testonly itself may name tests and testonly targets.
+    pub allow_testonly: bool,
     /// For lists and dictionaries: whether empty is allowed.
     pub allow_empty: bool,
 }

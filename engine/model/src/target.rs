@@ -86,7 +86,37 @@ pub struct WorkspaceDecl {
     pub toolchains: BTreeMap<Arc<str>, Label>,
 }
 
+impl Target {
+    /// The same target with other labels in its attributes and its visibility; `None` if there is nothing to change.
+    pub fn with_labels(&self, rename: &dyn Fn(&Label) -> Option<Label>) -> Option<Self> {
+        let mut found = false;
+        let mut look = |label: &Label| found |= rename(label).is_some();
+        self.attributes.values().for_each(|value| value.for_each_label(&mut look));
+        if let Visibility::Packages(list) = &self.visibility {
+            list.iter().for_each(|entry| look(&entry.package));
+        }
+        if !found {
+            return None;
+        }
+        let mut target = self.clone();
+        target.attributes.values_mut().for_each(|value| *value = value.with_labels(rename));
+        target.visibility.rename(rename);
+        Some(target)
+    }
+}
+
 impl Visibility {
+    /// Replaces the labels of packages.
+    pub fn rename(&mut self, rename: &dyn Fn(&Label) -> Option<Label>) {
+        if let Self::Packages(list) = self {
+            for entry in list {
+                if let Some(label) = rename(&entry.package) {
+                    entry.package = label;
+                }
+            }
+        }
+    }
+
     /// Whether a target in `package` may depend on a target of `owner` with this visibility.
     pub fn allows(&self, owner: &PackageId, package: &PackageId) -> bool {
         if owner == package {

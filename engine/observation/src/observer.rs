@@ -118,8 +118,9 @@ impl Observer {
         }
     }
 
-    fn note(&self, question: Question, path: &Path, answer: Answer, fingerprint: Fingerprint) {
+    fn note(&self, question: Question, path: &Path, answer: Answer, mut fingerprint: Fingerprint) {
         let name: Arc<str> = Arc::from(self.name(path));
+        fingerprint.linked |= is_behind_link(&self.root, &name);
         // The first answer is the one that was worked with.
         self.lock().entry((question, name)).or_insert((answer, fingerprint));
     }
@@ -179,9 +180,20 @@ fn listing(entries: &[Entry]) -> Answer {
     key.finish()
 }
 
+/// Whether a link leads to the folder of a path of the workspace: who watches it sees another path change.
+fn is_behind_link(root: &Path, name: &str) -> bool {
+    let folders = name.match_indices('/').map(|(at, _)| &name[..at]).filter(|folder| !folder.is_empty());
+    let mut folders = folders.chain([name]);
+    folders.any(|folder| {
+        let is_link = |stat: fs::FileStat| stat.kind == FileKind::Symlink;
+        folder != name && fs::lstat(&root.join(folder)).is_ok_and(is_link)
+    })
+}
+
 /// Asks a question, for a state that is kept; `None` when the path cannot be looked at.
 pub fn look(root: &Path, question: Question, name: &str, marks: &[&str]) -> Option<Observation> {
-    let (answer, fingerprint) = ask(question, &root.join(name), marks).ok()?;
+    let (answer, mut fingerprint) = ask(question, &root.join(name), marks).ok()?;
+    fingerprint.linked |= is_behind_link(root, name);
     Some(Observation { question, path: Arc::from(name), answer, fingerprint })
 }
 

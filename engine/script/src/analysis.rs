@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use model::{
-    Action, Artifact, Configuration, ConfiguredTarget, DEFAULT_INFO, Data, DefaultInfo, Depset, Diagnostic,
-    Diagnostics, FunctionRef, Label, Platform, ProviderInstance, RelPath, RuleSchema, Target, TargetKey,
+    Action, ActionKind, Artifact, ArtifactRoot, Configuration, ConfiguredTarget, DEFAULT_INFO, Data, DefaultInfo,
+    Depset, Diagnostic, Diagnostics, FunctionRef, Label, Platform, ProviderInstance, RelPath, RuleSchema, Target,
+    TargetKey,
 };
 use starlark::environment::Module;
 
@@ -61,7 +62,8 @@ pub fn analyse(library: &Library, rule_name: &str, cx: &RuleContext<'_>) -> Resu
         });
     }
     errors.extend(nested(&state).into_iter().map(|error| at_implementation(library, rule, error)));
-    match complete(providers, rule, &state) {
+    let mut state = state;
+    match complete(providers, rule, &mut state) {
         Ok(providers) if errors.is_empty() => return Ok(Analysed { providers, actions: state.actions }),
         Ok(_) => {}
         Err(found) => {
@@ -147,7 +149,7 @@ fn run(library: &Library, rule: &Rule, data: &Arc<ContextData>) -> Result<Vec<Ar
 fn complete(
     providers: Vec<Arc<ProviderInstance>>,
     rule: &Rule,
-    state: &ActionState,
+    state: &mut ActionState,
 ) -> Result<Vec<Arc<ProviderInstance>>, Vec<Problem>> {
     let mut problems = Vec::new();
     let name = &rule.schema.id.name;
@@ -167,6 +169,9 @@ fn complete(
     if given.is_none_or(|given| given.get("files").is_none()) {
         info.files = Arc::new(default_files(state, info.executable.as_ref()));
     }
+    if let Some(executable) = &info.executable {
+        info.script |= make_executable(executable, state);
+    }
     if rule.schema.executable && info.executable.is_none() {
         let problem = Problem::new(format!("`{name}` is executable, but returned no executable"));
         problems.push(problem.hint("return `DefaultInfo(executable = ...)`"));
@@ -181,6 +186,24 @@ fn complete(
     }
     let others = providers.iter().filter(|provider| provider.id != *DEFAULT_INFO).cloned();
     Ok(std::iter::once(Arc::new(info.to_provider())).chain(others).collect())
+}
+
+/// What a rule returns as its executable can be executed, however it was made. Returns whether it may be a script.
+fn make_executable(file: &Artifact, state: &mut ActionState) -> bool {
+    let Some(action) = state.actions.iter_mut().find(|action| action.outputs.contains(file)) else {
+        return file.root() == ArtifactRoot::Source;
+    };
+    match &mut action.kind {
+        ActionKind::Spawn(spawn) => {
+            spawn.executable_outputs = true;
+            spawn.needs_shell
+        }
+        ActionKind::Write { content, executable, .. } => {
+            *executable = true;
+            content.starts_with("#!")
+        }
+        ActionKind::Copy { .. } | ActionKind::Tree { .. } | ActionKind::Builtin { .. } => true,
+    }
 }
 
 /// The outputs that the BUILD.star names, or else the executable.

@@ -27,7 +27,7 @@ pub(crate) fn zero(kind: AttributeKind) -> Data {
 /// The attributes that every rule has, and those of tests.
 pub(crate) fn implicit(test: bool) -> BTreeMap<Arc<str>, AttributeSchema> {
     let mut attributes = BTreeMap::new();
-    let mut add = |name: &str, kind, doc: &str| {
+    let add = |attributes: &mut BTreeMap<_, _>, name: &str, kind, doc: &str| {
         let schema = AttributeSchema {
             kind,
             mandatory: false,
@@ -40,17 +40,32 @@ pub(crate) fn implicit(test: bool) -> BTreeMap<Arc<str>, AttributeSchema> {
             executable: false,
             values: Vec::new(),
             allow_empty: true,
+            allow_testonly: false,
         };
         attributes.insert(Arc::from(name), schema);
     };
-    add("visibility", AttributeKind::StringList, "Who may depend on the target.");
-    add("tags", AttributeKind::StringList, "Words to select targets by.");
-    add("testonly", AttributeKind::Bool, "Whether only tests may depend on the target.");
+    add(&mut attributes, "visibility", AttributeKind::StringList, "Who may depend on the target.");
+    add(&mut attributes, "tags", AttributeKind::StringList, "Words to select targets by.");
+    add(&mut attributes, "testonly", AttributeKind::Bool, "Whether only tests may depend on the target.");
     if test {
-        add("size", AttributeKind::String, "How much the test needs: small, medium, large or enormous.");
-        add("timeout", AttributeKind::String, "How long the test may take: short, moderate, long or eternal.");
-        add("args", AttributeKind::StringList, "Arguments of the test.");
-        add("env", AttributeKind::StringDict, "Environment of the test.");
+        // As in Bazel: only tests and what is testonly may depend on a test.
+        if let Some(testonly) = attributes.get_mut("testonly") {
+            testonly.default = Configurable::Plain(Data::Bool(true));
+        }
+        add(
+            &mut attributes,
+            "size",
+            AttributeKind::String,
+            "How much the test needs: small, medium, large or enormous.",
+        );
+        add(
+            &mut attributes,
+            "timeout",
+            AttributeKind::String,
+            "How long the test may take: short, moderate, long or eternal.",
+        );
+        add(&mut attributes, "args", AttributeKind::StringList, "Arguments of the test.");
+        add(&mut attributes, "env", AttributeKind::StringDict, "Environment of the test.");
         restrict(&mut attributes, "size", &["small", "medium", "large", "enormous"], "medium");
         restrict(&mut attributes, "timeout", &["", "short", "moderate", "long", "eternal"], "");
     }

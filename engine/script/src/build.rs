@@ -38,6 +38,8 @@ pub(crate) struct Declarations {
     pub outputs: BTreeMap<Arc<str>, Arc<Target>>,
     pub exported_files: BTreeMap<Arc<str>, Visibility>,
     pub default_visibility: Option<Visibility>,
+    /// `testonly` of targets that do not say.
+    pub default_testonly: bool,
     /// Where `package()` was called.
     pub package_call: Option<Location>,
     pub errors: Vec<Diagnostic>,

@@ -9,9 +9,9 @@ use starlark::syntax::ast::{
     ArgumentP, AstExpr, AstNoPayload, AstStmt, ClauseP, DefP, ExprP, ForClauseP, LambdaP, ParameterP, StmtP,
 };
 
-use crate::diagnose;
 use crate::problem::Problem;
 use crate::source::{BUILD_DIALECT, Source};
+use crate::{diagnose, shift};
 
 type Def = DefP<AstNoPayload>;
 
@@ -266,7 +266,7 @@ pub(crate) fn statements(
         let indent = " ".repeat(resolved.begin.column);
         // Only a statement after a `;` is indented; the parser refuses the indent, and the statement is passed over.
         let text = format!("{lines}{indent}{}\n", span.source_span());
-        match AstModule::parse(&source.path, text, &BUILD_DIALECT) {
+        match shift::parse(&source.path, text, &BUILD_DIALECT) {
             Ok(module) if defined => modules.push(module),
             _ => undefined.extend(self::bound(statement).into_iter().map(|(name, _)| name.to_owned())),
         }

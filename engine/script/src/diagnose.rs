@@ -6,6 +6,7 @@ use model::{Diagnostic, Location};
 use starlark::ErrorKind;
 use starlark::codemap::{FileSpan, Pos, Span};
 
+use crate::parameters;
 use crate::problem::Problem;
 
 /// The place of a span.
@@ -79,12 +80,34 @@ pub(crate) fn error(error: &starlark::Error) -> Diagnostic {
     diagnostic
 }
 
+/// A function has no parameters of these names.
+fn unknown_argument(names: &[&str], function: &str) -> Diagnostic {
+    let known: Vec<&str> = parameters::of(function).collect();
+    let list = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let mut diagnostic = Diagnostic::error(format!("`{function}` has no argument {list}"));
+    let mut is_near = false;
+    for name in names {
+        let near = model::nearest(name, known.iter().copied());
+        is_near |= !near.is_empty();
+        diagnostic = diagnostic.did_you_mean(&near);
+    }
+    if is_near || known.is_empty() {
+        return diagnostic;
+    }
+    diagnostic.note(format!("its arguments are {}", known.join(", ")))
+}
+
 /// A message of the starlark crate in our words.
 fn plain(text: &str) -> Diagnostic {
     let text = text.trim().trim_start_matches("Parse error: ");
     if let Some((message, rest)) = text.split_once(", did you mean `") {
         let name = rest.trim_end_matches(['?', '`']);
         return plain(message).hint(format!("did you mean `{name}`?"));
+    }
+    if let Some((names, function)) =
+        text.strip_prefix("Found `").and_then(|rest| rest.split_once("` extra named parameter(s) for call to "))
+    {
+        return unknown_argument(&names.split("` `").collect::<Vec<_>>(), function);
     }
     if let Some(name) = text.strip_prefix("Variable ").and_then(|rest| rest.strip_suffix(" not found")) {
         return Diagnostic::error(format!("the name {name} is not defined"));

@@ -20,7 +20,7 @@ use crate::session::session;
 use crate::values::{
     self, ContextValue, FileValue, InstanceValue, LabelValue, NativeValue, RunfilesValue, TargetValue,
 };
-use crate::{diagnose, json, rule_call, workspace};
+use crate::{diagnose, json, rule_call, shift, workspace};
 
 /// The functions of BUILD.star that macros reach through `native`.
 pub(crate) const PACKAGE_FUNCTIONS: [&str; 10] = [
@@ -63,7 +63,7 @@ static BUILD: LazyLock<Globals> =
 static WORKSPACE: LazyLock<Globals> = LazyLock::new(|| common().with(workspace::workspace_globals).build());
 
 fn common() -> GlobalsBuilder {
-    GlobalsBuilder::extended_by(&[LibraryExtension::StructType]).with(failure).with(ranges)
+    GlobalsBuilder::extended_by(&[LibraryExtension::StructType]).with(failure).with(ranges).with(shift::globals)
 }
 
 /// Globals of .star files.
@@ -198,6 +198,7 @@ fn package_globals(builder: &mut GlobalsBuilder) {
     /// Declares defaults of the package's targets.
     fn package<'v>(
         #[starlark(require = named, default = NoneOr::None)] default_visibility: NoneOr<UnpackListOrTuple<String>>,
+        #[starlark(require = named, default = false)] default_testonly: bool,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<NoneType> {
         let state = state(eval, "package()")?;
@@ -211,6 +212,7 @@ fn package_globals(builder: &mut GlobalsBuilder) {
             return fail("package() must come before the first target");
         }
         declared.package_call = eval.call_stack_top_location().map(|span| diagnose::location(&span));
+        declared.default_testonly = default_testonly;
         if let Some(list) = default_visibility.into_option() {
             declared.default_visibility = Some(visibility(&list.items, state)?);
         }
@@ -235,6 +237,9 @@ fn package_globals(builder: &mut GlobalsBuilder) {
                 Ok(label) => return fail(format!("{label} is not a file of this package")),
                 Err(error) => return fail(error.to_string()),
             };
+            if let Some(other) = declared.targets.get(label.name()).or_else(|| declared.outputs.get(label.name())) {
+                return Err(not_exported(label.name(), other).into());
+            }
             declared.exported_files.insert(Arc::from(label.name()), visible.clone());
         }
         Ok(NoneType)
@@ -287,6 +292,16 @@ fn package_globals(builder: &mut GlobalsBuilder) {
         let rules: Vec<_> = declared.targets.iter().map(|(name, target)| (&**name, existing(target, heap))).collect();
         Ok(heap.alloc(AllocDict(rules)))
     }
+}
+
+/// Only source files are exported.
+pub(crate) fn not_exported(name: &str, target: &model::Target) -> Problem {
+    let what = if target.label.name() == name { "is a target" } else { "is made by a target" };
+    let problem = Problem::new(format!("exports_files() is for source files, but `{name}` {what}"));
+    let place = target.location.as_ref().map(|location| format!(", declared at {location}")).unwrap_or_default();
+    problem
+        .note(format!("{}{place}", target.label))
+        .hint(format!("leave it out, and set `visibility` of {}", target.label))
 }
 
 fn visibility(list: &[String], state: &BuildState<'_>) -> starlark::Result<Visibility> {

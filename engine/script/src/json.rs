@@ -1,4 +1,4 @@
-//! `json`: encode, decode, indent. Dictionaries keep their order both ways.
+//! `json`: encode, decode, indent. Encoded, the members of an object are sorted; decoded, they keep their order.
 
 use std::fmt;
 
@@ -9,11 +9,16 @@ use serde::{Serialize, Serializer};
 use starlark::collections::SmallMap;
 use starlark::environment::GlobalsBuilder;
 use starlark::starlark_module;
-use starlark::values::dict::AllocDict;
-use starlark::values::list::AllocList;
+use starlark::values::dict::{AllocDict, DictRef};
+use starlark::values::list::{AllocList, ListRef};
+use starlark::values::structs::StructRef;
+use starlark::values::tuple::TupleRef;
 use starlark::values::{Heap, Value};
 
-use crate::problem::{Problem, fail};
+use crate::problem::{Problem, a, fail};
+
+/// Deeper values than this contain themselves.
+const DEEPEST: usize = 200;
 
 /// serde_json's name for a number of arbitrary precision, which the starlark crate switches on.
 const NUMBER: &str = "$serde_json::private::Number";
@@ -95,8 +100,41 @@ fn members(builder: &mut GlobalsBuilder) {
     }
 }
 
+/// As in Bazel: members are sorted by name, and what JSON has no form for is refused.
 fn to_json(value: Value<'_>) -> starlark::Result<String> {
-    value.to_json().map_err(|error| Problem::new(format!("cannot be written as JSON: {error}")).into())
+    let refuse = |error: String| Problem::new(format!("cannot be written as JSON: {error}"));
+    check_numbers(value, 0).map_err(refuse)?;
+    let mut json = value.to_json_value().map_err(|error| refuse(error.to_string()))?;
+    json.sort_all_objects();
+    Ok(json.to_string())
+}
+
+/// A number that is none would become `null`.
+fn check_numbers(value: Value<'_>, depth: usize) -> Result<(), String> {
+    if depth > DEEPEST {
+        return Err("it nests too deep".to_owned());
+    }
+    if value.get_type() == "float" {
+        let is_number = value.to_str().parse::<f64>().is_ok_and(f64::is_finite);
+        return if is_number { Ok(()) } else { Err(format!("the float {value} is no number")) };
+    }
+    let inner = |value| check_numbers(value, depth + 1);
+    if let Some(list) = ListRef::from_value(value) {
+        return list.iter().try_for_each(inner);
+    }
+    if let Some(tuple) = TupleRef::from_value(value) {
+        return tuple.iter().try_for_each(inner);
+    }
+    if let Some(dict) = DictRef::from_value(value) {
+        return dict.iter().try_for_each(|(key, value)| match key.unpack_str() {
+            Some(_) => inner(value),
+            None => Err(format!("the key {} of a dict is {}, but names are strings", key.to_repr(), a(key.get_type()))),
+        });
+    }
+    if let Some(fields) = StructRef::from_value(value) {
+        return fields.iter().try_for_each(|(_, value)| inner(value));
+    }
+    Ok(())
 }
 
 /// Lays out compact JSON over lines.

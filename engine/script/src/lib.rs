@@ -20,11 +20,13 @@ mod globals;
 mod json;
 mod library;
 mod nesting;
+mod parameters;
 mod problem;
 mod reexport;
 mod rule_call;
 mod running;
 mod session;
+mod shift;
 mod source;
 mod workspace;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    AttributeKind, Configurable, Data, Diagnostic, Label, PackageId, RuleSchema, Target, Visibility, VisibleTo,
+    AttributeKind, Configurable, Data, Diagnostic, Label, PackageId, Part, RuleSchema, Target, Visibility, VisibleTo,
 };
 use starlark::codemap::FileSpan;
 use starlark::eval::{Arguments, Evaluator};
@@ -14,7 +14,7 @@ use crate::build::{BuildState, Declarations};
 use crate::problem::{Problem, a};
 use crate::session::session;
 use crate::values::{SelectValue, to_data};
-use crate::{attribute, check, diagnose};
+use crate::{attribute, check, diagnose, globals};
 
 /// A call of a rule.
 struct Call<'s> {
@@ -100,7 +100,9 @@ impl Call<'_> {
             if matches!(schema.kind, AttributeKind::Output | AttributeKind::OutputList) || name == "visibility" {
                 return Err(named(Problem::new("it cannot depend on the configuration")));
             }
-            return select.resolve(package, &coerce).map_err(named);
+            let value = select.resolve(package, &coerce).map_err(named)?;
+            check_repetition(&value).map_err(named)?;
+            return Ok(value);
         }
         let data = to_data(value, session).map_err(|reason| named(Problem::new(reason)))?;
         let data = coerce(&data).map_err(named)?;
@@ -154,6 +156,9 @@ impl Call<'_> {
         let explicit = given.keys().cloned().collect();
         let outputs = outputs(self.schema, &given);
         let mut attributes = given;
+        if declared.default_testonly {
+            attributes.entry(Arc::from("testonly")).or_insert(Configurable::Plain(Data::Bool(true)));
+        }
         for (name, schema) in &self.schema.attributes {
             attributes.entry(Arc::clone(name)).or_insert_with(|| schema.default.clone());
         }
@@ -177,6 +182,7 @@ impl Call<'_> {
             let message = format!("`{name}` is already the name of an output of {}", other.label);
             self.problems.push(Problem::new(message).note(at(other)).in_argument("name"));
         }
+        self.check_files(&target, declared);
         for output in &target.outputs {
             let of = declared.outputs.get(output).or_else(|| declared.targets.get(output));
             if let Some(other) = of {
@@ -189,6 +195,37 @@ impl Call<'_> {
         declared.targets.insert(name, target);
     }
 
+    /// What the package has under the names of a target and its outputs: no source file, no output around another one.
+    fn check_files(&mut self, target: &Target, declared: &Declarations) {
+        let names = std::iter::once(target.label.name()).chain(target.outputs.iter().map(|name| &**name));
+        for name in names.filter(|name| declared.exported_files.contains_key(*name)) {
+            self.problems.push(globals::not_exported(name, target));
+        }
+        let outputs = |name: &str| target.outputs.iter().any(|output| **output == *name);
+        for (attribute, value) in &target.attributes {
+            value.for_each_label(&mut |label| {
+                if label.package() == target.label.package() && outputs(label.name()) {
+                    let message = format!("`{}` is both a source and an output of {}", label.name(), target.label);
+                    let problem = Problem::new(message).note(format!("`{attribute}` names it"));
+                    self.problems.push(problem.hint("give the output another name").in_argument(attribute));
+                }
+            });
+        }
+        for output in &target.outputs {
+            let mut folders = output.match_indices('/').map(|(at, _)| &output[..at]);
+            let outer = folders.find(|folder| outputs(folder) || declared.outputs.contains_key(*folder));
+            let prefix = format!("{output}/");
+            let inner = declared.outputs.keys().find(|other| other.starts_with(&prefix));
+            let Some((outer, inner)) =
+                outer.map(|outer| (outer, &**output)).or(inner.map(|inner| (&**output, &**inner)))
+            else {
+                continue;
+            };
+            let problem = Problem::new(format!("the output `{inner}` lies inside of the output `{outer}`"));
+            self.problems.push(problem.hint("rename one of them: a file cannot be a folder as well"));
+        }
+    }
+
     /// The problem where the BUILD.star has it: at the argument, if the rule is called there directly.
     fn diagnostic(&self, problem: &Problem) -> Diagnostic {
         let mut diagnostic = diagnose::problem(problem);
@@ -197,6 +234,34 @@ impl Call<'_> {
         let argument = problem.argument.as_deref().filter(|_| self.via.is_none());
         let found = argument.and_then(|name| check::argument(&self.state.source, span, name));
         diagnose::at(diagnostic, found.as_ref().unwrap_or(span))
+    }
+}
+
+/// As in Bazel: no label stands in two parts of a sum, though perhaps no configuration takes both, nor twice in a branch.
+fn check_repetition(value: &Configurable) -> Result<(), Problem> {
+    let Configurable::Sum(parts) = value else { return Ok(()) };
+    let mut seen: BTreeMap<Label, usize> = BTreeMap::new();
+    let mut twice = None;
+    for (number, part) in parts.iter().enumerate() {
+        let mut look = |data: &Data| {
+            for label in data.as_list().unwrap_or_default().iter().filter_map(Data::as_label) {
+                let first = *seen.entry(label.clone()).or_insert(number);
+                if first != number {
+                    twice.get_or_insert_with(|| label.clone());
+                }
+            }
+        };
+        match part {
+            Part::Plain(data) => look(data),
+            Part::Select(select) => {
+                select.branches.iter().for_each(|(_, data)| look(data));
+                select.default.iter().for_each(&mut look);
+            }
+        }
+    }
+    match twice {
+        Some(label) => Err(Problem::new(format!("{label} is listed twice, in two parts that are added"))),
+        None => Ok(()),
     }
 }
 
@@ -217,14 +282,19 @@ fn outputs(schema: &RuleSchema, given: &BTreeMap<Arc<str>, Configurable>) -> Vec
 
 /// Parses a list of visibilities.
 pub(crate) fn parse_visibility(list: &[Data], package: &PackageId) -> Result<Visibility, Problem> {
-    let mut packages = Vec::new();
-    for entry in list.iter().filter_map(Data::as_str) {
-        match entry {
-            "//visibility:public" => return Ok(Visibility::Public),
-            "//visibility:private" => {}
-            _ => packages.push(parse_visible(entry, package)?),
+    let entries: Vec<&str> = list.iter().filter_map(Data::as_str).collect();
+    let whole = ["//visibility:public", "//visibility:private"];
+    match (entries.iter().find(|entry| whole.contains(entry)), entries.len()) {
+        (Some(&"//visibility:public"), 1) => return Ok(Visibility::Public),
+        (Some(_), 1) => return Ok(Visibility::Private),
+        (Some(entry), _) => {
+            let problem = Problem::new(format!("`{entry}` cannot stand beside other visibilities"));
+            return Err(problem.hint(format!("write it alone, or leave it out: `[{entry:?}]`")));
         }
+        (None, _) => {}
     }
+    let packages: Vec<VisibleTo> =
+        entries.into_iter().map(|entry| parse_visible(entry, package)).collect::<Result<_, _>>()?;
     Ok(if packages.is_empty() { Visibility::Private } else { Visibility::Packages(packages) })
 }
 

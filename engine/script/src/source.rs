@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::{Diagnostics, Label, Location};
 use starlark::syntax::{AstModule, Dialect, DialectTypes};
 
-use crate::{diagnose, nesting};
+use crate::{diagnose, nesting, shift};
 
 /// The text of a file to evaluate.
 #[derive(Debug, Clone)]
@@ -49,7 +49,9 @@ impl Source {
         // Some editors begin a file with a byte order mark, which is no part of the text.
         let text = self.text.strip_prefix('\u{feff}').unwrap_or(&self.text);
         nesting::check(&self.path, text)?;
-        AstModule::parse(&self.path, text.to_owned(), dialect).map_err(|error| diagnose::error(&error).into())
+        let module = shift::parse(&self.path, text.to_owned(), dialect).map_err(|error| diagnose::error(&error))?;
+        shift::check(&module)?;
+        Ok(module)
     }
 }
 

@@ -30,6 +30,39 @@ fn a_library_has_exports_rules_and_a_digest_of_all_it_loads() {
 }
 
 #[test]
+fn numbers_are_right_beyond_32_and_64_bits() {
+    let text = r#"
+def check(value, expected):
+    if value != expected:
+        fail("%r is not %r" % (value, expected))
+
+check("%d %d %d" % (1 << 31, 1 << 63, -3 << 30), "2147483648 9223372036854775808 -3221225472")
+check([1 << n for n in [0, 30, 31, 32]], [1, 1073741824, 2147483648, 4294967296])
+check(-1 << 31, -2147483648)
+check((1 << 64) >> 33, 2147483648)
+check(-1 >> 40, -1)
+check(2147483647 + 1, 2147483648)
+check(-(-2147483647 - 1), 2147483648)
+check(65536 * 65536, 4294967296)
+check(4294967296 * 4294967296, 18446744073709551616)
+check((-2147483647 - 1) // -1, 2147483648)
+check(-9223372036854775808 // 7, -1317624576693539402)
+check(-9223372036854775808 % 7, 6)
+check((-2147483647 - 1) % -1, 0)
+check(int("ffffffffffffffffff", 16), 4722366482869645213695)
+check(int("-2147483649"), -2147483649)
+check("{} {}".format(~(1 << 40), (1 << 40) | 1), "-1099511627777 1099511627777")
+"#;
+    assert_eq!(errors(text), "no errors");
+    insta::assert_snapshot!(errors("def f(x):\n    x <<= 1\n"), @r###"
+        x.star:2:5: error: `<<=` is not supported
+                x <<= 1
+                ^^^^^^^
+          hint: write `x = x << n`
+        "###);
+}
+
+#[test]
 fn types_are_checked() {
     insta::assert_snapshot!(errors("def f(x: int) -> str:\n    return x\n\ny = f(1)\n"), @r###"
         x.star:2:5: error: Value `1` of type `int` does not match the type annotation `str` for return type
@@ -238,7 +271,8 @@ check(i == Info(a = i.a, b = helper), True)
 check(str(Label("//p:q")), "//p:q")
 check("%s" % Label(":q"), "//:q")
 check(Label("//p/r").name, "r")
-check(json.encode({"z": 1, "a": [None, True, struct(x = "\"")], "l": Label("//p:q")}), '{"z":1,"a":[null,true,{"x":"\\""}],"l":"//p:q"}')
+check(json.encode({"z": 1, "a": [None, True, struct(y = 1, x = "\"")], "l": Label("//p:q")}), '{"a":[null,true,{"x":"\\"","y":1}],"l":"//p:q","z":1}')
+check(json.encode([1 << 70, {"b": {"d": 1, "c": 2}, "B": 0}]), '[1180591620717411303424,{"B":0,"b":{"c":2,"d":1}}]')
 check(json.decode('{"z": 1, "a": [1.5, "x", null], "b": {}}'), {"z": 1, "a": [1.5, "x", None], "b": {}})
 check(json.decode('{"z": 1, "a": 2}').keys(), ["z", "a"])
 check(json.decode("{", default = 3), 3)
@@ -271,6 +305,14 @@ check(sorted([3, 1]), [1, 3])
             x = json.decode("{")
                 ^^^^^^^^^^^^^^^^
         "###);
+    for (value, reason) in [
+        ("{1: 2}", "the key 1 of a dict is an int, but names are strings"),
+        ("[float(\"nan\")]", "the float nan is no number"),
+        ("struct(x = {\"y\": float(\"-inf\")})", "the float -inf is no number"),
+    ] {
+        let errors = errors(&format!("x = json.encode({value})\n"));
+        assert!(errors.contains(&format!("cannot be written as JSON: {reason}")), "{errors}");
+    }
     insta::assert_snapshot!(errors("x = Label(\"a//b\")\n"), @r###"
         x.star:1:5: error: `a//b` is not a label: a target name cannot start or end with `/` or contain `//`
             x = Label("a//b")

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{
-    Action, ActionKind, Artifact, Data, Depset, FunctionRef, Limits, Network, Order, ProviderId, ProviderInstance,
-    Resources, Spawn, TargetKey,
+    Action, ActionKind, Artifact, Data, Depset, Expansion, FunctionRef, Limits, Network, Order, ProviderId,
+    ProviderInstance, Resources, Spawn, TargetKey,
 };
 
 use crate::codec::{Reader, Writer};
@@ -211,7 +211,9 @@ pub fn encode_action(action: &Action, state: &mut State) -> Vec<u8> {
     row.text(&action.mnemonic).text(&action.progress);
     match &action.kind {
         ActionKind::Spawn(spawn) => put_spawn(row.byte(0), spawn, state),
-        ActionKind::Write { content, executable } => _ = row.byte(1).text(content).byte(u8::from(*executable)),
+        ActionKind::Write { content, expansions, executable } => {
+            put_expansions(row.byte(1).text(content).byte(u8::from(*executable)), expansions);
+        }
         ActionKind::Copy { source } => put_artifact(row.byte(2), source, state),
         ActionKind::Tree { entries } => {
             row.byte(3).number(entries.len() as u64);
@@ -229,10 +231,25 @@ fn put_artifact(row: &mut Writer, artifact: &Artifact, state: &mut State) {
 }
 
 fn put_spawn(row: &mut Writer, spawn: &Spawn, state: &mut State) {
-    let Spawn { argv, env, root, needs_shell, network, stdin, stdout, timeout, limits, test, resources, worker_tools } =
-        spawn;
+    let Spawn {
+        argv,
+        expansions,
+        env,
+        root,
+        needs_shell,
+        network,
+        stdin,
+        stdout,
+        timeout,
+        limits,
+        test,
+        executable_outputs,
+        resources,
+        worker_tools,
+    } = spawn;
     row.number(argv.len() as u64);
     argv.iter().for_each(|argument| _ = row.text(argument));
+    put_expansions(row, expansions);
     row.number(env.len() as u64);
     env.iter().for_each(|(name, value)| _ = row.text(name).text(value));
     for artifact in [root, stdin, stdout] {
@@ -245,7 +262,8 @@ fn put_spawn(row: &mut Writer, spawn: &Spawn, state: &mut State) {
         u8::from(*needs_shell)
             | u8::from(*network == Network::Host) << 1
             | u8::from(*test) << 2
-            | u8::from(worker_tools.is_some()) << 3,
+            | u8::from(worker_tools.is_some()) << 3
+            | u8::from(*executable_outputs) << 4,
     );
     row.number(timeout.map_or(0, |seconds| seconds.saturating_add(1)));
     row.number(u64::from(resources.cpu)).number(resources.memory);
@@ -256,6 +274,18 @@ fn put_spawn(row: &mut Writer, spawn: &Spawn, state: &mut State) {
         row.number(tools.len() as u64);
         tools.iter().for_each(|tool| put_artifact(row, tool, state));
     }
+}
+
+/// Few actions have any.
+fn put_expansions(row: &mut Writer, expansions: &[Expansion]) {
+    row.number(expansions.len() as u64);
+    for expansion in expansions {
+        row.text(&serde_json::to_string(expansion).expect("texts and paths always serialise"));
+    }
+}
+
+fn get_expansions(row: &mut Reader<'_>) -> Option<Vec<Expansion>> {
+    (0..row.length()?).map(|_| serde_json::from_str(row.text()?).ok()).collect()
 }
 
 /// Decodes an action.
@@ -270,7 +300,10 @@ pub fn decode_action(
     let (mnemonic, progress) = (Arc::from(row.text()?), Arc::from(row.text()?));
     let kind = match row.byte()? {
         0 => ActionKind::Spawn(get_spawn(&mut row, state)?),
-        1 => ActionKind::Write { content: Arc::from(row.text()?), executable: row.byte()? != 0 },
+        1 => {
+            let (content, executable) = (Arc::from(row.text()?), row.byte()? != 0);
+            ActionKind::Write { content, executable, expansions: get_expansions(&mut row)? }
+        }
         2 => ActionKind::Copy { source: state.artifact(row.id()?)? },
         3 => {
             let entries = (0..row.length()?).map(|_| Some((row.text()?.to_owned(), state.artifact(row.id()?)?)));
@@ -284,6 +317,7 @@ pub fn decode_action(
 
 fn get_spawn(row: &mut Reader<'_>, state: &mut State) -> Option<Spawn> {
     let argv = (0..row.length()?).map(|_| row.text().map(str::to_owned)).collect::<Option<_>>()?;
+    let expansions = get_expansions(row)?;
     let env =
         (0..row.length()?).map(|_| Some((row.text()?.to_owned(), row.text()?.to_owned()))).collect::<Option<_>>()?;
     let mut artifact = || match row.byte()? {
@@ -302,5 +336,20 @@ fn get_spawn(row: &mut Reader<'_>, state: &mut State) -> Option<Spawn> {
         0 => None,
         _ => Some((0..row.length()?).map(|_| state.artifact(row.id()?)).collect::<Option<_>>()?),
     };
-    Some(Spawn { argv, env, root, needs_shell, network, stdin, stdout, timeout, limits, test, resources, worker_tools })
+    Some(Spawn {
+        argv,
+        expansions,
+        env,
+        root,
+        needs_shell,
+        network,
+        stdin,
+        stdout,
+        timeout,
+        limits,
+        test,
+        executable_outputs: flags & 16 != 0,
+        resources,
+        worker_tools,
+    })
 }

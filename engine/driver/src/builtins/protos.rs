@@ -30,6 +30,8 @@ impl Builtin for Descriptors {
 /// The process of a command line, with nothing but the action's inputs.
 fn spawn(argv: Vec<String>) -> Spawn {
     Spawn {
+        executable_outputs: false,
+        expansions: Vec::new(),
         argv,
         env: BTreeMap::new(),
         root: None,

@@ -37,7 +37,7 @@ pub(super) fn update(
     changes.observations = seen.observations.clone();
     let Some(()) = libraries(&mut state, &loader, seen, &mut changes) else { return Ok(None) };
     let searched = row.discovery.iter().any(|id| seen.observations.contains(id));
-    changes.patterns |= searched;
+    changes.patterns |= searched || (request.means_files() && !changes.packages.is_empty());
     // What goes wrong here is told by a look at everything.
     let labels = changes.patterns.then(|| request.labels(session, &loader)).transpose();
     let Ok(labels) = labels else { return Ok(None) };

@@ -189,7 +189,7 @@ impl Plan<'_> {
 }
 
 impl Kept {
-    fn graph(&mut self) -> Option<Arc<ActionGraph>> {
+    pub(super) fn graph(&mut self) -> Option<Arc<ActionGraph>> {
         if self.graph.is_none() {
             self.graph = Some(Arc::new(ActionGraph::read(&self.state)?));
         }

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use analysis::{Analysis, Ledger};
-use loading::Loader;
-use model::{Data, Digest, KeyBuilder, Label, Package, TargetKey};
+use loading::{Loader, Matched};
+use model::{Data, Diagnostic, Diagnostics, Digest, KeyBuilder, Label, Package, TargetKey};
 use observation::{Observation, Question};
 use snapshot::{PackageRow, RequestRow, State, Writer, encode_package, target_stamp};
 
@@ -13,24 +13,32 @@ use super::{Request, Work};
 use crate::error::{Error, ErrorKind};
 use crate::session::Session;
 
-/// The state of the request.
+/// The state of the request, and what is wrong with the rest of it where it is to go on.
 pub(super) fn analyse(
     session: &Session,
     request: &Request,
     identity: &[u8],
     work: &mut Work,
-) -> Result<(State, RequestRow), Error> {
+) -> Result<(State, RequestRow, Vec<Diagnostic>), Error> {
     let loader = session.loader()?;
-    let labels = request.labels(session, loader)?;
+    let Matched { mut labels, mut wrong } = request.matched(session, loader)?;
+    if !wrong.is_empty() && !session.options.keep_going {
+        return Err(Error::of(ErrorKind::Build, Diagnostics(wrong)));
+    }
     let keys = request.keys(session, loader, &labels);
     let analysis = analysis::analyse(loader, &keys, &session.analysis_options(loader), &*session.reporter)
         .map_err(|error| Error::of(ErrorKind::Build, error))?;
+    if !analysis.wrong.is_empty() {
+        let good: HashSet<Label> = analysis.requested.iter().map(|key| key.label.clone()).collect();
+        labels.retain(|label| loader.resolve(label).is_ok_and(|label| good.contains(&label)));
+        wrong.extend(analysis.wrong.iter().filter(|error| !wrong.contains(error)).cloned().collect::<Vec<_>>());
+    }
     work.packages += loader.evaluated().len();
     work.targets += analysis.attributes.len();
     let mut state = State::new(identity);
     let row = write(session.roots()?, loader, &mut state, labels, &analysis)
         .map_err(|error| Error::of(ErrorKind::Build, error))?;
-    Ok((state, row))
+    Ok((state, row, wrong))
 }
 
 fn write(

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use loading::{Matched, Wildcards};
 use model::{KeyBuilder, Label, TargetKey, TargetPattern};
 use snapshot::{RequestRow, State};
 
@@ -52,6 +53,11 @@ impl Request {
         Self { kind: Kind::Query, patterns: vec![expression.to_owned(), form.to_owned()], with_shell: false }
     }
 
+    /// Whether a pattern means files too, which any change of a package may add.
+    pub(crate) fn means_files(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.ends_with(":*") || pattern.ends_with(":all-targets"))
+    }
+
     /// All that decides what the request stands for, apart from the files of the workspace.
     pub(crate) fn identity(&self, session: &Session) -> Vec<u8> {
         let mut key = KeyBuilder::new("request", FORMAT);
@@ -78,18 +84,22 @@ impl Request {
 
     /// The labels that the patterns stand for.
     pub(crate) fn labels(&self, session: &Session, loader: &loading::Loader) -> Result<Vec<Label>, Error> {
+        let labels = self.matched(session, loader)?.whole();
+        labels.map_err(|errors| Error::of(ErrorKind::Build, errors))
+    }
+
+    /// The same as far as there is no error.
+    pub(crate) fn matched(&self, session: &Session, loader: &loading::Loader) -> Result<Matched, Error> {
         let patterns = self.patterns.iter().map(|text| session.pattern(text));
         let patterns: Vec<TargetPattern> = patterns.collect::<Result<_, _>>()?;
         if patterns.is_empty() {
             let error = Error::new(ErrorKind::CommandLine, "no target was named");
             return Err(error.hint("`build build //...` builds everything; `build query //...` lists it"));
         }
-        let failed = |error| Error::of(ErrorKind::Build, error);
-        let labels = loader.expand(&patterns).map_err(failed)?;
-        match self.kind {
-            Kind::Targets | Kind::Query => Ok(labels),
-            Kind::Tests => loader.tests(&labels).map_err(failed),
-        }
+        Ok(match self.kind {
+            Kind::Targets | Kind::Query => loader.expand_what_can_be(&patterns, Wildcards::NotManual),
+            Kind::Tests => loader.expand_tests(&patterns),
+        })
     }
 
     /// The configured targets to analyse: those of the labels, and what the command itself needs.

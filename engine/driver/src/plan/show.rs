@@ -39,8 +39,18 @@ impl Plan<'_> {
             let (outcome, needed) = self.make(&wanted).await?;
             report.stats = outcome.stats;
             self.lock().row.wanted.clone_from(&wanted);
-            if !outcome.failures.is_empty() {
+            if !outcome.failures.is_empty() && !self.session.options.keep_going {
                 return Err(Error::reported(ErrorKind::Build));
+            }
+            if !outcome.failures.is_empty() {
+                let good = self.made(&wanted);
+                if let Some(lost) = self.show(&good)? {
+                    self.forget(&lost);
+                    continue;
+                }
+                report.failed = true;
+                report.targets = self.paths_of_made(&good, listed);
+                return Ok(report);
             }
             let lost = if as_before { self.show_made()? } else { self.show(&wanted)? };
             let Some(lost) = lost else {
@@ -55,6 +65,27 @@ impl Plan<'_> {
             self.forget(&lost);
         }
         Err(Error::new(ErrorKind::Environment, "outputs leave the store before they can be shown"))
+    }
+
+    /// Those of these artifacts that are made from what is there now; the others' targets failed.
+    fn made(&self, wanted: &[u32]) -> Vec<u32> {
+        let kept = &mut *self.lock();
+        let Some(graph) = kept.graph() else { return Vec::new() };
+        let is_made = |id: &u32| graph.maker(*id).is_none_or(|maker| kept.state.is_valid(maker));
+        wanted.iter().copied().filter(is_made).collect()
+    }
+
+    /// The requested targets of which all is made, each with where its outputs are shown.
+    fn paths_of_made(&self, made: &[u32], listed: usize) -> Vec<(Label, Vec<PathBuf>)> {
+        let kept = &mut *self.lock();
+        let made: HashSet<u32> = made.iter().copied().collect();
+        let labels = kept.state.labels().unwrap_or_default().into_iter().zip(kept.row.targets.clone());
+        let mut good: Vec<(Label, u32)> = labels.collect();
+        good.retain(|(_, id)| kept.state.files(*id).is_some_and(|files| files.iter().all(|file| made.contains(file))));
+        if good.len() > listed {
+            return Vec::new();
+        }
+        good.into_iter().map(|(label, id)| (label, self.paths_of(kept, id))).collect()
     }
 
     /// The report of a build for which there is nothing to do.

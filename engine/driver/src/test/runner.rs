@@ -82,6 +82,8 @@ impl<'a> Runner<'a> {
         let inputs = runtime_inputs(&info, &executable, self.shell.as_ref());
         let timeout = self.timeout(attributes);
         let spawn = Spawn {
+            executable_outputs: false,
+            expansions: Vec::new(),
             argv: self.arguments(attributes, &executable),
             env: self.environment(attributes, label, &executable, &files),
             root: self.shell.clone(),

@@ -50,7 +50,8 @@ impl<'a> Tool<'a> {
     /// The tool of an action that shall go to a worker.
     pub(crate) fn of(worker: &'a Worker, spawn: &Spawn, inputs: &BTreeMap<RelPath, Content>) -> Option<Self> {
         let (tools, launcher) = (spawn.worker_tools.as_ref()?, worker.runner.launcher()?);
-        let streams = spawn.stdin.is_some() || spawn.stdout.is_some() || spawn.test;
+        // Words that stand for files in directories are known only for one action.
+        let streams = spawn.stdin.is_some() || spawn.stdout.is_some() || spawn.test || !spawn.expansions.is_empty();
         let is_usual = spawn.network == Network::Loopback && spawn.limits == Limits::default() && !streams;
         if !is_usual || !worker.executor.workers.are_allowed() {
             return None;

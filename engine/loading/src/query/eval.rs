@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-use model::{Configurable, Data, Diagnostic, Diagnostics, Label, PackageId, Part, TargetPattern};
+use model::{Configurable, Data, Diagnostic, Diagnostics, Label, Members, PackageId, Part, PatternKind, TargetPattern};
 use petgraph::Direction;
 use regex_lite::Regex;
 
 use super::parse::{Argument, Expr, ExprKind, Operator, error_at};
-use crate::graph::TargetGraph;
+use crate::graph::{TargetGraph, dependencies};
 use crate::loader::Loader;
 use crate::node::Node;
+use crate::packages::BUILD_FILE;
 use crate::patterns::Wildcards;
 
 type Labels = Vec<Label>;
@@ -117,6 +118,48 @@ impl<'a> Evaluation<'a> {
                 let labels = self.run(x)?;
                 self.loader.tests(&labels)
             }
+            ("siblings", [Argument::Expr(x)]) => {
+                let packages = self.packages(x)?;
+                let members = packages
+                    .into_iter()
+                    .map(|id| TargetPattern { exclude: false, kind: PatternKind::Package(id, Members::Files) });
+                self.loader.expand_with(&members.collect::<Vec<_>>(), Wildcards::All).map(sorted)
+            }
+            ("buildfiles", [Argument::Expr(x)]) => {
+                let packages = self.packages(x)?;
+                let mut files = self.loader.load_files(&packages)?;
+                files.extend(packages.iter().filter_map(|id| id.label(BUILD_FILE).ok()));
+                Ok(sorted(files))
+            }
+            ("loadfiles", [Argument::Expr(x)]) => {
+                let packages = self.packages(x)?;
+                self.loader.load_files(&packages).map(sorted)
+            }
+            ("visible", [Argument::Expr(from), Argument::Expr(x)]) => {
+                let from = self.packages(from)?;
+                let mut seen = Vec::new();
+                for label in self.run(x)? {
+                    let (owner, visibility) = self.loader.visibility(&label)?;
+                    if from.iter().all(|package| visibility.allows(&owner, package)) {
+                        seen.push(label);
+                    }
+                }
+                Ok(seen)
+            }
+            ("same_pkg_direct_rdeps", [Argument::Expr(x)]) => {
+                let wanted: HashSet<Label> = self.run(x)?.into_iter().collect();
+                let packages: BTreeSet<PackageId> = wanted.iter().map(|label| label.package().clone()).collect();
+                let mut found = Vec::new();
+                for id in packages {
+                    for target in self.loader.package(&id)?.targets.values() {
+                        let named = dependencies(self.loader, &self.loader.node(&target.label)?)?;
+                        if named.iter().any(|label| *label.package() == id && wanted.contains(label)) {
+                            found.push(target.label.clone());
+                        }
+                    }
+                }
+                Ok(sorted(found))
+            }
             ("labels", [Argument::Word { text, .. }, Argument::Expr(x)]) => self.labels(text, x),
             ("kind", [Argument::Word { at, text }, Argument::Expr(x)]) => {
                 let regex = self.regex(text, *at)?;
@@ -132,6 +175,12 @@ impl<'a> Evaluation<'a> {
             }
             _ => Err(Diagnostic::error(format!("`{function}` was called with wrong arguments")).into()),
         }
+    }
+
+    /// The packages of what an expression finds.
+    fn packages(&mut self, x: &Expr) -> Result<Vec<PackageId>, Diagnostics> {
+        let packages: BTreeSet<PackageId> = self.run(x)?.iter().map(|label| label.package().clone()).collect();
+        Ok(packages.into_iter().collect())
     }
 
     fn regex(&self, text: &str, at: usize) -> Result<Regex, Diagnostics> {

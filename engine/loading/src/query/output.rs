@@ -50,7 +50,7 @@ fn dot(loader: &Loader, labels: &[Label]) -> Result<String, Diagnostics> {
     for label in labels {
         let _ = writeln!(text, "  \"{label}\";");
         let mut edges: Vec<Label> = Vec::new();
-        for dependency in dependencies(&loader.node(label)?) {
+        for dependency in dependencies(loader, &loader.node(label)?)? {
             edges.push(loader.resolve(&dependency)?);
         }
         edges.retain(|dependency| within.contains(dependency));

@@ -63,6 +63,11 @@ const FUNCTIONS: &[(&str, &[Wanted], &str)] = &[
     ("filter", &[Wanted::Word, Wanted::Expr], "filter(regex, x)"),
     ("labels", &[Wanted::Word, Wanted::Expr], "labels(attribute, x)"),
     ("tests", &[Wanted::Expr], "tests(x)"),
+    ("siblings", &[Wanted::Expr], "siblings(x)"),
+    ("buildfiles", &[Wanted::Expr], "buildfiles(x)"),
+    ("loadfiles", &[Wanted::Expr], "loadfiles(x)"),
+    ("visible", &[Wanted::Expr, Wanted::Expr], "visible(from, x)"),
+    ("same_pkg_direct_rdeps", &[Wanted::Expr], "same_pkg_direct_rdeps(x)"),
     ("some", &[Wanted::Expr, Wanted::Number], "some(x) or some(x, count)"),
 ];
 

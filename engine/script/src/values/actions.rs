@@ -14,9 +14,9 @@ use starlark::values::list_or_tuple::UnpackListOrTuple;
 use starlark::values::none::{NoneOr, NoneType};
 use starlark::values::{NoSerialize, StarlarkValue, Value, starlark_value};
 
-use super::args::ArgsValue;
+use super::args::{ArgsValue, Arguments};
 use super::context::{ContextData, Output};
-use super::process::{Inputs, Process, program, words};
+use super::process::{Inputs, Process, command_line, program};
 use super::{FileValue, persistent, to_data};
 use crate::diagnose;
 use crate::problem::{Problem, a, fail};
@@ -168,6 +168,7 @@ fn actions_methods(builder: &mut MethodsBuilder) {
         #[starlark(require = named, default = NoneOr::None)] timeout: NoneOr<i32>,
         #[starlark(require = named, default = NoneOr::None)] resources: NoneOr<DictRef<'v>>,
         #[starlark(require = named, default = NoneOr::None)] limits: NoneOr<DictRef<'v>>,
+        #[starlark(require = named, default = false)] executable_outputs: bool,
         #[starlark(require = named, default = NoneOr::None)] execution_requirements: NoneOr<DictRef<'v>>,
     ) -> starlark::Result<NoneType> {
         let process = Process {
@@ -182,11 +183,12 @@ fn actions_methods(builder: &mut MethodsBuilder) {
             timeout: timeout.into_option(),
             resources: resources.into_option(),
             limits: limits.into_option(),
+            executable_outputs,
         };
         let mut inputs = process.inputs(&this.0)?;
-        let mut argv = vec![program(executable, &mut inputs, &this.0)?];
-        argv.extend(words(&arguments.items)?);
-        let mut kind = process.spawn(argv, false)?;
+        let program = program(executable, &mut inputs, &this.0)?;
+        let needs_shell = process.has_script(executable, &this.0);
+        let mut kind = process.spawn(command_line(vec![program], &arguments.items)?, needs_shell)?;
         if let (Some(requirements), ActionKind::Spawn(spawn)) = (execution_requirements.into_option(), &mut kind)
             && persistent::is_supported(&requirements, &spawn.argv)?
         {
@@ -216,6 +218,7 @@ fn actions_methods(builder: &mut MethodsBuilder) {
         #[starlark(require = named, default = NoneOr::None)] timeout: NoneOr<i32>,
         #[starlark(require = named, default = NoneOr::None)] resources: NoneOr<DictRef<'v>>,
         #[starlark(require = named, default = NoneOr::None)] limits: NoneOr<DictRef<'v>>,
+        #[starlark(require = named, default = false)] executable_outputs: bool,
     ) -> starlark::Result<NoneType> {
         let process = Process {
             inputs: inputs.into_option(),
@@ -229,11 +232,11 @@ fn actions_methods(builder: &mut MethodsBuilder) {
             timeout: timeout.into_option(),
             resources: resources.into_option(),
             limits: limits.into_option(),
+            executable_outputs,
         };
         let inputs = process.inputs(&this.0)?;
-        let mut argv: Vec<String> = ["/bin/sh", "-c", command, "sh"].map(str::to_owned).to_vec();
-        argv.extend(words(&arguments.items)?);
-        let kind = process.spawn(argv, true)?;
+        let argv = ["/bin/sh", "-c", command, "sh"].map(str::to_owned).to_vec();
+        let kind = process.spawn(command_line(argv, &arguments.items)?, true)?;
         let mnemonic = mnemonic.into_option().unwrap_or("Shell");
         let progress = progress_message.into_option().unwrap_or("");
         this.register(mnemonic, progress, inputs, process.all_outputs(), kind)?;
@@ -251,14 +254,18 @@ fn actions_methods(builder: &mut MethodsBuilder) {
         if output.0.is_tree() {
             return fail(format!("`write` makes a file, but {} is declared as a directory", output.0.short_path()));
         }
-        let content = match (content.unpack_str(), ArgsValue::from_value(content)) {
-            (Some(text), _) => text.to_owned(),
-            (None, Some(args)) => args.words().iter().map(|word| format!("{word}\n")).collect(),
+        let (content, expansions) = match (content.unpack_str(), ArgsValue::from_value(content)) {
+            (Some(text), _) => (text.to_owned(), Vec::new()),
+            (None, Some(args)) => {
+                let mut arguments = Arguments::default();
+                arguments.add(args);
+                arguments.into_lines()
+            }
             (None, None) => {
                 return fail(format!("`content` takes a string or Args, but got {}", a(content.get_type())));
             }
         };
-        let kind = ActionKind::Write { content: Arc::from(content), executable: is_executable };
+        let kind = ActionKind::Write { content: Arc::from(content), expansions, executable: is_executable };
         let mnemonic = mnemonic.into_option().unwrap_or("Write");
         this.register(mnemonic, "", Inputs::default(), vec![output.0.clone()], kind)?;
         Ok(NoneType)
@@ -279,7 +286,7 @@ fn actions_methods(builder: &mut MethodsBuilder) {
             };
             text = text.replace(key, value);
         }
-        let kind = ActionKind::Write { content: Arc::from(text), executable: is_executable };
+        let kind = ActionKind::Write { content: Arc::from(text), expansions: Vec::new(), executable: is_executable };
         this.register("ExpandTemplate", "", Inputs::default(), vec![output.0.clone()], kind)?;
         Ok(NoneType)
     }

@@ -1,12 +1,13 @@
 //! `ctx.actions.args()`: a command line. Everything added is expanded at once: depsets, files and functions are
-//! immutable, so that nothing can differ when the action is registered.
+//! immutable, so that nothing can differ when the action is registered. What stands for the files in a directory is known
+//! only when that is made: see `model::Expansion`.
 
 #![allow(clippy::too_many_arguments, reason = "a function's parameters are those of its Starlark signature")]
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use model::{ArgumentValue, Expansion, Layout};
 use starlark::environment::{Methods, MethodsBuilder};
 use starlark::eval::Evaluator;
 use starlark::starlark_module;
@@ -18,10 +19,50 @@ use starlark::values::{NoSerialize, StarlarkValue, UnpackValue, Value, starlark_
 use super::{DepsetValue, FileValue, LabelValue, from_data};
 use crate::problem::{Problem, a, fail};
 
+/// What was added to a command line.
+#[derive(Debug, Clone)]
+pub(crate) enum Part {
+    Word(String),
+    /// Stands for files that are known only when directories are made; its place is not known yet.
+    Later(Expansion),
+}
+
 wrapper! {
     /// A command line in the making.
     #[derive(NoSerialize)]
-    ArgsValue(Arc<Mutex<Vec<String>>>)
+    ArgsValue(Arc<Mutex<Vec<Part>>>)
+}
+
+/// The words of a command line, and those that stand for the files in directories.
+#[derive(Debug, Default)]
+pub(crate) struct Arguments {
+    pub words: Vec<String>,
+    pub expansions: Vec<Expansion>,
+}
+
+impl Arguments {
+    /// Adds a command line.
+    pub fn add(&mut self, args: &ArgsValue) {
+        for part in args.parts().iter() {
+            match part {
+                Part::Word(word) => self.words.push(word.clone()),
+                Part::Later(later) => self.expansions.push(Expansion { at: self.words.len(), ..later.clone() }),
+            }
+        }
+    }
+
+    /// The same as a text with a word on each line; places are in bytes.
+    pub fn into_lines(self) -> (String, Vec<Expansion>) {
+        let mut text = String::new();
+        let mut places = vec![0];
+        for word in &self.words {
+            text.push_str(word);
+            text.push('\n');
+            places.push(text.len());
+        }
+        let expansions = self.expansions.into_iter();
+        (text, expansions.map(|expansion| Expansion { at: places[expansion.at], ..expansion }).collect())
+    }
 }
 
 impl ArgsValue {
@@ -29,9 +70,24 @@ impl ArgsValue {
         Self(Arc::default())
     }
 
-    /// The words so far.
-    pub fn words(&self) -> MutexGuard<'_, Vec<String>> {
+    fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds values as a layout has them.
+    fn lay_out(&self, values: Vec<ArgumentValue>, layout: Layout) -> starlark::Result<()> {
+        [&layout.format_each, &layout.joined.as_ref().and_then(|(_, format)| format.clone())]
+            .into_iter()
+            .flatten()
+            .try_for_each(|format| check_format(format))?;
+        let later = Expansion { at: 0, values, layout };
+        if later.directories().next().is_some() {
+            self.parts().push(Part::Later(later));
+        } else {
+            let Ok(words) = later.words(|_| Ok::<_, std::convert::Infallible>(Vec::new()));
+            self.parts().extend(words.into_iter().map(Part::Word));
+        }
+        Ok(())
     }
 
     fn again(&self) -> Self {
@@ -41,7 +97,12 @@ impl ArgsValue {
 
 impl fmt::Display for ArgsValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words().join(" "))
+        let parts = self.parts();
+        let words = parts.iter().map(|part| match part {
+            Part::Word(word) => word.clone(),
+            Part::Later(later) => later.directories().map(|d| format!("{}/*", d.path())).collect::<Vec<_>>().join(" "),
+        });
+        f.write_str(&words.collect::<Vec<_>>().join(" "))
     }
 }
 
@@ -76,53 +137,52 @@ pub(crate) fn word(value: Value<'_>) -> starlark::Result<String> {
     Err(Problem::new(format!("{} cannot be an argument", a(value.get_type()))).hint(hint).into())
 }
 
-/// Puts a word into a format with one `%s`.
-fn formatted(format: Option<&str>, word: String) -> starlark::Result<String> {
-    let Some(format) = format else { return Ok(word) };
-    let parts: Vec<&str> = format.split("%%").collect();
-    if parts.iter().map(|part| part.matches("%s").count()).sum::<usize>() != 1 {
-        return fail(format!("the format {format:?} must contain `%s` once"));
+/// A format has one `%s`.
+fn check_format(format: &str) -> starlark::Result<()> {
+    match format.split("%%").map(|part| part.matches("%s").count()).sum::<usize>() {
+        1 => Ok(()),
+        _ => fail(format!("the format {format:?} must contain `%s` once")),
     }
-    Ok(parts.iter().map(|part| part.replace("%s", &word)).collect::<Vec<_>>().join("%"))
 }
 
-/// How the elements of a list become words.
-struct Each<'v, 'a> {
-    map: Option<Value<'v>>,
-    format: Option<&'a str>,
-    uniquify: bool,
-}
-
-impl<'v> Each<'v, '_> {
-    fn words(&self, values: Value<'v>, eval: &mut Evaluator<'v, '_, '_>) -> starlark::Result<Vec<String>> {
-        let heap = eval.heap();
-        let elements = if let Some(set) = DepsetValue::from_value(values) {
-            set.0.to_list().iter().map(|data| from_data(data, heap)).collect()
-        } else if let Ok(Some(list)) = UnpackListOrTuple::<Value<'v>>::unpack_value(values) {
-            list.items
-        } else {
-            return fail(format!("expected a list or a depset, but got {}", a(values.get_type())));
-        };
-        let mut words = Vec::new();
-        for element in elements {
-            match self.map {
-                Some(map) => {
-                    let mapped = eval.eval_function(map, &[element], &[])?;
-                    if let Some(list) = ListRef::from_value(mapped) {
-                        list.iter().try_for_each(|value| word(value).map(|word| words.push(word)))?;
-                    } else if !mapped.is_none() {
-                        words.push(word(mapped)?);
-                    }
-                }
-                None => words.push(word(element)?),
+/// The values of `add_all` and `add_joined`.
+fn values<'v>(
+    values: Value<'v>,
+    map_each: Option<Value<'v>>,
+    expand_directories: bool,
+    eval: &mut Evaluator<'v, '_, '_>,
+) -> starlark::Result<Vec<ArgumentValue>> {
+    let heap = eval.heap();
+    let elements = if let Some(set) = DepsetValue::from_value(values) {
+        set.0.to_list().iter().map(|data| from_data(data, heap)).collect()
+    } else if let Ok(Some(list)) = UnpackListOrTuple::<Value<'v>>::unpack_value(values) {
+        list.items
+    } else {
+        return fail(format!("expected a list or a depset, but got {}", a(values.get_type())));
+    };
+    let mut found = Vec::new();
+    for element in elements {
+        let directory = FileValue::from_value(element).filter(|file| expand_directories && file.0.is_tree());
+        match (directory, map_each) {
+            (Some(directory), None) => found.push(ArgumentValue::Files(directory.0.clone())),
+            (Some(directory), Some(_)) => {
+                let path = directory.0.path();
+                let message = format!("`map_each` cannot see the files in {path}: the directory is not made yet");
+                let hint = "say `expand_directories = False`, and it sees the directory; or leave `map_each` out";
+                return Err(Problem::new(message).hint(hint).into());
             }
+            (None, Some(map)) => {
+                let mapped = eval.eval_function(map, &[element], &[])?;
+                if let Some(list) = ListRef::from_value(mapped) {
+                    list.iter().try_for_each(|value| word(value).map(|word| found.push(ArgumentValue::Word(word))))?;
+                } else if !mapped.is_none() {
+                    found.push(ArgumentValue::Word(word(mapped)?));
+                }
+            }
+            (None, None) => found.push(ArgumentValue::Word(word(element)?)),
         }
-        if self.uniquify {
-            let mut seen = BTreeSet::new();
-            words.retain(|word| seen.insert(word.clone()));
-        }
-        words.into_iter().map(|word| formatted(self.format, word)).collect()
     }
+    Ok(found)
 }
 
 /// `add_all(name, values)` or `add_all(values)`.
@@ -146,8 +206,13 @@ fn args_methods(builder: &mut MethodsBuilder) {
         #[starlark(require = named, default = NoneOr::None)] format: NoneOr<&str>,
     ) -> starlark::Result<ArgsValue> {
         let (name, value) = named(arg_name_or_value, value)?;
-        let word = formatted(format.into_option(), word(value)?)?;
-        this.words().extend(name.into_iter().chain([word]));
+        if let Some(directory) = FileValue::from_value(value).filter(|file| file.0.is_tree()) {
+            let message = format!("{} is a directory, which may be several arguments", directory.0.path());
+            let hint = "use `add_all`, with `expand_directories = False` for the directory itself";
+            return Err(Problem::new(message).hint(hint).into());
+        }
+        let format_each = format.into_option().map(str::to_owned);
+        this.lay_out(vec![ArgumentValue::Word(word(value)?)], Layout { name, format_each, ..Layout::default() })?;
         Ok(this.again())
     }
 
@@ -166,20 +231,19 @@ fn args_methods(builder: &mut MethodsBuilder) {
         #[starlark(require = named, default = false)] allow_closure: bool,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<ArgsValue> {
-        let _ = (expand_directories, allow_closure);
+        let _ = allow_closure;
         let (name, values) = named(arg_name_or_values, values)?;
-        let each = Each { map: map_each.into_option(), format: format_each.into_option(), uniquify };
-        let words = each.words(values, eval)?;
-        if words.is_empty() && omit_if_empty {
-            return Ok(this.again());
-        }
-        let before = before_each.into_option();
-        let mut all = this.words();
-        all.extend(name);
-        for word in words {
-            all.extend(before.map(str::to_owned).into_iter().chain([word]));
-        }
-        all.extend(terminate_with.into_option().map(str::to_owned));
+        let text = |text: NoneOr<&str>| text.into_option().map(str::to_owned);
+        let layout = Layout {
+            name,
+            format_each: text(format_each),
+            before_each: text(before_each),
+            joined: None,
+            uniquify,
+            omit_if_empty,
+            terminate_with: text(terminate_with),
+        };
+        this.lay_out(self::values(values, map_each.into_option(), expand_directories, eval)?, layout)?;
         Ok(this.again())
     }
 
@@ -198,15 +262,18 @@ fn args_methods(builder: &mut MethodsBuilder) {
         #[starlark(require = named, default = false)] allow_closure: bool,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<ArgsValue> {
-        let _ = (expand_directories, allow_closure);
+        let _ = allow_closure;
         let (name, values) = named(arg_name_or_values, values)?;
-        let each = Each { map: map_each.into_option(), format: format_each.into_option(), uniquify };
-        let words = each.words(values, eval)?;
-        if words.is_empty() && omit_if_empty {
-            return Ok(this.again());
-        }
-        let joined = formatted(format_joined.into_option(), words.join(join_with))?;
-        this.words().extend(name.into_iter().chain([joined]));
+        let text = |text: NoneOr<&str>| text.into_option().map(str::to_owned);
+        let layout = Layout {
+            name,
+            format_each: text(format_each),
+            joined: Some((join_with.to_owned(), text(format_joined))),
+            uniquify,
+            omit_if_empty,
+            ..Layout::default()
+        };
+        this.lay_out(self::values(values, map_each.into_option(), expand_directories, eval)?, layout)?;
         Ok(this.again())
     }
 }

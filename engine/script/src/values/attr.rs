@@ -115,11 +115,12 @@ fn empty(kind: AttributeKind) -> AttributeSchema {
         executable: false,
         values: Vec::new(),
         allow_empty: true,
+        allow_testonly: false,
     }
 }
 
 const COMMON: [&str; 3] = ["default", "mandatory", "doc"];
-const LABEL: [&str; 5] = ["allow_files", "allow_single_file", "providers", "cfg", "executable"];
+const LABEL: [&str; 6] = ["allow_files", "allow_single_file", "allow_testonly", "providers", "cfg", "executable"];
 
 fn set(schema: &mut AttributeSchema, argument: &str, value: Value<'_>) -> Result<(), Problem> {
     let kind = schema.kind;
@@ -142,6 +143,7 @@ fn set(schema: &mut AttributeSchema, argument: &str, value: Value<'_>) -> Result
         "allow_single_file" if kind.is_label() => set_files(&mut schema.files, value, true)?,
         "providers" if kind.is_label() => schema.providers = providers(value)?,
         "patterns" if kind == AttributeKind::LabelList => schema.patterns = boolean(argument, value)?,
+        "allow_testonly" if kind.is_label() => schema.allow_testonly = boolean(argument, value)?,
         "executable" if kind.is_label() => schema.executable = boolean(argument, value)?,
         "cfg" if kind.is_label() => {
             schema.exec = match value.unpack_str() {

@@ -284,13 +284,23 @@ fn context_methods(builder: &mut MethodsBuilder) {
         Ok(&this.0.configuration.compilation_mode)
     }
 
-    /// The `--define`s, and `COMPILATION_MODE` and `BINDIR`.
+    /// The `--define`s, and `COMPILATION_MODE`, `BINDIR`, `GENDIR` and `TARGET_CPU`, with Bazel's names of processors.
     #[starlark(attribute)]
     fn var<'v>(this: &ContextValue, heap: Heap<'v>) -> starlark::Result<Value<'v>> {
         let mut var: BTreeMap<&str, &str> =
             this.0.configuration.defines.iter().map(|(name, value)| (&**name, &**value)).collect();
         var.insert("COMPILATION_MODE", &this.0.configuration.compilation_mode);
         var.insert("BINDIR", this.0.bin_dir.as_str());
+        var.insert("GENDIR", this.0.bin_dir.as_str());
+        let arch = &*this.0.configuration.platform.arch;
+        var.insert(
+            "TARGET_CPU",
+            match arch {
+                "amd64" => "k8",
+                "arm64" => "aarch64",
+                other => other,
+            },
+        );
         Ok(heap.alloc(AllocDict(var)))
     }
 
@@ -372,6 +382,12 @@ fn location(
     let wanted = Label::parse(label, context.label().package()).map_err(|error| Problem::new(error.to_string()))?;
     // An alias is found by the label that the attribute names.
     let named = context.dependencies.iter().find(|((_, label), _)| *label == wanted).map(|(_, target)| target);
+    if *wanted.package() == *context.label().package()
+        && let Some(output) = context.output(wanted.name(), false).ok()
+        && context.state().outputs.get(output.path()).is_some_and(|output| output.declared.is_none())
+    {
+        return Ok(output.callable_path());
+    }
     let Some(target) = known.iter().find(|target| *target.label() == wanted).copied().or(named) else {
         return Err(Problem::new(format!("`$({function} {label})`: {wanted} is not a dependency of this target"))
             .hint("add it to an attribute such as `srcs`, `deps` or `tools`")
@@ -389,8 +405,9 @@ fn location(
         ));
     }
     let path = |file: &Artifact| match function {
+        "rootpath" | "rootpaths" if !file.short_path().contains('/') => format!("./{}", file.short_path()),
         "rootpath" | "rootpaths" => file.short_path().to_owned(),
-        _ => file.path().to_string(),
+        _ => file.callable_path(),
     };
     Ok(files.iter().map(path).collect::<Vec<_>>().join(" "))
 }

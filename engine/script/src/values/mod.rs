@@ -33,6 +33,18 @@ mod runfiles;
 mod select;
 mod target;
 
+/// The types whose methods rules call.
+pub(crate) fn types() -> Vec<starlark::docs::DocType> {
+    use starlark::docs::DocType;
+    vec![
+        DocType::from_starlark_value::<actions::ActionsValue>(),
+        DocType::from_starlark_value::<args::ArgsValue>(),
+        DocType::from_starlark_value::<ContextValue>(),
+        DocType::from_starlark_value::<RunfilesValue>(),
+        DocType::from_starlark_value::<LabelValue>(),
+    ]
+}
+
 pub(crate) use attr::{AttributeValue, attr_module};
 pub(crate) use context::{ActionState, ContextData, ContextValue, Output};
 pub(crate) use data::{from_data, to_data};

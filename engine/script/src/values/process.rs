@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{ActionKind, Artifact, Data, Depset, Limits, Network, Resources, Spawn};
+use model::{ActionKind, Artifact, ArtifactRoot, Data, Depset, Limits, Network, Resources, Spawn};
 use starlark::values::dict::DictRef;
 use starlark::values::list_or_tuple::UnpackListOrTuple;
 use starlark::values::{UnpackValue, Value};
 
-use super::args::{ArgsValue, word};
+use super::args::{ArgsValue, Arguments, word};
 use super::context::ContextData;
 use super::{DepsetValue, FileValue, TargetValue};
 use crate::problem::{Problem, a, fail};
@@ -94,15 +94,16 @@ fn runfiles_of(file: &Artifact, context: &ContextData) -> Option<Arc<Depset>> {
     own.next().map(|info| info.runfiles)
 }
 
-pub(crate) fn words(arguments: &[Value<'_>]) -> starlark::Result<Vec<String>> {
-    let mut words = Vec::new();
+/// A command line that begins with these words.
+pub(crate) fn command_line(words: Vec<String>, arguments: &[Value<'_>]) -> starlark::Result<Arguments> {
+    let mut all = Arguments { words, expansions: Vec::new() };
     for value in arguments {
         match ArgsValue::from_value(*value) {
-            Some(args) => words.extend(args.words().iter().cloned()),
-            None => words.push(word(*value)?),
+            Some(args) => all.add(args),
+            None => all.words.push(word(*value)?),
         }
     }
-    Ok(words)
+    Ok(all)
 }
 
 fn environment(env: Option<&DictRef<'_>>) -> starlark::Result<BTreeMap<String, String>> {
@@ -186,6 +187,7 @@ pub(crate) struct Process<'v> {
     pub timeout: Option<i32>,
     pub resources: Option<DictRef<'v>>,
     pub limits: Option<DictRef<'v>>,
+    pub executable_outputs: bool,
 }
 
 impl Process<'_> {
@@ -197,6 +199,24 @@ impl Process<'_> {
         self.add_tools(&mut inputs, context)?;
         self.root.iter().chain(&self.stdin).for_each(|file| inputs.file(&file.0));
         Ok(inputs)
+    }
+
+    /// Whether the program or a tool may be a script, which runs only where there is a shell.
+    pub(crate) fn has_script(&self, program: Value<'_>, context: &ContextData) -> bool {
+        let tools = self.tools.and_then(|tools| UnpackListOrTuple::<Value<'_>>::unpack_value(tools).ok().flatten());
+        let tools = tools.map(|list| list.items).unwrap_or_default();
+        let is_script = |tool: Value<'_>| {
+            if let Some(target) = TargetValue::from_value(tool) {
+                let info = target.0.default_info();
+                return info.script || (info.executable.is_none() && is_source_alone(&info.files));
+            }
+            let Some(FileValue(file)) = FileValue::from_value(tool) else { return false };
+            let infos = context.dependencies.values().map(|target| target.default_info());
+            !file.is_tree()
+                && (file.root() == ArtifactRoot::Source
+                    || infos.into_iter().any(|info| info.script && info.executable.as_ref() == Some(file)))
+        };
+        is_script(program) || tools.into_iter().any(is_script)
     }
 
     fn add_tools(&self, inputs: &mut Inputs, context: &ContextData) -> starlark::Result<()> {
@@ -226,7 +246,7 @@ impl Process<'_> {
         outputs
     }
 
-    pub(crate) fn spawn(&self, argv: Vec<String>, needs_shell: bool) -> starlark::Result<ActionKind> {
+    pub(crate) fn spawn(&self, arguments: Arguments, needs_shell: bool) -> starlark::Result<ActionKind> {
         if let Some(root) = self.root
             && !root.0.is_tree()
         {
@@ -234,7 +254,8 @@ impl Process<'_> {
         }
         let (limits, wall_time) = limits(self.limits.as_ref())?;
         Ok(ActionKind::Spawn(Spawn {
-            argv,
+            argv: arguments.words,
+            expansions: arguments.expansions,
             env: environment(self.env.as_ref())?,
             root: self.root.map(|root| root.0.clone()),
             needs_shell: needs_shell && self.root.is_none(),
@@ -244,10 +265,17 @@ impl Process<'_> {
             timeout: [seconds(self.timeout)?, wall_time].into_iter().flatten().min(),
             limits,
             test: false,
+            executable_outputs: self.executable_outputs,
             resources: resources(self.resources.as_ref())?,
             worker_tools: None,
         }))
     }
+}
+
+/// A source file as a target is a program that somebody wrote, and so a script.
+fn is_source_alone(files: &Depset) -> bool {
+    files.transitive.is_empty()
+        && matches!(files.direct.as_slice(), [Data::File(file)] if file.root() == ArtifactRoot::Source)
 }
 
 /// The program of a process, with what it needs among the inputs.
@@ -261,14 +289,16 @@ pub(crate) fn program<'v>(
     }
     if let Some(file) = FileValue::from_value(executable) {
         inputs.tool(executable, context)?;
-        return Ok(file.0.path().to_string());
+        return Ok(file.0.callable_path());
     }
     let Some(target) = TargetValue::from_value(executable) else {
         return fail(format!("`executable` takes a File, a target or a path, but got {}", a(executable.get_type())));
     };
     inputs.tool(executable, context)?;
-    match target.0.default_info().executable {
-        Some(file) => Ok(file.path().to_string()),
-        None => fail(format!("{} is not executable", target.0.label())),
+    let info = target.0.default_info();
+    match (&info.executable, info.files.direct.as_slice()) {
+        (Some(file), _) => Ok(file.callable_path()),
+        (None, [Data::File(file)]) if is_source_alone(&info.files) => Ok(file.callable_path()),
+        (None, _) => fail(format!("{} is not executable", target.0.label())),
     }
 }

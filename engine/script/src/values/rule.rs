@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use model::{AttributeSchema, FunctionRef, Location, ProviderId, RuleId, RuleSchema};
+use model::{AttributeSchema, FunctionRef, Label, Location, ProviderId, RuleId, RuleSchema};
 use starlark::environment::GlobalsBuilder;
 use starlark::eval::{Arguments, Evaluator};
 use starlark::starlark_module;
@@ -117,7 +117,7 @@ pub(crate) fn rule_globals(builder: &mut GlobalsBuilder) {
         Ok(RuleValue(Arc::new(Declared {
             implementation,
             provides: ids(&provides.items)?,
-            attributes: attributes(attrs.into_option(), test)?,
+            attributes: attributes(attrs.into_option(), test, &session.file)?,
             executable,
             test,
             doc: Arc::from(doc),
@@ -127,7 +127,11 @@ pub(crate) fn rule_globals(builder: &mut GlobalsBuilder) {
     }
 }
 
-fn attributes(declared: Option<DictRef<'_>>, test: bool) -> starlark::Result<BTreeMap<Arc<str>, AttributeSchema>> {
+fn attributes(
+    declared: Option<DictRef<'_>>,
+    test: bool,
+    file: &Label,
+) -> starlark::Result<BTreeMap<Arc<str>, AttributeSchema>> {
     let mut attributes = attribute::implicit(test);
     for (name, value) in declared.iter().flat_map(|dict| dict.iter()) {
         let Some(name) = name.unpack_str() else { return fail("the keys of `attrs` are names") };
@@ -139,7 +143,9 @@ fn attributes(declared: Option<DictRef<'_>>, test: bool) -> starlark::Result<BTr
             .hint("write `attr.string()`, `attr.label_list()`, ...")
             .into());
         };
-        if name == "name" || attributes.contains_key(name) {
+        // `test_suite` is testonly unless it says otherwise, as in Bazel.
+        let is_own = name == "testonly" && file.repository() == "rules";
+        if name == "name" || (attributes.contains_key(name) && !is_own) {
             return fail(format!("every rule has the attribute `{name}`; it cannot be declared again"));
         }
         attributes.insert(Arc::from(name), (*schema.0).clone());

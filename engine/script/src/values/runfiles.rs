@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use model::{Data, Depset, ProviderInstance, RUNFILES};
+use model::{Data, Depset, Order, ProviderInstance, RUNFILES};
 use starlark::environment::{Methods, MethodsBuilder};
 use starlark::starlark_module;
 use starlark::values::list_or_tuple::UnpackListOrTuple;
@@ -36,7 +36,7 @@ impl RunfilesValue {
         if transitive.len() == 1 {
             return Self(transitive.remove(0));
         }
-        Self(Arc::new(Depset { transitive, ..Depset::default() }))
+        Self(Arc::new(Depset { order: Order::Default, direct: Vec::new(), transitive }))
     }
 }
 

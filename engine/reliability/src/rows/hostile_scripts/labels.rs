@@ -2,7 +2,7 @@
 //! same again.
 
 use fastrand::Rng;
-use model::{Label, PackageId, PatternKind, TargetPattern};
+use model::{Label, Members, PackageId, PatternKind, TargetPattern};
 
 use crate::attempt::Outcome;
 
@@ -98,9 +98,14 @@ fn pattern(text: &str, package: &PackageId) -> Outcome {
     let sign = if pattern.exclude { "-" } else { "" };
     let printed = match &pattern.kind {
         PatternKind::Target(label) => format!("{sign}{label}"),
-        PatternKind::Package(package) => format!("{sign}{package}:all"),
-        PatternKind::Below(package) if package.path().is_empty() => format!("{sign}{package}..."),
-        PatternKind::Below(package) => format!("{sign}{package}/..."),
+        PatternKind::Path(label) => format!("{sign}{}", label.package().path()),
+        PatternKind::Package(package, Members::Targets) => format!("{sign}{package}:all"),
+        PatternKind::Package(package, Members::Files) => format!("{sign}{package}:*"),
+        PatternKind::Below(package, members) => {
+            let slash = if package.path().is_empty() { "" } else { "/" };
+            let files = if *members == Members::Files { ":*" } else { "" };
+            format!("{sign}{package}{slash}...{files}")
+        }
     };
     match TargetPattern::parse(&printed, &PackageId::root()) {
         Ok(again) if again == pattern => Ok(()),

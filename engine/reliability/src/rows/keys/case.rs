@@ -6,8 +6,8 @@ use std::sync::Arc;
 use execution::Content;
 use fastrand::Rng;
 use model::{
-    Action, ActionKind, Artifact, Configuration, Data, Depset, Digest, Label, Limits, Network, Platform, RelPath,
-    Resources, Spawn, TargetKey,
+    Action, ActionKind, ArgumentValue, Artifact, Configuration, Data, Depset, Digest, Expansion, Label, Layout, Limits,
+    Network, Platform, RelPath, Resources, Spawn, TargetKey,
 };
 use serde_json::{Value, json};
 
@@ -33,7 +33,10 @@ impl Case {
         let outputs: Vec<Artifact> = (0..dice.usize(1..4)).map(|number| output(dice, number)).collect();
         let kind = match kind % KINDS {
             0 => ActionKind::Spawn(spawn(dice, &inputs, &outputs)),
-            1 => ActionKind::Write { content: Arc::from(text(dice)), executable: dice.bool() },
+            1 => {
+                let (content, executable) = (Arc::from(text(dice)), dice.bool());
+                ActionKind::Write { content, expansions: expansions(dice, &inputs), executable }
+            }
             2 => ActionKind::Copy { source: inputs[0].clone() },
             3 => {
                 let entry = |artifact: &Artifact| (text(dice), artifact.clone());
@@ -58,8 +61,9 @@ impl Case {
     pub fn to_json(&self) -> Value {
         let mut value = match &self.action.kind {
             ActionKind::Spawn(spawn) => spawn_to_json(spawn),
-            ActionKind::Write { content, executable } => {
-                json!({"kind": "write", "content": content, "executable": executable})
+            ActionKind::Write { content, expansions, executable } => {
+                let expansions = expansions_to_json(expansions);
+                json!({"kind": "write", "content": content, "expansions": expansions, "executable": executable})
             }
             ActionKind::Copy { source } => json!({"kind": "copy", "source": source.path()}),
             ActionKind::Tree { entries } => {
@@ -93,14 +97,28 @@ fn spawn_to_json(spawn: &Spawn) -> Value {
     json!({
         "kind": "spawn",
         "argv": spawn.argv,
+        "expansions": expansions_to_json(&spawn.expansions),
         "env": spawn.env,
         "root": path(&spawn.root),
         "network": spawn.network == Network::Host,
         "stdin": path(&spawn.stdin),
         "stdout": path(&spawn.stdout),
         "test": spawn.test,
+        "executable_outputs": spawn.executable_outputs,
         "limits": [spawn.limits.memory, spawn.limits.cpu_time, spawn.limits.processes],
     })
+}
+
+fn expansions_to_json(expansions: &[Expansion]) -> Vec<Value> {
+    let value = |value: &ArgumentValue| match value {
+        ArgumentValue::Word(word) => json!({"Word": word}),
+        ArgumentValue::Files(directory) => json!({"Files": directory.path()}),
+    };
+    let expansion = |expansion: &Expansion| {
+        let values: Vec<Value> = expansion.values.iter().map(value).collect();
+        json!({"at": expansion.at, "values": values, "layout": expansion.layout})
+    };
+    expansions.iter().map(expansion).collect()
 }
 
 fn content_to_json(content: &Content) -> Value {
@@ -164,6 +182,7 @@ fn spawn(dice: &mut Rng, inputs: &[Artifact], outputs: &[Artifact]) -> Spawn {
     let words = if dice.u8(..8) == 0 { 200 } else { 5 };
     Spawn {
         argv: (0..dice.usize(2..=words)).map(|_| text(dice)).collect(),
+        expansions: expansions(dice, inputs),
         env: (0..dice.usize(2..4)).map(|number| (format!("{}{number}", word(dice)), text(dice))).collect(),
         root: dice.bool().then(|| inputs[0].clone()),
         needs_shell: dice.bool(),
@@ -177,9 +196,32 @@ fn spawn(dice: &mut Rng, inputs: &[Artifact], outputs: &[Artifact]) -> Spawn {
             processes: dice.bool().then_some(6),
         },
         test: dice.bool(),
+        executable_outputs: dice.bool(),
         resources: Resources { cpu: dice.u32(1..3), memory: dice.u64(..3) },
         worker_tools: dice.bool().then(|| vec![inputs[2].clone()]),
     }
+}
+
+fn expansions(dice: &mut Rng, inputs: &[Artifact]) -> Vec<Expansion> {
+    let value = |dice: &mut Rng| match dice.bool() {
+        true => ArgumentValue::Word(text(dice)),
+        false => ArgumentValue::Files(inputs[dice.usize(..inputs.len())].clone()),
+    };
+    let option = |dice: &mut Rng| dice.bool().then(|| text(dice));
+    let expansion = |dice: &mut Rng| Expansion {
+        at: dice.usize(..3),
+        values: (0..dice.usize(1..4)).map(|_| value(dice)).collect(),
+        layout: Layout {
+            name: option(dice),
+            format_each: option(dice),
+            before_each: option(dice),
+            joined: dice.bool().then(|| (text(dice), option(dice))),
+            uniquify: dice.bool(),
+            omit_if_empty: dice.bool(),
+            terminate_with: option(dice),
+        },
+    };
+    (0..dice.usize(1..3)).map(|_| expansion(dice)).collect()
 }
 
 /// A name.

@@ -109,21 +109,41 @@ def by_bytes(pairs):
     return sorted(pairs, key=lambda pair: pair[0].encode())
 
 
+def expansion(value):
+    layout = value["layout"]
+    data = number(value["at"])
+    data += sequence(
+        [number(0) + text(one["Word"]) if "Word" in one else number(1) + text(one["Files"]) for one in value["values"]]
+    )
+    for name in ["name", "format_each", "before_each", "terminate_with"]:
+        data += option(layout[name])
+    joined = layout["joined"]
+    data += sequence([] if joined is None else [text(joined[0]) + option(joined[1])])
+    return data + number(1 if layout["uniquify"] else 0) + number(1 if layout["omit_if_empty"] else 0)
+
+
+def expansions(action):
+    return sequence([expansion(value) for value in action["expansions"]])
+
+
 def spawn(action, inputs):
     env = {**FIXED, **action["env"]}
     yield sequence([text(argument) for argument in action["argv"]])
+    yield expansions(action)
     yield sequence([text(name) + text(value) for name, value in by_bytes(env.items())])
     yield text("no root") if action["root"] is None else text("root") + content(inputs[action["root"]])
     yield number(1 if action["network"] else 0)
     yield option(action["stdin"])
     yield option(action["stdout"])
     yield number(1 if action["test"] else 0)
+    yield number(1 if action["executable_outputs"] else 0)
     for limit in action["limits"]:
         yield sequence([] if limit is None else [number(limit)])
 
 
 def write(action, inputs):
     yield text(action["content"])
+    yield expansions(action)
     yield number(1 if action["executable"] else 0)
 
 

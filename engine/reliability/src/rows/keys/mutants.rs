@@ -7,7 +7,8 @@ use std::sync::Arc;
 use execution::Content;
 use fastrand::Rng;
 use model::{
-    Action, ActionKind, Artifact, Data, Depset, Digest, Limits, Network, Order, RelPath, Resources, Spawn, TargetKey,
+    Action, ActionKind, ArgumentValue, Artifact, Data, Depset, Digest, Expansion, Limits, Network, Order, RelPath,
+    Resources, Spawn, TargetKey,
 };
 
 use super::case::{self, Case};
@@ -41,11 +42,16 @@ pub fn all(base: &Case, dice: &mut Rng) -> Vec<Mutant> {
     mutants.outputs(outputs);
     match kind {
         ActionKind::Spawn(spawn) => mutants.spawn(spawn, dice),
-        ActionKind::Write { content, executable } => {
+        ActionKind::Write { content, expansions, executable } => {
             let other: Arc<str> = Arc::from(format!("{content}\0"));
-            let kind = |content: &Arc<str>, executable| ActionKind::Write { content: Arc::clone(content), executable };
+            let kind = |content: &Arc<str>, executable| ActionKind::Write {
+                content: Arc::clone(content),
+                expansions: expansions.clone(),
+                executable,
+            };
             mutants.counts("write.content", |case| case.action.kind = kind(&other, *executable));
             mutants.counts("write.executable", |case| case.action.kind = kind(content, !executable));
+            mutants.expansions();
         }
         ActionKind::Copy { source } => {
             let inputs = base.action.inputs.to_list();
@@ -110,7 +116,8 @@ impl Mutants<'_> {
         let nested = [Arc::new(Depset::of(below.to_vec())), Arc::new(Depset::of(direct.clone()))];
         self.passes("inputs: shape of the set", |case| case.action.inputs = set(rest, &nested));
         self.passes("inputs: declared order", |case| {
-            case.action.inputs = Arc::new(Depset { order: Order::Topological, ..(**inputs).clone() });
+            let (direct, transitive) = (inputs.direct.clone(), inputs.transitive.clone());
+            case.action.inputs = Arc::new(Depset { order: Order::Topological, direct, transitive });
         });
         let added = case::made("out/added", false);
         let content = case::content(dice);
@@ -219,6 +226,7 @@ impl Mutants<'_> {
     fn spawn(&mut self, spawn: &Spawn, dice: &mut Rng) {
         let Spawn {
             argv,
+            expansions: _,
             env,
             root,
             needs_shell,
@@ -228,15 +236,18 @@ impl Mutants<'_> {
             timeout,
             limits,
             test,
+            executable_outputs,
             resources,
             worker_tools,
         } = spawn;
         self.argv(argv, dice);
+        self.expansions();
         self.env(env.keys().next().expect("there are two variables"));
         self.files(root.as_ref(), stdin.as_ref(), stdout.as_ref());
         let other = if *network == Network::Host { Network::Loopback } else { Network::Host };
         self.process("network", true, |spawn| spawn.network = other);
         self.process("test", true, |spawn| spawn.test = !test);
+        self.process("executable_outputs", true, |spawn| spawn.executable_outputs = !executable_outputs);
         // Analysis has made a root of it, which counts.
         self.process("needs_shell", false, |spawn| spawn.needs_shell = !needs_shell);
         let other = timeout.map_or(Some(1), |timeout| (timeout > 1).then_some(timeout + 1));
@@ -251,6 +262,40 @@ impl Mutants<'_> {
         self.process("resources.memory", false, |spawn| spawn.resources.memory = memory + 1);
         let tools = if worker_tools.is_some() { None } else { Some(Vec::new()) };
         self.process("worker_tools", false, |spawn| spawn.worker_tools = tools);
+    }
+
+    /// A change of the first expansion.
+    fn expansion(&mut self, field: &'static str, change: impl FnOnce(&mut Expansion)) {
+        self.counts(field, |case| match &mut case.action.kind {
+            ActionKind::Spawn(Spawn { expansions, .. }) | ActionKind::Write { expansions, .. } => {
+                change(&mut expansions[0]);
+            }
+            _ => {}
+        });
+    }
+
+    fn expansions(&mut self) {
+        let other = |text: &mut Option<String>| text.get_or_insert_default().push('x');
+        self.expansion("expansion.at", |expansion| expansion.at += 1);
+        self.expansion("expansion.values: one more", |expansion| {
+            expansion.values.push(ArgumentValue::Word(String::new()));
+        });
+        self.expansion("expansion.values: a word for a directory", |expansion| {
+            expansion.values[0] = match &expansion.values[0] {
+                ArgumentValue::Word(word) => ArgumentValue::Word(format!("{word}x")),
+                ArgumentValue::Files(directory) => ArgumentValue::Word(directory.path().to_string()),
+            };
+        });
+        self.expansion("expansion.name", |expansion| other(&mut expansion.layout.name));
+        self.expansion("expansion.format_each", |expansion| other(&mut expansion.layout.format_each));
+        self.expansion("expansion.before_each", |expansion| other(&mut expansion.layout.before_each));
+        self.expansion("expansion.terminate_with", |expansion| other(&mut expansion.layout.terminate_with));
+        self.expansion("expansion.joined", |expansion| {
+            let joined = &mut expansion.layout.joined;
+            *joined = if joined.is_some() { None } else { Some((String::new(), None)) };
+        });
+        self.expansion("expansion.uniquify", |expansion| expansion.layout.uniquify ^= true);
+        self.expansion("expansion.omit_if_empty", |expansion| expansion.layout.omit_if_empty ^= true);
     }
 
     fn argv(&mut self, argv: &[String], dice: &mut Rng) {
