@@ -383,7 +383,7 @@ fn deep_sets_are_taken() {
 def _impl(ctx):
     out = ctx.actions.declare_file(ctx.label.name + ".txt")
     files = depset([ctx.file.src])
-    for i in range(300000):
+    for i in range(100000):
         files = depset([ctx.file.src], transitive = [files])
     args = ctx.actions.args()
     args.add_all(files)
