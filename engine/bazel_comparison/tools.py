@@ -36,7 +36,7 @@ class Bazel:
         write(self.folder, files, lambda path: path)
 
     def run(self, command: str, *arguments: str) -> subprocess.CompletedProcess:
-        startup = ["bazel", "--nohome_rc", "--nosystem_rc", "--noworkspace_rc", f"--output_user_root={self.root}", "--max_idle_secs=900"]
+        startup = ["bazel", "--nohome_rc", "--noworkspace_rc", f"--output_user_root={self.root}", "--max_idle_secs=900"]
         return subprocess.run([*startup, command, *arguments], cwd=self.folder, capture_output=True, text=True, timeout=300)
 
     def query(self, expression: str) -> list[str] | None:

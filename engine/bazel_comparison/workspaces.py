@@ -42,7 +42,7 @@ def sources(package: Package, known: list[str]) -> str:
         patterns = ["*.txt", "**/*.txt", "*/**", "**", "s/**", "f0.txt/**", "s/*", "l/*", "f*.t*t", "none*"]
         include = dice.sample(patterns, dice.randint(1, 2))
         exclude = dice.sample(patterns, dice.choice([0, 0, 1]))
-        parts.append(f"glob({quoted(include)}, exclude = {quoted(exclude + ['**/BUILD', '*SPACE'])})")
+        parts.append(f"glob({quoted(include)}, exclude = {quoted(exclude + ['**/BUILD*', '*SPACE*'])})")
     if dice.random() < 0.35:
         branch = quoted(dice.sample(names, min(len(names), dice.randint(0, 2))))
         other = quoted(dice.sample(names, min(len(names), dice.randint(0, 1))))

@@ -98,7 +98,7 @@ filegroup(name = "all", srcs = [":gen", ":sub/y.txt", "a.txt"])
     let ActionKind::Spawn(spawn) = &gen_action.kind else { panic!() };
     assert_eq!(
         spawn.argv[2],
-        "set -eu; tool.sh a.txt out/linux-amd64/part.txt a.txt out/linux-amd64/x.txt out/linux-amd64/sub/y.txt \
+        "set -eu -o pipefail; ./tool.sh ./a.txt out/linux-amd64/part.txt a.txt out/linux-amd64/x.txt out/linux-amd64/sub/y.txt \
          out/linux-amd64 $HOME"
     );
     assert_eq!(spawn.root.as_ref().unwrap().path().as_str(), "out/linux-amd64/rules/shell");
@@ -410,7 +410,7 @@ probe_test(name = "y_test", args = ["$(location a.txt)"])
 "#;
     let analysis = run(&Fixture::new(text), "//:x_test").unwrap();
     let attributes = analysis.attributes_of(&analysis.requested[0]).unwrap();
-    assert_eq!(attributes["args"].as_list().unwrap()[0].as_str(), Some("--in=a.txt"));
+    assert_eq!(attributes["args"].as_list().unwrap()[0].as_str(), Some("--in=./a.txt"));
     insta::assert_snapshot!(check(text, "//:y_test"), @r#"
     BUILD.star:3:1: error: `$(location a.txt)`: //:a.txt is no dependency of //:y_test
         probe_test(name = "y_test", args = ["$(location a.txt)"])

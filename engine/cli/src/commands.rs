@@ -101,7 +101,7 @@ async fn build(arguments: &BuildArguments, session: &Session) -> Result<Ending, 
 fn test_ending(report: &driver::TestReport) -> ExitCode {
     let all = report.results.len();
     match (report.count(TestStatus::NotBuilt), report.count(TestStatus::Passed)) {
-        (not_built, _) if not_built > 0 => ExitCode::BuildFailed,
+        (not_built, _) if not_built > 0 || report.is_part => ExitCode::BuildFailed,
         (_, passed) if passed == all => ExitCode::Success,
         _ => ExitCode::TestsFailed,
     }

@@ -406,3 +406,88 @@ filegroup(name = "u", srcs = [":t"])
     folder.build(&["build", "//:u"]).expect(0);
     assert_eq!(folder.read("build-out/t.txt"), "again f\n");
 }
+
+#[test]
+fn what_is_good_is_built_whatever_fails_beside_it() {
+    let good = "genrule(name = \"ok\", outs = [\"ok.txt\"], cmd = \"echo ok > $@\")\nsh_test(name = \"ok_test\", src = \"t.sh\")\n";
+    let folder = Folder::of(&format!(
+        r#"
+== good/BUILD.star
+{good}
+== good/t.sh
+true
+== syntax/BUILD.star
+{good}filegroup(name =
+== missing/BUILD.star
+{good}filegroup(name = "bad", srcs = [":nothing"])
+filegroup(name = "bad_package", srcs = ["//nowhere:x"])
+filegroup(name = "bad_source", srcs = ["nothing.txt"])
+sh_test(name = "bad_test", src = "nothing.sh")
+== missing/t.sh
+true
+== rule/defs.star
+def _impl(ctx):
+    fail("boom")
+
+broken = rule(implementation = _impl)
+== rule/BUILD.star
+load(":defs.star", "broken")
+{good}broken(name = "bad")
+filegroup(name = "above", srcs = [":bad", ":ok"])
+== rule/t.sh
+true
+== action/BUILD.star
+{good}genrule(name = "bad", outs = ["bad.txt"], cmd = "echo half > $@; exit 3")
+genrule(name = "above", srcs = ["bad.txt"], outs = ["above.txt"], cmd = "cat $< > $@")
+== action/t.sh
+true
+== circle/BUILD.star
+{good}filegroup(name = "bad", srcs = [":bad_too"])
+filegroup(name = "bad_too", srcs = [":bad"])
+filegroup(name = "above", srcs = [":bad", "ok.txt"])
+== circle/t.sh
+true
+"#
+    ));
+    let faults = [
+        "syntax/BUILD.star:3:",
+        "there is no target `nothing`",
+        "there is no package `//nowhere`",
+        "//missing:nothing.txt is missing",
+        "error: boom",
+        "//circle:bad depends on itself",
+        "exit code 3",
+    ];
+    for _ in 0..2 {
+        let run = folder.build(&["build", "-k", "//..."]).expect(1).says(&faults);
+        for package in ["good", "missing", "rule", "action", "circle"] {
+            assert_eq!(folder.read(&format!("build-out/{package}/ok.txt")), "ok\n");
+            assert!(run.stdout.contains(&format!("/build-out/{package}/ok.txt")), "{}", run.stdout);
+        }
+        for bad in ["bad.txt", "above.txt"] {
+            assert!(!run.stdout.contains(bad) && !folder.path().join("build-out/action").join(bad).exists());
+        }
+    }
+    let run = folder.build(&["test", "-k", "//..."]).expect(1);
+    for package in ["good", "missing", "rule", "action", "circle"] {
+        let passed = |event: &serde_json::Value| {
+            event.get("TestFinished").is_some_and(|test| test["label"] == format!("//{package}:ok_test").as_str())
+        };
+        assert!(run.events.iter().any(passed), "{package}");
+    }
+    // One that names nothing, beside one that is good.
+    let run = folder.build(&["build", "-k", "//nowhere:x", "//good:ok"]).expect(1).says(&["no package `//nowhere`"]);
+    assert!(run.stdout.contains("/build-out/good/ok.txt"));
+    // Without it, nothing is made.
+    let run = folder.build(&["build", "//..."]).expect(1);
+    assert_eq!((run.count("Ran"), run.stdout.as_str()), (0, ""));
+    // What was wrong is right the next time.
+    for (path, text) in [("syntax/BUILD.star", good), ("missing/BUILD.star", good), ("circle/BUILD.star", good)] {
+        folder.write(path, text);
+    }
+    folder.write("syntax/t.sh", "true");
+    folder.replace("rule/defs.star", "fail(\"boom\")", "return []");
+    folder.replace("action/BUILD.star", "; exit 3", "");
+    folder.build(&["build", "-k", "//..."]).expect(0);
+    assert_eq!(folder.read("build-out/action/above.txt"), "half\n");
+}

@@ -24,6 +24,8 @@ pub(crate) use runner::{Runner, TestFiles};
 pub struct TestReport {
     /// Each test and how it ended, by label.
     pub results: Vec<TestResult>,
+    /// Whether there may be more tests, in what could not be loaded or analysed; why not was reported.
+    pub is_part: bool,
 }
 
 /// How one test ended.
@@ -54,6 +56,9 @@ impl TestReport {
 pub async fn test(session: &Session, patterns: &[String]) -> Result<TestReport, Error> {
     let plan = Plan::open(session, &Request::tests(patterns))?;
     let count = plan.count();
+    if count == 0 && plan.is_part() {
+        return Err(Error::reported(ErrorKind::Build));
+    }
     if count == 0 {
         let error = Error::new(ErrorKind::NoTests, "no test matches");
         return Err(error.hint("`build query 'tests(//...)'` lists all tests"));
@@ -61,7 +66,9 @@ pub async fn test(session: &Session, patterns: &[String]) -> Result<TestReport, 
     let targets: Vec<Arc<ConfiguredTarget>> = (0..count).filter_map(|index| plan.requested(index)).collect();
     let runner = Runner::new(session, &plan, BTreeMap::new(), Network::Loopback);
     let report = run_tests(session, &plan, &targets, &runner).await;
-    plan.end(report)
+    let mut report = plan.end(report)?;
+    report.is_part = plan.is_part();
+    Ok(report)
 }
 
 /// Runs the tests named and reports each.

@@ -82,8 +82,8 @@ fn errors_point_into_the_query() {
     query:1:1: error: there is no query function `dep`
         dep(:app)
         ^
-      note: functions: deps, rdeps, allpaths, somepath, kind, attr, filter, labels, tests, some, set
-      hint: did you mean `deps` or `rdeps`?
+      note: functions: deps, rdeps, allpaths, somepath, kind, attr, filter, labels, tests, siblings, buildfiles, loadfiles, visible, same_pkg_direct_rdeps, some, set
+      hint: did you mean `deps` or `rdeps` or `same_pkg_direct_rdeps`?
     ");
 }
 

@@ -221,7 +221,10 @@ impl Call<'_> {
             else {
                 continue;
             };
-            let problem = Problem::new(format!("the output `{inner}` lies inside of the output `{outer}`"));
+            let folder = target.label.package().path();
+            let folder = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+            let message = format!("the output `{folder}{inner}` lies inside of the output `{folder}{outer}`");
+            let problem = Problem::new(message);
             self.problems.push(problem.hint("rename one of them: a file cannot be a folder as well"));
         }
     }

@@ -111,12 +111,12 @@ return None"#,
         .map(|action| format!("{} {:?} {:?}", action.mnemonic, action.outputs, action.kind))
         .collect();
     insta::assert_snapshot!(shown.join("\n"), @r###"
-        Write [<file out/linux-amd64/a>] Write { content: "text\n", executable: true }
-        Shell [<file out/linux-amd64/b>] Spawn(Spawn { argv: ["/bin/sh", "-c", "cat $1 > $2", "sh", "out/linux-amd64/a", "out/linux-amd64/b"], env: {}, root: None, needs_shell: true, network: Loopback, stdin: None, stdout: None, timeout: None, limits: Limits { memory: None, cpu_time: None, processes: None }, test: false, resources: Resources { cpu: 1, memory: 0 }, worker_tools: None })
+        Write [<file out/linux-amd64/a>] Write { content: "text\n", expansions: [], executable: true }
+        Shell [<file out/linux-amd64/b>] Spawn(Spawn { argv: ["/bin/sh", "-c", "cat $1 > $2", "sh", "out/linux-amd64/a", "out/linux-amd64/b"], expansions: [], env: {}, root: None, needs_shell: true, network: Loopback, stdin: None, stdout: None, timeout: None, limits: Limits { memory: None, cpu_time: None, processes: None }, test: false, executable_outputs: false, resources: Resources { cpu: 1, memory: 0 }, worker_tools: None })
         Tree [<tree out/linux-amd64/t>] Tree { entries: [("x/a", <file out/linux-amd64/a>), ("b", <file out/linux-amd64/b>)] }
         Copy [<tree out/linux-amd64/u>] Copy { source: <tree out/linux-amd64/t> }
-        Write [<file out/linux-amd64/w>] Write { content: "p\nq\n", executable: false }
-        ExpandTemplate [<file out/linux-amd64/named.txt>] Write { content: "a linux", executable: false }
+        Write [<file out/linux-amd64/w>] Write { content: "p\nq\n", expansions: [], executable: false }
+        ExpandTemplate [<file out/linux-amd64/named.txt>] Write { content: "a linux", expansions: [], executable: false }
         "###);
     let info = DefaultInfo::from_provider(&analysed.providers[0]);
     insta::assert_debug_snapshot!(info.files.to_list(), @r###"
@@ -198,7 +198,7 @@ r(name = "x", deps = [":d"], texts = {"a": ["b"]}, keyed = {":d": "v"}, by_name 
         fastbuild
         amd64
         BUILD.star
-        f.txt f.txt $HOME $(X)
+        ./f.txt ./f.txt $HOME $(X)
         f.txt
         None
         "###);
