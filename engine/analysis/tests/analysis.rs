@@ -98,8 +98,8 @@ filegroup(name = "all", srcs = [":gen", ":sub/y.txt", "a.txt"])
     let ActionKind::Spawn(spawn) = &gen_action.kind else { panic!() };
     assert_eq!(
         spawn.argv[2],
-        "set -eu -o pipefail; ./tool.sh ./a.txt out/linux-amd64/part.txt a.txt out/linux-amd64/x.txt out/linux-amd64/sub/y.txt \
-         out/linux-amd64 $HOME"
+        "set -eu -o pipefail; ./tool.sh a.txt out/linux-amd64/part.txt ./a.txt out/linux-amd64/x.txt \
+         out/linux-amd64/sub/y.txt out/linux-amd64 $HOME"
     );
     assert_eq!(spawn.root.as_ref().unwrap().path().as_str(), "out/linux-amd64/rules/shell");
     let mut inputs: Vec<String> =
