@@ -293,7 +293,7 @@ def all(name, srcs):
 == BUILD.star
 load("@df//:defs.star", "all")
 all(name = "f", srcs = ["@df//:a.txt"])
-genrule(name = "g", srcs = ["@df//:f"], outs = ["o"], cmd = "cat $(location @df//:f) $(SRCS) > $@", tags = ["manual"])
+genrule(name = "g", srcs = ["@df//:f"], outs = ["o"], cmd = "cat $(location :f) $(SRCS) > $@", tags = ["manual"])
 exports_files(["b.txt"])
 == a.txt
 a
@@ -450,7 +450,7 @@ true
 "#
     ));
     let faults = [
-        "syntax/BUILD.star:3:",
+        "syntax/BUILD.star:4:",
         "there is no target `nothing`",
         "there is no package `//nowhere`",
         "//missing:nothing.txt is missing",
