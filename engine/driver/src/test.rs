@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use execution::Outcome;
-use model::{Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Label, Network, TestStatus};
+use model::{Artifact, ConfiguredTarget, Data, DefaultInfo, Depset, Label, Network, Order, TestStatus};
 
 use crate::error::{Error, ErrorKind};
 use crate::plan::{Plan, Request};
