@@ -95,7 +95,7 @@ async fn build(arguments: &BuildArguments, session: &Session) -> Result<Ending, 
     let report = driver::build(session, &arguments.patterns, arguments.show_result).await?;
     let paths = report.targets.iter().flat_map(|(_, paths)| paths);
     let ending = data(&paths.map(|path| format!("{}\n", path.display())).collect::<String>())?;
-    Ok(if report.failed { ExitCode::BuildFailed as Ending } else { ending })
+    Ok(if report.failed { ExitCode::BuildFailed.into() } else { ending })
 }
 
 fn test_ending(report: &driver::TestReport) -> ExitCode {
