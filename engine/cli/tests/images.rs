@@ -92,10 +92,6 @@ struct Layout {
     config: Value,
 }
 
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
 impl Layout {
     /// Reads an image as the specification says, and checks every digest and size on the way.
     fn read(folder: &Path) -> Self {

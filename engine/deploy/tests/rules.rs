@@ -82,7 +82,7 @@ fn run(files: &str) -> Result<Bundle, String> {
     let platform = || Platform { os: Arc::from("linux"), arch: Arc::from("amd64") };
     let configuration = Some(Arc::new(Configuration::new(platform())));
     let keys = [TargetKey { label: label("//deploy:to"), configuration }];
-    let options = Options { exec_platform: platform(), shell: label("@toolchains//:shell") };
+    let options = Options { exec_platform: platform(), shell: label("@toolchains//:shell"), keep_going: false };
     let analysis = analyse(&loader, &keys, &options, &NoReporter).map_err(|errors| {
         let messages: Vec<String> = errors.0.iter().map(|error| error.message.clone()).collect();
         messages.join("\n")
