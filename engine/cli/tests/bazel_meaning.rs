@@ -326,7 +326,7 @@ filegroup(name = "q", srcs = ["@df//:f", "//p:in.txt"])
     // A package takes the path when it comes.
     folder.build(&["build", "p/g"]).expect(0);
     folder.write("p/g/BUILD.star", "filegroup(name = \"g\", srcs = [\"missing\"])\n");
-    folder.build(&["build", "p/g"]).expect(1).says(&["//p/g:missing"]);
+    folder.build(&["build", "p/g"]).expect(1).says(&["no target `missing` in the package //p/g"]);
     for platform in ["a/b", "linux/amd46", "@rules//platforms:linux_none", "//p:linux", "linux"] {
         folder.build(&["build", "//:f", &format!("--platforms={platform}")]).expect(2).says(&["is not a platform"]);
     }
