@@ -60,7 +60,8 @@ impl Operation {
             Self::Cat => "(cat $(SRCS) /dev/null; echo TEXT) > $@",
             Self::Sort => "cat $(SRCS) /dev/null | sort > $@",
             Self::Count => "cat $(SRCS) /dev/null | wc -l > $@",
-            Self::First => "cat $(SRCS) /dev/null | head -n 1 > $@",
+            // Not `head`, which may end before `cat` has written all; then the pipeline fails.
+            Self::First => "cat $(SRCS) /dev/null | sed -n 1p > $@",
             Self::Constant => "cat $(SRCS) /dev/null > /dev/null; echo TEXT > $@",
             Self::Upper => "cat $(SRCS) /dev/null | tr a-z A-Z > $@",
             Self::Two => "set -- $(OUTS); cat $(SRCS) /dev/null > $$1; cat $(SRCS) /dev/null | wc -l > $$2",
@@ -112,9 +113,10 @@ impl Operation {
                 vec![action("Symlink", format!("copy {path}"), vec![(path, executable, content)], outputs)]
             }
             _ => {
-                let mut outputs = vec![(output("1"), false, self.result(&all, text))];
+                // An output of a genrule can be executed.
+                let mut outputs = vec![(output("1"), true, self.result(&all, text))];
                 if self == Self::Two {
-                    outputs.push((output("2"), false, lines));
+                    outputs.push((output("2"), true, lines));
                 }
                 let definition = format!("{} {paths}", self.command().replace("TEXT", &text.to_string()));
                 vec![action("Genrule", definition, inputs, outputs)]
