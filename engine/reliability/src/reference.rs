@@ -148,7 +148,13 @@ impl Reference {
 /// What a workspace shows: files as they are, links into the store as the folders that they stand for.
 pub fn shown(workspace: &Workspace) -> Shown {
     let mut all = Shown::new();
-    for (path, entry) in workspace.outputs() {
+    // Reports of tests are shown by other commands than builds; what `build clean` moved aside and could not remove, the next
+    // one removes.
+    let is_output = |path: &Path| {
+        let top = path.iter().next().and_then(|top| top.to_str()).unwrap_or_default();
+        top != "testlogs" && !top.starts_with(".removed-")
+    };
+    for (path, entry) in workspace.outputs().into_iter().filter(|(path, _)| is_output(path)) {
         match entry {
             Entry::Link(target) if target.is_absolute() => {
                 all.extend(entries(&target).into_iter().map(|(below, entry)| (path.join(below), entry)));

@@ -13,6 +13,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::attempt::{Attempt, Outcome};
+use crate::leftovers;
 use crate::packages::{Mirror, Package};
 use crate::row::{Row, Tries};
 use crate::template::Template;
@@ -266,14 +267,7 @@ fn unrepairable(attempt: &mut Attempt, shared: &Shared) -> Outcome {
 fn replaced(attempt: &mut Attempt, shared: &Shared) -> Outcome {
     let (workspace, sources) = prepared(attempt, shared)?;
     let output = sources.output(0);
-    let digest = model::Digest::of(output.as_bytes()).to_hex();
-    let path = workspace.store().join("v1/blobs").join(&digest[..2]).join(&digest);
-    let replace = || -> std::io::Result<()> {
-        let sealed = std::fs::metadata(&path)?.modified()?;
-        std::fs::write(&path, output.to_uppercase())?;
-        std::fs::File::open(&path)?.set_modified(sealed)
-    };
-    replace().map_err(|error| format!("{}: {error}", path.display()))?;
+    leftovers::replace_content(&workspace, &output, &output.to_uppercase())?;
     noticed(sources.built(&workspace), "a0.txt is")
 }
 

@@ -9,6 +9,7 @@ use super::command::{self, Command};
 use super::{Shared, mark, prepared};
 use crate::attempt::{Attempt, Outcome};
 use crate::leavings;
+use crate::leftovers;
 use crate::running::Running;
 use crate::trials::{Control, Trials};
 use crate::workspace::Workspace;
@@ -54,12 +55,7 @@ fn changed(attempt: &mut Attempt, shared: &Shared) -> Outcome {
     workspace.write("build-out/a0.txt", "something else");
     let aftermath = Aftermath { workspace: &workspace, shared, command: Command::Cold, killed: &run, pid: 0 };
     let content = &command::outputs()["a0.txt"];
-    let digest = model::Digest::of(content.as_bytes()).to_hex();
-    let path = workspace.store().join("v1/blobs").join(&digest[..2]).join(&digest);
-    let sealed = std::fs::metadata(&path).and_then(|metadata| metadata.modified());
-    std::fs::write(&path, content.to_uppercase()).map_err(|error| error.to_string())?;
-    let file = std::fs::File::open(&path).map_err(|error| error.to_string())?;
-    file.set_modified(sealed.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
+    leftovers::replace_content(&workspace, content, &content.to_uppercase())?;
     noticed(aftermath.is_right(), "a0.txt is")
 }
 
