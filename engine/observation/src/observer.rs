@@ -97,14 +97,15 @@ impl Observer {
     /// The entries of a folder, sorted by name; empty when there is no such folder. Broken links, devices, sockets
     /// and pipes are left out.
     pub fn list(&self, path: &Path) -> Result<Vec<Entry>, FileError> {
-        let (entries, fingerprint) = list(path)?;
+        let (entries, fingerprint) = list(path, &[])?;
         self.note(Question::Listing, path, listing(&entries), fingerprint);
         Ok(entries)
     }
 
-    /// The same for the search for packages, which only depends on the folders and the files named `marks`.
+    /// The same for the search for packages, which only depends on the folders and what is named `marks`: a device of such
+    /// a name is in the way of a package, which is told when it is read.
     pub fn folders(&self, path: &Path, marks: &[&str]) -> Result<Vec<Entry>, FileError> {
-        let (mut entries, fingerprint) = list(path)?;
+        let (mut entries, fingerprint) = list(path, marks)?;
         entries.retain(|entry| is_relevant(entry, marks));
         self.note(Question::Folders, path, listing(&entries), fingerprint);
         Ok(entries)
@@ -144,7 +145,7 @@ fn stat(path: &Path) -> Result<Option<fs::FileStat>, FileError> {
 }
 
 /// The entries of a folder with the fingerprint it had before they were read.
-fn list(path: &Path) -> Result<(Vec<Entry>, Fingerprint), FileError> {
+fn list(path: &Path, marks: &[&str]) -> Result<(Vec<Entry>, Fingerprint), FileError> {
     let now = host::clock::now();
     let Some(before) = stat(path)? else { return Ok((Vec::new(), Fingerprint::absent())) };
     let entries = match fs::read_dir_with_odd_names(path) {
@@ -165,7 +166,8 @@ fn list(path: &Path) -> Result<(Vec<Entry>, Fingerprint), FileError> {
             _ => FileKind::File,
         };
         let (folder, symlink, odd) = (kind == FileKind::Folder, entry.is_symlink, entry.is_odd);
-        (kind != FileKind::Other).then_some(Entry { name: entry.name, folder, symlink, odd })
+        let is_listed = kind != FileKind::Other || marks.contains(&entry.name.as_str());
+        is_listed.then_some(Entry { name: entry.name, folder, symlink, odd })
     };
     Ok((entries.into_iter().filter_map(resolve).collect(), fingerprint))
 }
@@ -206,8 +208,8 @@ pub(crate) fn ask(question: Question, path: &Path, marks: &[&str]) -> Result<(An
             let fingerprint = found.map_or(Fingerprint::absent(), |stat| Fingerprint::of(&stat, now));
             Ok((answer::kind(found.map(|stat| stat.kind)), fingerprint))
         }
-        Question::Listing => list(path).map(|(entries, fingerprint)| (listing(&entries), fingerprint)),
-        Question::Folders => list(path).map(|(mut entries, fingerprint)| {
+        Question::Listing => list(path, &[]).map(|(entries, fingerprint)| (listing(&entries), fingerprint)),
+        Question::Folders => list(path, marks).map(|(mut entries, fingerprint)| {
             entries.retain(|entry| is_relevant(entry, marks));
             (listing(&entries), fingerprint)
         }),

@@ -61,8 +61,8 @@ pub fn damage(workspace: &Workspace) -> Result<(), String> {
 
 /// Writes another text of the same length into the files of a content, which keep their times and modes, so that nothing but
 /// reading them tells.
-pub fn replace_content(workspace: &Workspace, content: &str, other: &str) -> Result<(), String> {
-    let digest = model::Digest::of(content.as_bytes()).to_hex();
+pub fn replace_content(workspace: &Workspace, content: &[u8], other: &[u8]) -> Result<(), String> {
+    let digest = model::Digest::of(content).to_hex();
     let folder = workspace.store().join("v1/blobs").join(&digest[..2]);
     let mut replaced = 0;
     // A content that can be executed has a file of its own.

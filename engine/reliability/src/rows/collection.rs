@@ -267,7 +267,7 @@ fn unrepairable(attempt: &mut Attempt, shared: &Shared) -> Outcome {
 fn replaced(attempt: &mut Attempt, shared: &Shared) -> Outcome {
     let (workspace, sources) = prepared(attempt, shared)?;
     let output = sources.output(0);
-    leftovers::replace_content(&workspace, &output, &output.to_uppercase())?;
+    leftovers::replace_content(&workspace, output.as_bytes(), output.to_uppercase().as_bytes())?;
     noticed(sources.built(&workspace), "a0.txt is")
 }
 

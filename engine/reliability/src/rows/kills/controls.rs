@@ -55,7 +55,7 @@ fn changed(attempt: &mut Attempt, shared: &Shared) -> Outcome {
     workspace.write("build-out/a0.txt", "something else");
     let aftermath = Aftermath { workspace: &workspace, shared, command: Command::Cold, killed: &run, pid: 0 };
     let content = &command::outputs()["a0.txt"];
-    leftovers::replace_content(&workspace, content, &content.to_uppercase())?;
+    leftovers::replace_content(&workspace, content.as_bytes(), content.to_uppercase().as_bytes())?;
     noticed(aftermath.is_right(), "a0.txt is")
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::attempt::{Attempt, Outcome};
+use crate::leftovers;
 use crate::row::{Row, Tries};
 use crate::running::{LOOK, Running};
 use crate::template::Template;
@@ -177,7 +178,7 @@ fn snapshot_edited(attempt: &mut Attempt, template: &Template) -> Outcome {
     let (old, new) = (sources[0].content(), sources[0].another());
     let mut running = Running::start(&workspace, &["build", "--jobs=4", "//..."]);
     running.wait_for("the first action", |events| is_started(events, 0))?;
-    overwrite_blob(&workspace, &old, &new)?;
+    leftovers::replace_content(&workspace, &old, &new)?;
     running.end()?;
     sources[0].put_back(0);
     noticed(built(&workspace, &sources))
@@ -187,7 +188,7 @@ fn replaced(attempt: &mut Attempt, template: &Template) -> Outcome {
     let (workspace, sources) = sources(attempt, template)?;
     built(&workspace, &sources)?;
     let made = |content: &[u8]| [content, b"made\n"].concat();
-    overwrite_blob(&workspace, &made(&sources[0].content()), &made(&sources[0].another()))?;
+    leftovers::replace_content(&workspace, &made(&sources[0].content()), &made(&sources[0].another()))?;
     noticed(built(&workspace, &sources))
 }
 
@@ -196,17 +197,6 @@ fn noticed(compared: Outcome) -> Outcome {
         Err(message) if message.starts_with("a0.txt is") => Ok(()),
         other => Err(format!("the wrong output was not noticed: {other:?}")),
     }
-}
-
-/// Changes a content of the store so that the store does not see it.
-fn overwrite_blob(workspace: &Workspace, old: &[u8], new: &[u8]) -> Outcome {
-    let digest = model::Digest::of(old).to_hex();
-    let path = workspace.store().join("v1/blobs").join(&digest[..2]).join(&digest);
-    let sealed = std::fs::metadata(&path).and_then(|metadata| metadata.modified());
-    let sealed = sealed.map_err(|error| format!("{}: {error}", path.display()))?;
-    std::fs::write(&path, new).map_err(|error| error.to_string())?;
-    let file = std::fs::File::open(&path).map_err(|error| error.to_string())?;
-    file.set_modified(sealed).map_err(|error| error.to_string())
 }
 
 fn unedited(attempt: &mut Attempt, template: &Template) -> Outcome {
