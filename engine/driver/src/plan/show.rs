@@ -1,4 +1,4 @@
-//! Outputs in `build-out/`: what is there as it was left is not touched, everything else is placed again.
+//! Outputs in `build-out/`: files that have not changed since they were shown are left alone, all others are placed again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
